@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# C++ tests: one doctest binary per folder, test_<folder>, found by glob and run by ctest under
+# the label of its family (unit, ops, passes, numerics, errors, fuzz, integration).
+
+add_library(ds_test_main OBJECT tests/unit/main.cpp)
+target_link_libraries(ds_test_main PRIVATE doctest::doctest)
+
+# ds_add_test(<name> <directory> <label>)
+function(ds_add_test name directory label)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${directory}/*.cpp")
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${name} ${sources} $<TARGET_OBJECTS:ds_test_main>)
+  target_link_libraries(test_${name} PRIVATE
+    ds_settings deepseek doctest::doctest OpenMP::OpenMP_CXX Threads::Threads)
+  add_test(NAME ${label}.${name} COMMAND test_${name}
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(${label}.${name} PROPERTIES LABELS ${label} TIMEOUT 900)
+endfunction()
+
+file(GLOB rooms LIST_DIRECTORIES true CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/unit/*")
+foreach(room IN LISTS rooms)
+  if(IS_DIRECTORY "${room}")
+    get_filename_component(name "${room}" NAME)
+    ds_add_test(${name} "${room}" unit)
+  endif()
+endforeach()
+# The families carry a suffix where a unit room has the same name.
+foreach(family ops passes numerics errors fuzz integration)
+  set(name ${family})
+  if(TARGET test_${family})
+    set(name ${family}_golden)
+  endif()
+  ds_add_test(${name} "${PROJECT_SOURCE_DIR}/tests/${family}" ${family})
+endforeach()

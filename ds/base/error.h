@@ -3,6 +3,7 @@
 // `matmul: inner sizes differ: lhs f32[2,3], rhs f32[5,3] (3 != 5)`.
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -77,6 +78,9 @@ class InternalError : public Error {
  public:
   using Error::Error;
 };
+
+/// Rethrows `error`; an Error keeps its class and gets `context` appended to its message.
+[[noreturn]] void rethrow_with_context(const std::exception_ptr& error, const std::string& context);
 
 /// Throws InternalError with the place and a request to report it.
 [[noreturn]] void throw_internal(const char* file, int line, const char* condition,

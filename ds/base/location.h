@@ -14,8 +14,23 @@ using LocationText = std::string (*)(uint32_t key);
 
 /// Installs the functions of the language binding; C++ programs without one have no locations.
 void set_location_source(LocationProvider provider, LocationText text);
+/// The key of the innermost LocationScope of this thread, else of the provider.
 uint32_t current_location();
-/// "file:line" or an empty string for 0.
+/// "file:line" or an empty string for 0. Call it on a user's thread: a binding may need its lock.
 std::string location_text(uint32_t key);
+
+/// While it lives, nodes made on this thread carry `key`: what is derived from a node (a gradient,
+/// a rewrite) keeps the place of the user's line.
+class LocationScope {
+ public:
+  explicit LocationScope(uint32_t key);
+  ~LocationScope();
+  LocationScope(const LocationScope&) = delete;
+  LocationScope& operator=(const LocationScope&) = delete;
+
+ private:
+  bool outer_active_;
+  uint32_t outer_key_;
+};
 
 }  // namespace ds

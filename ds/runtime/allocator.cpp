@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/runtime/allocator.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+
+#include "ds/base/error.h"
+#include "ds/runtime/arena.h"
+
+namespace ds {
+namespace {
+
+// Cached bytes may reach a quarter of the bytes in use plus this floor.
+constexpr size_t kCacheFloor = size_t{256} << 20;
+
+class HostAllocator {
+ public:
+  void* take(size_t bytes) {
+    {
+      const std::lock_guard lock(mutex_);
+      stats_.in_use += bytes;
+      stats_.peak = std::max(stats_.peak, stats_.in_use);
+      const auto found = free_.find(bytes);
+      if (found != free_.end()) {
+        void* block = found->second;
+        free_.erase(found);
+        stats_.cached -= bytes;
+        return block;
+      }
+    }
+    void* block = std::aligned_alloc(kAlignment, bytes);
+    if (!block) {
+      release_cache();
+      block = std::aligned_alloc(kAlignment, bytes);
+    }
+    if (!block) {
+      const std::lock_guard lock(mutex_);
+      stats_.in_use -= bytes;
+      throw OutOfMemoryError(str("memory: the system has no ", bytes, " bytes left (",
+                                 stats_.in_use, " in use); use smaller batches or free tensors"));
+    }
+    return block;
+  }
+
+  void give_back(void* block, size_t bytes) {
+    {
+      const std::lock_guard lock(mutex_);
+      stats_.in_use -= bytes;
+      if (stats_.cached + bytes <= kCacheFloor + stats_.in_use / 4) {
+        stats_.cached += bytes;
+        free_.emplace(bytes, block);
+        return;
+      }
+    }
+    std::free(block);
+  }
+
+  void release_cache() {
+    std::multimap<size_t, void*> blocks;
+    {
+      const std::lock_guard lock(mutex_);
+      blocks.swap(free_);
+      stats_.cached = 0;
+    }
+    for (const auto& [bytes, block] : blocks) std::free(block);
+  }
+
+  MemoryStats stats() {
+    const std::lock_guard lock(mutex_);
+    return stats_;
+  }
+  void reset_peak() {
+    const std::lock_guard lock(mutex_);
+    stats_.peak = stats_.in_use;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::multimap<size_t, void*> free_;
+  MemoryStats stats_;
+};
+
+// Never destroyed: buffers of static objects may outlive any order of destruction.
+HostAllocator& allocator() {
+  static auto* instance = new HostAllocator;
+  return *instance;
+}
+
+}  // namespace
+
+std::shared_ptr<void> allocate_host(size_t bytes) {
+  const size_t size = align_up(std::max<size_t>(bytes, 1));
+  DS_CHECK(size >= bytes, OutOfMemoryError, "memory: a block of ", bytes, " bytes cannot exist");
+  void* block = allocator().take(size);
+  return {block, [size](void* p) { allocator().give_back(p, size); }};
+}
+
+MemoryStats memory_stats() { return allocator().stats(); }
+void reset_peak_memory() { allocator().reset_peak(); }
+void empty_cache() { allocator().release_cache(); }
+
+}  // namespace ds

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Offsets for temporaries in one block of memory, from when each is first written and last read.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace ds {
+
+inline constexpr size_t kAlignment = 64;  // a cache line, and the widest vector of any target
+
+/// A block of `bytes` that is in use from step `first` to step `last`, both included.
+struct Lifetime {
+  size_t bytes;
+  int first;
+  int last;
+};
+
+struct ArenaPlan {
+  std::vector<size_t> offsets;  // one per lifetime, multiples of kAlignment
+  size_t bytes = 0;             // size of the arena
+  size_t lower_bound = 0;       // most bytes in use at one step: no plan is smaller
+};
+
+/// Greedy by size: the largest block first, each at the lowest offset free over its whole life
+/// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020).
+ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes);
+
+inline size_t align_up(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+}  // namespace ds

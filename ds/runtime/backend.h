@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a backend is: it says what it supports, compiles graphs and owns memory. It lives in its own
+// link target under ds/backends/ and registers itself (DS_REGISTER_BACKEND), so that one can be
+// added, also from a shared object outside this repository, without touching the rest.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "ds/ir/graph.h"
+#include "ds/ir/target_info.h"
+#include "ds/runtime/buffer.h"
+
+namespace ds {
+
+/// Yes, or the reason why not.
+struct Support {
+  bool yes = true;
+  std::string reason;
+  static Support no(std::string why) { return {false, std::move(why)}; }
+};
+
+struct CompileOptions {
+  /// (output, input): the output may be computed into the input's memory, whose value nobody reads
+  /// after the program. The caller passes the same pointer for both; the program must read the
+  /// input for the last time before it writes the output. Types are equal, layouts too.
+  std::vector<std::pair<int, int>> donations;
+  /// One per graph input; null is row-major.
+  std::vector<LayoutPtr> input_layouts;
+  /// One per graph output: the backend may leave it in a layout of its own choice.
+  std::vector<bool> any_output_layout;
+};
+
+/// What one step of a program does, for profiles and explanations.
+struct StepInfo {
+  std::string kernel;  // "dnnl:jit:avx2 conv fwd", "ref:sort"
+  const Node* node;    // the node it computes; alive as long as the executable
+  double flops = 0;
+  double bytes = 0;  // read and written
+};
+
+/// Told to an executable while it runs.
+struct RunContext {
+  void* arena = nullptr;       // arena_bytes() of memory, aligned to kAlignment
+  const Node* node = nullptr;  // the executable keeps the node it is running here, for errors
+  /// When not null, seconds of each step are added here (one entry per step).
+  std::vector<double>* step_seconds = nullptr;
+};
+
+/// A compiled graph. run() may be called many times, never twice at once.
+class Executable {
+ public:
+  virtual ~Executable() = default;
+  virtual void run(std::span<const void* const> inputs, std::span<void* const> outputs,
+                   RunContext& context) = 0;
+  /// Memory for temporaries and workspace.
+  virtual size_t arena_bytes() const = 0;
+  /// Layout that output i is left in; null is row-major.
+  virtual LayoutPtr output_layout(int) const { return nullptr; }
+  virtual const std::vector<StepInfo>& steps() const = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+  /// Larger is preferred by device "auto"; negative is never chosen by itself.
+  virtual int priority() const = 0;
+  virtual TargetInfo target() const = 0;
+  virtual Support supports(const Node& node) const = 0;
+  virtual std::unique_ptr<Executable> compile(const Graph& graph,
+                                              const CompileOptions& options) = 0;
+  virtual std::shared_ptr<void> alloc(size_t bytes) = 0;
+  /// Writes the row-major elements of a finished buffer to host memory.
+  virtual void to_host(const Buffer& src, void* dst) = 0;
+  /// Host memory can be used in place (NumPy, mapped files).
+  virtual bool host_memory() const = 0;
+};
+
+/// Registers `Type` when its object file is linked.
+#define DS_REGISTER_BACKEND(Type)     \
+  namespace {                         \
+  const bool g_registered = [] {      \
+    ::ds::register_backend(new Type); \
+    return true;                      \
+  }();                                \
+  }
+
+}  // namespace ds

@@ -32,10 +32,12 @@ set_target_properties(ds_python PROPERTIES
   INSTALL_RPATH "$ORIGIN/${CMAKE_INSTALL_LIBDIR}")
 
 if(DS_PYTHON_STUBS)
+  # stubgen imports the package, so it needs NumPy and a package that imports.
   nanobind_add_stub(ds_python_stubs
     MODULE deepseek._core
     PYTHON_PATH "${PROJECT_BINARY_DIR}/python"
     RECURSIVE
     OUTPUT_PATH "${PROJECT_BINARY_DIR}/stubs"
+    MARKER_FILE "${PROJECT_BINARY_DIR}/stubs/py.typed"
     DEPENDS ds_python)
 endif()

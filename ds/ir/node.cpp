@@ -93,6 +93,11 @@ const std::string& Node::attr_str(std::string_view name) const {
   return std::get<std::string>(attr(name, AttrKind::str));
 }
 
+Value strip_markers(Value value) {
+  while (value.node->info().op_class == OpClass::marker) value = Value(value.node->input(0));
+  return value;
+}
+
 const PayloadPtr& Node::realized(int output) const {
   static const PayloadPtr none;
   return realized_.empty() ? none : realized_[static_cast<size_t>(output)];

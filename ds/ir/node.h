@@ -46,6 +46,9 @@ struct Value {
 };
 using Values = std::vector<Value>;
 
+/// The value that a chain of marker nodes (variable, stop_gradient, ...) stands for.
+Value strip_markers(Value value);
+
 /// An operation with its inputs, attributes and the types of its outputs. Everything that defines
 /// it is fixed when it is made (make_node, ds/ir/build.h). The mutable fields are caches:
 /// `realized` the computed outputs, `visit` scratch of the engine, both under the engine's lock.

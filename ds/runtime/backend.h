@@ -51,7 +51,8 @@ struct RunContext {
   std::vector<double>* step_seconds = nullptr;
 };
 
-/// A compiled graph. run() may be called many times, never twice at once.
+/// A compiled graph. run() may be called many times, never twice at once. A graph output may be a
+/// graph input or a constant, and one value may be an output twice: each output gets its copy.
 class Executable {
  public:
   virtual ~Executable() = default;

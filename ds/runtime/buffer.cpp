@@ -18,9 +18,8 @@ size_t type_bytes(const Type& type) {
 Buffer::Buffer(Type type, Device device, std::shared_ptr<void> memory)
     : type_(std::move(type)), device_(device), memory_(std::move(memory)), state_(kReady) {}
 
-void Buffer::finish(std::shared_ptr<void> memory, LayoutPtr layout) {
+void Buffer::finish(std::shared_ptr<void> memory) {
   memory_ = std::move(memory);
-  layout_ = std::move(layout);
   state_.store(kReady, std::memory_order_release);
   state_.notify_all();
 }

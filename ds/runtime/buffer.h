@@ -29,13 +29,15 @@ size_t type_bytes(const Type& type);
 
 class Buffer final : public Payload {
  public:
-  /// A value that a program will compute: no memory yet.
-  Buffer(Type type, Device device) : type_(std::move(type)), device_(device) {}
+  /// A value that a program will compute and leave in `layout`: no memory yet.
+  Buffer(Type type, Device device, LayoutPtr layout)
+      : type_(std::move(type)), device_(device), layout_(std::move(layout)) {}
   /// A finished value in row-major order; `memory` keeps its owner alive.
   Buffer(Type type, Device device, std::shared_ptr<void> memory);
 
   const Type& type() const { return type_; }
   Device device() const { return device_; }
+  /// Null is row-major.
   const LayoutPtr& layout() const { return layout_; }
   bool ready() const { return state_.load(std::memory_order_acquire) != kPending; }
   /// Blocks until computed; rethrows what went wrong, with the place where it was recorded.
@@ -45,7 +47,7 @@ class Buffer final : public Payload {
   const std::shared_ptr<void>& memory() const { return memory_; }
 
   /// Called by the executor, once.
-  void finish(std::shared_ptr<void> memory, LayoutPtr layout);
+  void finish(std::shared_ptr<void> memory);
   void fail(std::exception_ptr error, uint32_t location);
   /// The error of a failed buffer, null otherwise.
   std::exception_ptr error() const { return error_; }

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/engine/engine.h"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cstring>
+#include <optional>
+
+#include "ds/base/error.h"
+#include "ds/base/location.h"
+#include "ds/engine/executor.h"
+#include "ds/engine/program_cache.h"
+#include "ds/engine/trace.h"
+#include "ds/passes/pipeline.h"
+
+namespace ds {
+namespace {
+
+/// State under graph_mutex().
+struct State {
+  ProgramCache cache;
+  EngineStats stats;
+  ProgramPtr last;
+  std::string explanation;
+  std::vector<ProgramPtr> profiled;
+  bool profiling = false;
+};
+
+State& state() {
+  static auto* instance = new State;
+  return *instance;
+}
+
+/// A finished 0-d buffer for a lifted constant.
+BufferPtr constant_buffer(const Node& node, Device device) {
+  const Type& type = node.type();
+  std::shared_ptr<void> memory = backend_of(device).alloc(dtype_size(type.dtype));
+  dispatch(type.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    T value{};
+    if (node.op() == Op::constant_int_) {
+      value = static_cast<T>(node.attr_int("value"));
+    } else if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) {
+      value = T(static_cast<float>(node.attr_float("value")));
+    } else {
+      value = static_cast<T>(node.attr_float("value"));
+    }
+    std::memcpy(memory.get(), &value, sizeof value);
+  });
+  return std::make_shared<Buffer>(type, device, std::move(memory));
+}
+
+std::vector<std::pair<int, int>> donation_pairs(const EvaluateRequest& request,
+                                                const Trace& trace) {
+  std::vector<std::pair<int, int>> pairs;
+  for (const auto& [output, buffer] : request.donations) {
+    const auto found = std::find(trace.inputs.begin(), trace.inputs.end(), buffer);
+    if (found != trace.inputs.end())
+      pairs.emplace_back(static_cast<int>(output), static_cast<int>(found - trace.inputs.begin()));
+  }
+  return pairs;
+}
+
+ProgramPtr plan(const EvaluateRequest& request, const Trace& trace, const CacheEntry& entry) {
+  State& s = state();
+  const auto start = std::chrono::steady_clock::now();
+  auto program = std::make_shared<Program>();
+  Interner interner;
+  program->imported = import_trace(trace, request.outputs, entry.lifted, interner);
+  Backend& backend = backend_of(request.device);
+  program->graph = run_pipeline(program->imported, backend.target());
+  CompileOptions options;
+  options.donations = program->donations = donation_pairs(request, trace);
+  options.input_layouts.resize(program->graph.inputs.size());
+  for (size_t i = 0; i < trace.inputs.size(); ++i)
+    options.input_layouts[i] = trace.inputs[i]->layout();
+  options.any_output_layout.resize(request.outputs.size(), false);
+  for (const auto& [output, input] : options.donations)
+    options.any_output_layout[static_cast<size_t>(output)] = true;
+  if (const ProgramPtr before = s.cache.most_similar(program->imported))
+    s.explanation = "planned again: " + describe_difference(program->imported, before->imported);
+  else
+    s.explanation = "planned for the first time: " + std::to_string(trace.nodes.size()) + " nodes";
+  program->executable = backend.compile(program->graph, options);
+  s.stats.plans += 1;
+  s.stats.planned_nodes += trace.nodes.size();
+  s.stats.plan_seconds +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return program;
+}
+
+/// Planning happens on the thread that asks, so a plan error carries the node's place at once.
+ProgramPtr find_or_plan(const EvaluateRequest& request, const Trace& trace, CacheEntry& entry) {
+  const uint64_t constants = constants_hash(entry, trace);
+  const auto found = entry.programs.find(constants);
+  if (found != entry.programs.end()) {
+    ++state().stats.hits;
+    return found->second;
+  }
+  ProgramPtr program = plan(request, trace, entry);
+  entry.programs[constants] = program;
+  return program;
+}
+
+void realize_outputs(const EvaluateRequest& request, const Program& program, Job& job) {
+  for (size_t i = 0; i < request.outputs.size(); ++i) {
+    const Value& output = request.outputs[i];
+    auto buffer = std::make_shared<Buffer>(output.type(), request.device,
+                                           program.executable->output_layout(static_cast<int>(i)));
+    output.node->set_realized(output.index, buffer);
+    job.outputs.push_back(std::move(buffer));
+  }
+}
+
+}  // namespace
+
+std::recursive_mutex& graph_mutex() {
+  static auto* mutex = new std::recursive_mutex;
+  return *mutex;
+}
+
+uint64_t next_visit_epoch() {
+  static uint64_t epoch = 0;
+  return ++epoch;
+}
+
+void evaluate(const EvaluateRequest& request) {
+  if (request.outputs.empty()) return;
+  const std::lock_guard lock(graph_mutex());
+  State& s = state();
+  const Trace trace = make_trace(request);
+  CacheEntry& entry = s.cache.entry(trace);
+  const ProgramPtr program = find_or_plan(request, trace, entry);
+  s.last = program;
+  if (s.profiling && std::find(s.profiled.begin(), s.profiled.end(), program) == s.profiled.end())
+    s.profiled.push_back(program);
+  Job job{program, request.device, trace.inputs, {}};
+  for (size_t k = 0; k < trace.constants.size(); ++k)
+    if (entry.lifted[k])
+      job.inputs.push_back(constant_buffer(*trace.nodes[trace.constants[k]], request.device));
+  realize_outputs(request, *program, job);
+  submit(std::move(job));
+}
+
+void synchronize() { drain(); }
+
+EngineStats engine_stats() {
+  const std::lock_guard lock(graph_mutex());
+  return state().stats;
+}
+
+std::string explain_recompile() {
+  const std::lock_guard lock(graph_mutex());
+  return state().explanation;
+}
+
+void clear_plans() {
+  const std::lock_guard lock(graph_mutex());
+  state().cache.clear();
+}
+
+void set_profiling(bool on) {
+  drain();
+  const std::lock_guard lock(graph_mutex());
+  set_step_timing(on);
+  state().profiling = on;
+  if (!on) return;
+  for (const ProgramPtr& program : state().profiled) {
+    program->step_seconds.clear();
+    program->profiled_runs = 0;
+  }
+  state().profiled.clear();
+}
+
+std::vector<StepReport> profile_report() {
+  drain();
+  const std::lock_guard lock(graph_mutex());
+  std::vector<StepReport> reports;
+  for (const ProgramPtr& program : state().profiled) {
+    const std::vector<StepInfo>& steps = program->executable->steps();
+    for (size_t i = 0; i < steps.size() && i < program->step_seconds.size(); ++i) {
+      const Node& node = *steps[i].node;
+      reports.push_back({steps[i].kernel, std::string(node.info().name),
+                         location_text(node.location()), str(node.type()), program->step_seconds[i],
+                         steps[i].flops, steps[i].bytes, program->profiled_runs});
+    }
+  }
+  return reports;
+}
+
+size_t last_arena_bytes() {
+  const std::lock_guard lock(graph_mutex());
+  return state().last ? state().last->executable->arena_bytes() : 0;
+}
+
+}  // namespace ds

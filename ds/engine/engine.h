@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine: turns recorded values into planned programs and runs them in the background.
+//
+// evaluate() walks the pending nodes of a request into a Trace, whose key finds a Program in a
+// bounded cache. A hit costs the walk; a miss imports the trace into a hash-consed Graph, runs the
+// passes and lets the backend compile. Programs run in order on one thread of the engine.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ds/runtime/backend.h"
+
+namespace ds {
+
+/// Guards the mutable caches of nodes and the list of live tensors. Recording needs no lock.
+std::recursive_mutex& graph_mutex();
+
+/// A new number for Node::visit_epoch; call under graph_mutex().
+uint64_t next_visit_epoch();
+
+struct EvaluateRequest {
+  Values outputs;  // no markers, not realized, no duplicates
+  Device device;
+  /// (output, buffer): the output may take over the buffer's memory, which nobody else reads.
+  std::vector<std::pair<size_t, BufferPtr>> donations;
+};
+
+/// Plans the request, or finds its plan, and queues it. On return the nodes of all outputs are
+/// realized with buffers that become ready later. Errors of planning are thrown here; errors of
+/// running surface where a buffer is waited for.
+void evaluate(const EvaluateRequest& request);
+
+/// Blocks until everything queued has run.
+void synchronize();
+
+struct EngineStats {
+  uint64_t plans = 0;          // programs planned: cache misses
+  uint64_t hits = 0;           // evaluations that found their plan
+  uint64_t planned_nodes = 0;  // nodes of all planned traces
+  double plan_seconds = 0;     // time spent planning
+};
+EngineStats engine_stats();
+
+/// Why the last plan was made: the first operation that differs from the most similar earlier plan,
+/// with the user's line. Empty when nothing was planned yet.
+std::string explain_recompile();
+
+/// Forgets all plans.
+void clear_plans();
+
+/// Every program keeps what it does: one line per step of the last evaluated program.
+struct StepReport {
+  std::string kernel;
+  std::string op;
+  std::string location;
+  std::string type;
+  double seconds = 0;
+  double flops = 0;
+  double bytes = 0;
+  uint64_t runs = 0;
+};
+/// Turns on timing of every step; reports are cumulative until profiling is turned off.
+void set_profiling(bool on);
+std::vector<StepReport> profile_report();
+
+/// Arena bytes of the last program and the liveness lower bound are what memory tools start from.
+size_t last_arena_bytes();
+
+}  // namespace ds

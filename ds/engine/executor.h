@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs queued programs in order on one background thread.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "ds/engine/engine.h"
+
+namespace ds {
+
+/// A compiled plan and what the engine knows about it.
+struct Program {
+  Graph imported;  // as recorded, for explanations
+  Graph graph;     // after the passes; the executable's nodes
+  std::unique_ptr<Executable> executable;
+  std::vector<std::pair<int, int>> donations;  // (output, input)
+  std::vector<double> step_seconds;
+  uint64_t profiled_runs = 0;
+};
+using ProgramPtr = std::shared_ptr<Program>;
+
+/// One run of a program.
+struct Job {
+  ProgramPtr program;
+  Device device;
+  std::vector<BufferPtr> inputs;
+  std::vector<BufferPtr> outputs;
+};
+
+/// Queues a job. Blocks while many are waiting, so that a loop that never asks for a value cannot
+/// run ahead without bound. After fork() the child runs jobs inline: threads do not survive it.
+void submit(Job job);
+/// Blocks until all submitted jobs have run.
+void drain();
+
+void set_step_timing(bool on);
+
+}  // namespace ds

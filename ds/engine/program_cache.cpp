@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/engine/program_cache.h"
+
+#include "ds/base/hash.h"
+
+namespace ds {
+namespace {
+
+// A training script has a handful of steps; sequence lengths may add some dozens.
+constexpr size_t kMaxEntries = 128;
+// Comparing with every cached program would make planning quadratic.
+constexpr int kCompared = 8;
+
+}  // namespace
+
+CacheEntry& ProgramCache::entry(const Trace& trace) {
+  const auto found = by_key_.find(trace.key);
+  if (found == by_key_.end()) {
+    entries_.push_front(
+        {trace.key, std::vector<bool>(trace.constants.size(), false), trace.constant_bits, {}});
+    by_key_[trace.key] = entries_.begin();
+    evict();
+    return entries_.front();
+  }
+  entries_.splice(entries_.begin(), entries_, found->second);
+  CacheEntry& entry = entries_.front();
+  bool changed = false;
+  for (size_t i = 0; i < trace.constant_bits.size(); ++i)
+    if (!entry.lifted[i] && entry.constant_bits[i] != trace.constant_bits[i]) {
+      entry.lifted[i] = true;
+      changed = true;
+    }
+  if (changed) entry.programs.clear();
+  entry.constant_bits = trace.constant_bits;
+  return entry;
+}
+
+void ProgramCache::evict() {
+  while (entries_.size() > kMaxEntries) {
+    by_key_.erase(entries_.back().key);
+    entries_.pop_back();
+  }
+}
+
+ProgramPtr ProgramCache::most_similar(const Graph& graph) const {
+  ProgramPtr best;
+  size_t most = 0;
+  int compared = 0;
+  for (const CacheEntry& entry : entries_)
+    for (const auto& [hash, program] : entry.programs) {
+      if (++compared > kCompared) return best;
+      const size_t common = common_prefix(graph, program->imported);
+      if (!best || common > most) {
+        best = program;
+        most = common;
+      }
+    }
+  return best;
+}
+
+void ProgramCache::clear() {
+  entries_.clear();
+  by_key_.clear();
+}
+
+uint64_t constants_hash(const CacheEntry& entry, const Trace& trace) {
+  uint64_t hash = 0;
+  for (size_t i = 0; i < trace.constant_bits.size(); ++i)
+    if (!entry.lifted[i]) hash = hash_combine(hash, trace.constant_bits[i]);
+  return hash;
+}
+
+}  // namespace ds

@@ -34,3 +34,12 @@ foreach(family ops passes numerics errors fuzz integration)
   endif()
   ds_add_test(${name} "${PROJECT_SOURCE_DIR}/tests/${family}" ${family})
 endforeach()
+
+# The shape of the tree itself: includes only downwards, no file too long.
+if(Python_Interpreter_FOUND)
+  foreach(check check_layers check_sizes)
+    add_test(NAME tree.${check}
+      COMMAND "${Python_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/${check}.py")
+    set_tests_properties(tree.${check} PROPERTIES LABELS tree)
+  endforeach()
+endif()

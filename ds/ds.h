@@ -8,3 +8,5 @@
 #include "ds/base/version.h"
 #include "ds/ir/dtype.h"
 #include "ds/ir/shape.h"
+#include "ds/runtime/device.h"
+#include "ds/tensor/tensor.h"

@@ -52,6 +52,8 @@ Node::Node(Op op, Values inputs, Attrs attrs, std::vector<Type> types)
 
 // Long chains are taken apart in a loop: the default recursion would overflow the stack.
 Node::~Node() {
+  for (const PayloadPtr& payload : realized_)
+    if (payload) --payload->holders;
   thread_local std::vector<NodePtr>* pending = nullptr;
   if (pending) {
     for (Value& input : inputs_) pending->push_back(std::move(input.node));
@@ -105,7 +107,10 @@ const PayloadPtr& Node::realized(int output) const {
 
 void Node::set_realized(int output, PayloadPtr payload) const {
   if (realized_.empty()) realized_.resize(types_.size());
-  realized_[static_cast<size_t>(output)] = std::move(payload);
+  PayloadPtr& slot = realized_[static_cast<size_t>(output)];
+  if (slot) --slot->holders;
+  slot = std::move(payload);
+  if (slot) ++slot->holders;
 }
 
 }  // namespace ds

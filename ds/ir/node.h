@@ -2,6 +2,7 @@
 // Node: one recorded operation, immutable; Value: one of its outputs.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -29,6 +30,8 @@ std::ostream& operator<<(std::ostream& out, const Type& type);
 class Payload {
  public:
   virtual ~Payload() = default;
+  /// Nodes that are realized with this payload.
+  std::atomic<int> holders{0};
 };
 using PayloadPtr = std::shared_ptr<Payload>;
 
@@ -85,8 +88,12 @@ class Node {
   uint64_t static_hash() const { return static_hash_; }
 
   /// Body of a fused node.
-  const std::shared_ptr<const Graph>& body() const { return body_; }
-  void set_body(std::shared_ptr<const Graph> body) { body_ = std::move(body); }
+  std::shared_ptr<const Graph> body() const {
+    return std::static_pointer_cast<const Graph>(attachment_);
+  }
+  /// What lives as long as the node: the body of a fused node, the function of a custom_gradient.
+  const std::shared_ptr<const void>& attachment() const { return attachment_; }
+  void attach(std::shared_ptr<const void> attachment) const { attachment_ = std::move(attachment); }
 
   /// The computed output, or null.
   const PayloadPtr& realized(int output) const;
@@ -107,7 +114,7 @@ class Node {
   Attrs attrs_;
   std::vector<Type> types_;
   mutable std::vector<PayloadPtr> realized_;
-  std::shared_ptr<const Graph> body_;
+  mutable std::shared_ptr<const void> attachment_;
 };
 
 inline const Type& Value::type() const { return node->type(index); }

@@ -2,10 +2,10 @@
 #include "ds/runtime/device.h"
 
 #include <atomic>
-#include <cstdlib>
 #include <mutex>
 
 #include "ds/base/error.h"
+#include "ds/base/options.h"
 #include "ds/runtime/backend.h"
 
 namespace ds {
@@ -78,8 +78,8 @@ std::string device_name(Device device) { return std::string(backend_of(device).n
 Device default_device() {
   const int chosen = g_default;
   if (chosen >= 0) return {static_cast<uint8_t>(chosen)};
-  const char* wanted = std::getenv("DS_DEVICE");
-  const Device device = parse_device(wanted ? wanted : "auto");
+  const std::string& wanted = options().device;
+  const Device device = parse_device(wanted);
   g_default = device.backend;
   return device;
 }

@@ -34,8 +34,8 @@ class AutocastScope {
   std::optional<DType> outer_;
 };
 
-/// An operand: a tensor or a number. A number is "weak": it takes the tensor's dtype unless its kind
-/// (bool < integer < float) is higher, as in PyTorch.
+/// An operand: a tensor or a number. A number is "weak": it takes the tensor's dtype unless its
+/// kind (bool < integer < float) is higher, as in PyTorch.
 class Operand {
  public:
   Operand(const Tensor& tensor) : tensor_(tensor) {}

@@ -66,7 +66,8 @@ class Tensor {
   /// Computes the value now, without waiting for the result.
   const Tensor& evaluate() const;
 
-  // --- autograd -----------------------------------------------------------------------------------
+  // --- autograd
+  // -----------------------------------------------------------------------------------
   bool requires_grad() const;
   /// StateError on a non-leaf set to false, DTypeError on a non-floating tensor set to true.
   Tensor& requires_grad_(bool on = true);
@@ -79,7 +80,8 @@ class Tensor {
   /// Adds d(this)/d(leaf) times `gradient` (1 for a scalar) to the grad of every leaf. StateError
   /// when nothing requires grad or the graph was used before without retain_graph; ShapeError when
   /// this is not a scalar and no gradient is given.
-  void backward(const Tensor& gradient = {}, bool retain_graph = false, bool create_graph = false) const;
+  void backward(const Tensor& gradient = {}, bool retain_graph = false,
+                bool create_graph = false) const;
   /// `hook(grad)` runs when the gradient of this tensor is known; a defined result replaces it.
   /// Returns a key for remove_hook.
   uint64_t register_hook(std::function<Tensor(const Tensor&)> hook);
@@ -91,7 +93,8 @@ class Tensor {
   /// Counts in-place writes to the storage.
   uint64_t version() const;
 
-  // --- the door for operations ------------------------------------------------------------------------
+  // --- the door for operations
+  // ------------------------------------------------------------------------
   /// The current value as the graph sees it.
   Value value() const;
   /// Replaces the elements, seen by every view and base. Types must be equal. StateError for a leaf
@@ -125,8 +128,9 @@ class GradMode {
 /// d(sum of outputs times grad_outputs)/d(inputs), as torch.autograd.grad. An undefined tensor
 /// stands for "does not depend"; StateError for it unless allow_unused.
 std::vector<Tensor> gradients(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
-                              const std::vector<Tensor>& grad_outputs = {}, bool retain_graph = false,
-                              bool create_graph = false, bool allow_unused = false);
+                              const std::vector<Tensor>& grad_outputs = {},
+                              bool retain_graph = false, bool create_graph = false,
+                              bool allow_unused = false);
 
 /// Computes several values in one plan, without waiting.
 void evaluate(const std::vector<Tensor>& tensors);

@@ -9,9 +9,16 @@
 
 namespace ds {
 
+/// Functions to call with a tensor's gradient, in order of registration.
+struct HookList {
+  uint64_t id = 0;
+  std::vector<std::pair<uint64_t, std::function<Tensor(const Tensor&)>>> hooks;
+};
+
 struct TensorImpl : std::enable_shared_from_this<TensorImpl> {
   explicit TensorImpl(Value v, Device d);
-  TensorImpl(std::shared_ptr<TensorImpl> parent, Op op, Attrs attrs, Value v);
+  TensorImpl(std::shared_ptr<TensorImpl> parent, Op step, Attrs attrs, Value value,
+             Value parent_value);
   ~TensorImpl();
   TensorImpl(const TensorImpl&) = delete;
   TensorImpl& operator=(const TensorImpl&) = delete;
@@ -32,11 +39,12 @@ struct TensorImpl : std::enable_shared_from_this<TensorImpl> {
   bool released = false;  // a backward pass used up the history of `value`
   Value variable;         // the leaf's variable node over `value`
   Tensor grad;
-  uint64_t hook_id = 0;  // of the hook node over `value`
-  Value hooked;
+  uint64_t variable_id = 0;
+  std::shared_ptr<HookList> hooks;
+  Value hooked;  // the hook node over `value`
 
-  /// Buffer that `value` held before the last assign(), a candidate for donation.
-  BufferPtr donor;
+  /// The computed `input` node that `value` was before it was assigned: its memory may be reused.
+  NodePtr donor;
 
   // The list of roots whose value is pending or keeps history; under graph_mutex().
   TensorImpl* live_prev = nullptr;
@@ -65,10 +73,10 @@ std::shared_ptr<void> host_bytes(const Value& value);
 /// Computes `impl` and all live tensors that share pending work with it.
 void evaluate_impls(const std::vector<TensorImpl*>& asked);
 
-/// Pending nodes recorded since the last evaluation on any thread, to bound growth.
-void note_recorded(const NodePtr& node);
+/// A computed value as an `input` node without history.
+Value leaf_of(const Value& computed);
 
-// ds/tensor/sync.cpp: where values were forced.
-void note_sync(const char* reason);
+/// Bounds a loop that never asks for a value: evaluates everything live after many recordings.
+void bound_growth();
 
 }  // namespace ds

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every DS_* environment variable, declared once; read at the first use.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ds {
+
+struct Options {
+  bool eager = false;
+  bool verify = false;
+  std::string device = "auto";
+  std::string log;
+
+  /// Calls f(value, name, help) for every option.
+  template <class F>
+  void for_each(F&& f) {
+    f(eager, "DS_EAGER", "1 runs every operation at once, for debugging.");
+    f(verify, "DS_VERIFY", "1 checks the graph after every pass.");
+    f(device, "DS_DEVICE", "Device of new tensors: auto, cpu, ref or null.");
+    f(log, "DS_LOG", "Topics to log to stderr, separated by commas: dispatch, passes, plan.");
+  }
+};
+
+/// The process's options; tests may change them.
+Options& options();
+
+/// True when DS_LOG names the topic.
+bool log_enabled(const std::string& topic);
+/// Writes one line to stderr.
+void log_line(const std::string& topic, const std::string& text);
+
+}  // namespace ds

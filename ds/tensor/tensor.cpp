@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/tensor/tensor.h"
+
+#include <cstring>
+#include <mutex>
+
+#include "ds/base/error.h"
+#include "ds/engine/engine.h"
+#include "ds/ir/build.h"
+#include "ds/tensor/sync.h"
+#include "ds/tensor/tensor_impl.h"
+
+namespace ds {
+namespace {
+
+TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl) {
+  DS_CHECK(impl, StateError, "tensor: it is undefined; assign a value before using it");
+  return *impl;
+}
+
+/// A computed value as a graph leaf.
+Value leaf_value(BufferPtr buffer) {
+  const Type& type = buffer->type();
+  Value leaf = make(Op::input_, {}, {int64_t{0}, type.dtype, type.shape});
+  leaf.node->set_realized(0, std::move(buffer));
+  return leaf;
+}
+
+/// Strides of a view step over row-major memory, or nothing when it is not a strided view of it.
+bool strided_step(const TensorImpl& view, const Shape& parent_shape, Shape& strides,
+                  int64_t& offset) {
+  const Shape& shape = view.value.shape();
+  switch (view.step) {
+    case Op::stop_gradient_: return true;
+    case Op::permute_: {
+      Shape moved;
+      for (int64_t dim : std::get<Shape>(view.step_attrs[0]))
+        moved.push_back(strides[static_cast<int>(dim)]);
+      strides = moved;
+      return true;
+    }
+    case Op::slice_: {
+      const Shape& starts = std::get<Shape>(view.step_attrs[0]);
+      const Shape& steps = std::get<Shape>(view.step_attrs[2]);
+      for (int i = 0; i < strides.rank(); ++i) {
+        offset += starts[i] * strides[i];
+        strides[i] *= steps[i];
+      }
+      return true;
+    }
+    case Op::expand_: {
+      Shape grown;
+      const int extra = shape.rank() - parent_shape.rank();
+      for (int i = 0; i < shape.rank(); ++i)
+        grown.push_back(
+            i < extra || (parent_shape[i - extra] == 1 && shape[i] != 1) ? 0 : strides[i - extra]);
+      strides = grown;
+      return true;
+    }
+    case Op::reshape_:
+      if (strides != contiguous_strides(parent_shape)) return false;
+      strides = contiguous_strides(shape);
+      return true;
+    default: return false;  // as_strided counts in the parent's row-major order
+  }
+}
+
+/// The strides of `impl` over its root's memory; false when it has no such form.
+bool view_strides(TensorImpl& impl, Shape& strides, int64_t& offset) {
+  if (!impl.parent) {
+    strides = contiguous_strides(impl.value.shape());
+    offset = 0;
+    return true;
+  }
+  if (!view_strides(*impl.parent, strides, offset)) return false;
+  impl.current();
+  return strided_step(impl, impl.parent->current().shape(), strides, offset);
+}
+
+}  // namespace
+
+Tensor::Tensor(Value value, Device device)
+    : impl_(std::make_shared<TensorImpl>(std::move(value), device)) {}
+
+Tensor Tensor::from_memory(std::shared_ptr<void> memory, const Type& type, Device device) {
+  Backend& backend = backend_of(device);
+  const bool aligned = reinterpret_cast<uintptr_t>(memory.get()) % dtype_size(type.dtype) == 0;
+  if (!backend.host_memory() || !aligned) return from_host(memory.get(), type, device);
+  auto buffer = std::make_shared<Buffer>(type, device, std::move(memory));
+  buffer->mark_shared();
+  return {leaf_value(std::move(buffer)), device};
+}
+
+Tensor Tensor::from_host(const void* data, const Type& type, Device device) {
+  const size_t bytes = type_bytes(type);
+  std::shared_ptr<void> memory = backend_of(device).alloc(std::max<size_t>(bytes, 1));
+  if (bytes > 0) std::memcpy(memory.get(), data, bytes);
+  return {leaf_value(std::make_shared<Buffer>(type, device, std::move(memory))), device};
+}
+
+Tensor Tensor::input_scalar(double value, DType dtype, Device device) {
+  return dispatch(dtype, [&](auto tag) {
+    using T = decltype(tag);
+    T element;
+    if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>)
+      element = T(static_cast<float>(value));
+    else
+      element = static_cast<T>(value);
+    return from_host(&element, {dtype, {}}, device);
+  });
+}
+
+const Type& Tensor::type() const { return checked(impl_).value.type(); }
+Device Tensor::device() const { return checked(impl_).device; }
+
+int64_t Tensor::size(int64_t dim) const {
+  DS_CHECK(this->dim() > 0, IndexError, "size: a 0-d tensor has no dimension ", dim);
+  return shape()[normalize_dim(dim, this->dim(), "size")];
+}
+
+Value Tensor::value() const { return checked(impl_).recorded(); }
+
+void Tensor::assign(const Value& value) const {
+  TensorImpl& impl = checked(impl_);
+  DS_CHECK(value.type() == type(), ShapeError, "in-place write: the tensor is ", type(),
+           ", the value ", value.type());
+  impl.assign(value);
+}
+
+bool Tensor::shares_storage(const Tensor& other) const {
+  return &checked(impl_).root() == &checked(other.impl_).root();
+}
+bool Tensor::is_view() const { return checked(impl_).parent != nullptr; }
+uint64_t Tensor::version() const { return checked(impl_).root().version; }
+
+const Tensor& Tensor::evaluate() const {
+  evaluate_impls({&checked(impl_)});
+  return *this;
+}
+
+void Tensor::copy_to_host(void* dst) const {
+  evaluate();
+  const std::shared_ptr<void> bytes = host_bytes(strip_markers(value()));
+  if (numel() > 0) std::memcpy(dst, bytes.get(), type_bytes(type()));
+}
+
+std::optional<Tensor::HostView> Tensor::host_view() const {
+  TensorImpl& impl = checked(impl_);
+  TensorImpl& root = impl.root();
+  HostView view;
+  int64_t offset = 0;
+  if (!view_strides(impl, view.strides, offset)) return std::nullopt;
+  evaluate_impls({&root});
+  const BufferPtr buffer = buffer_of(strip_markers(root.value));
+  if (!buffer || buffer->layout() || !backend_of(buffer->device()).host_memory())
+    return std::nullopt;
+  buffer->wait();
+  buffer->mark_shared();
+  view.memory = buffer->memory();
+  view.data =
+      static_cast<char*>(view.memory.get()) + offset * static_cast<int64_t>(dtype_size(dtype()));
+  return view;
+}
+
+double Tensor::item() const {
+  DS_CHECK(numel() == 1, ValueError, "item: the tensor is ", type(),
+           "; it must have exactly one element");
+  note_sync("item");
+  return to_vector<double>()[0];
+}
+
+int64_t Tensor::item_int() const {
+  DS_CHECK(numel() == 1, ValueError, "item: the tensor is ", type(),
+           "; it must have exactly one element");
+  note_sync("item");
+  return to_vector<int64_t>()[0];
+}
+
+template <class T>
+std::vector<T> Tensor::to_vector() const {
+  evaluate();
+  const std::shared_ptr<void> bytes = host_bytes(strip_markers(value()));
+  const auto count = static_cast<size_t>(numel());
+  std::vector<T> out(count);
+  dispatch(dtype(), [&](auto tag) {
+    using S = decltype(tag);
+    const S* src = static_cast<const S*>(bytes.get());
+    for (size_t i = 0; i < count; ++i) {
+      if constexpr (std::is_same_v<S, f16> || std::is_same_v<S, bf16>)
+        out[i] = static_cast<T>(static_cast<float>(src[i]));
+      else
+        out[i] = static_cast<T>(src[i]);
+    }
+  });
+  return out;
+}
+template std::vector<float> Tensor::to_vector() const;
+template std::vector<double> Tensor::to_vector() const;
+template std::vector<int64_t> Tensor::to_vector() const;
+template std::vector<int32_t> Tensor::to_vector() const;
+template std::vector<uint8_t> Tensor::to_vector() const;
+template std::vector<bool> Tensor::to_vector() const;
+
+}  // namespace ds

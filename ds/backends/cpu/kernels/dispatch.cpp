@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The choice of the SIMD target, on Highway's table.
+#include "ds/backends/cpu/kernels/dispatch.h"
+
+#include "ds/backends/cpu/kernels/targets.h"
+//
+#include <hwy/highway.h>
+
+#include "ds/base/error.h"
+
+namespace ds::cpu {
+namespace {
+
+/// Bits of the usable targets; a lower bit is a better target. Without foreach_target HWY_TARGETS
+/// is what the other files are compiled for, as targets.h is the same.
+int64_t usable() { return (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET; }
+
+}  // namespace
+
+std::vector<std::string> simd_targets() {
+  std::vector<std::string> names;
+  for (int64_t rest = usable(); rest != 0; rest &= rest - 1) {
+    names.emplace_back(hwy::TargetName(rest & -rest));
+  }
+  return names;
+}
+
+std::string simd_target() {
+  auto& chosen = hwy::GetChosenTarget();
+  if (!chosen.IsInitialized()) chosen.Update(hwy::SupportedTargets());
+  const int64_t bits = usable();
+  return hwy::TargetName(bits & -bits);
+}
+
+void set_simd_target(const std::string& name) {
+  hwy::SetSupportedTargetsForTest(0);
+  int64_t bits = usable();
+  if (!name.empty()) {
+    for (; bits != 0 && name != hwy::TargetName(bits & -bits);) bits &= bits - 1;
+    DS_CHECK(bits != 0, ValueError, "set_simd_target: no instruction set '", name,
+             "' on this processor");
+    hwy::SetSupportedTargetsForTest(bits);
+  }
+  hwy::GetChosenTarget().Update(bits);
+}
+
+}  // namespace ds::cpu

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Per-target building blocks of every kernel: loads and stores of f32, f16 and bf16 as f32
+// vectors, partial vectors at the end of a range, and loops over ranges. Re-included per target.
+
+#if defined(DS_CPU_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef DS_CPU_KERNELS_SIMD_INL_H_
+#undef DS_CPU_KERNELS_SIMD_INL_H_
+#else
+#define DS_CPU_KERNELS_SIMD_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "ds/ir/dtype.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ds::cpu {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::ScalableTag<float>;
+using DI = hn::RebindToSigned<DF>;
+using DU = hn::RebindToUnsigned<DF>;
+using DU16 = hn::Rebind<uint16_t, DF>;
+using VF = hn::Vec<DF>;
+using VI = hn::Vec<DI>;
+using VU = hn::Vec<DU>;
+using MF = hn::Mask<DF>;
+
+inline constexpr size_t kMaxLanes = hn::MaxLanes(DF());
+static_assert(kMaxLanes <= 16, "splat operands hold 16 copies");
+
+// --- 16-bit formats ------------------------------------------------------------------------------
+// Highway's own bf16 demotion truncates, and its emulated f16 flushes subnormals.
+
+HWY_INLINE VF FromBf16(hn::Vec<DU16> bits) {
+  return hn::BitCast(DF(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), bits)));
+}
+
+HWY_INLINE hn::Vec<DU16> ToBf16(VF v) {
+  const DU du;
+  const VU u = hn::BitCast(du, v);
+  const VU odd = hn::And(hn::ShiftRight<16>(u), hn::Set(du, 1u));
+  const VU rounded = hn::ShiftRight<16>(hn::Add(u, hn::Add(hn::Set(du, 0x7fffu), odd)));
+  const VU nan = hn::Or(hn::ShiftRight<16>(u), hn::Set(du, 0x40u));
+  const VU bits = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), nan, rounded);
+  return hn::DemoteTo(DU16(), hn::BitCast(DI(), bits));
+}
+
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || (HWY_TARGET == HWY_NEON && HWY_ARCH_ARM_A64)
+using DF16 = hn::Rebind<hwy::float16_t, DF>;
+HWY_INLINE VF FromF16(hn::Vec<DU16> bits) { return hn::PromoteTo(DF(), hn::BitCast(DF16(), bits)); }
+HWY_INLINE hn::Vec<DU16> ToF16(VF v) { return hn::BitCast(DU16(), hn::DemoteTo(DF16(), v)); }
+#else
+HWY_INLINE VF FromF16(hn::Vec<DU16> bits) {
+  const DF d;
+  const DU du;
+  const VU wide = hn::PromoteTo(du, bits);
+  const VU sign = hn::ShiftLeft<16>(hn::And(wide, hn::Set(du, 0x8000u)));
+  const VU magnitude = hn::ShiftLeft<13>(hn::And(wide, hn::Set(du, 0x7fffu)));
+  // Rebiasing by a multiplication makes subnormals right too: 2^112 = 2^(127-15).
+  const VF scaled = hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p112f));
+  const VU special = hn::Or(magnitude, hn::Set(du, 0x7f800000u));
+  const auto is_special = hn::Gt(hn::BitCast(DI(), magnitude), hn::Set(DI(), 0x0f7fffff));
+  const VF value = hn::IfThenElse(hn::RebindMask(d, is_special), hn::BitCast(d, special), scaled);
+  return hn::Or(value, hn::BitCast(d, sign));
+}
+HWY_INLINE hn::Vec<DU16> ToF16(VF v) {
+  const DF d;
+  const DI di;
+  const VI bits = hn::BitCast(di, v);
+  const VI magnitude = hn::And(bits, hn::Set(di, 0x7fffffff));
+  const VI sign = hn::BitCast(
+      di, hn::ShiftRight<16>(hn::And(hn::BitCast(DU(), bits), hn::Set(DU(), 0x80000000u))));
+  const VI odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(di, 1));
+  VI h = hn::ShiftRight<13>(hn::Add(hn::Sub(magnitude, hn::Set(di, 0x38000000 - 0xfff)), odd));
+  // Adding 0.5 leaves a subnormal's bits, correctly rounded, at the end of the significand.
+  const VI small = hn::Sub(hn::BitCast(di, hn::Add(hn::BitCast(d, magnitude), hn::Set(d, 0.5f))),
+                           hn::Set(di, 0x3f000000));
+  h = hn::IfThenElse(hn::Lt(magnitude, hn::Set(di, 0x38800000)), small, h);
+  h = hn::IfThenElse(hn::Gt(magnitude, hn::Set(di, 0x477fefff)), hn::Set(di, 0x7c00), h);
+  const VI payload = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(di, 0x1ff));
+  h = hn::IfThenElse(hn::Gt(magnitude, hn::Set(di, 0x7f800000)),
+                     hn::Or(payload, hn::Set(di, 0x7e00)), h);
+  return hn::DemoteTo(DU16(), hn::Or(h, sign));
+}
+#endif
+
+// --- whole and partial vectors
+// ---------------------------------------------------------------------
+
+HWY_INLINE VF LoadVec(const float* p) { return hn::LoadU(DF(), p); }
+HWY_INLINE VF LoadVec(const bf16* p) {
+  return FromBf16(hn::LoadU(DU16(), reinterpret_cast<const uint16_t*>(p)));
+}
+HWY_INLINE VF LoadVec(const f16* p) {
+  return FromF16(hn::LoadU(DU16(), reinterpret_cast<const uint16_t*>(p)));
+}
+HWY_INLINE void StoreVec(VF v, float* p) { hn::StoreU(v, DF(), p); }
+HWY_INLINE void StoreVec(VF v, bf16* p) {
+  hn::StoreU(ToBf16(v), DU16(), reinterpret_cast<uint16_t*>(p));
+}
+HWY_INLINE void StoreVec(VF v, f16* p) {
+  hn::StoreU(ToF16(v), DU16(), reinterpret_cast<uint16_t*>(p));
+}
+
+/// The first `count` (< Lanes) elements of p, the other lanes zero; reads nothing beyond them.
+template <class T>
+HWY_INLINE VF LoadPart(const T* p, size_t count) {
+  T buffer[kMaxLanes] = {};
+  std::memcpy(static_cast<void*>(buffer), p, count * sizeof(T));
+  return LoadVec(buffer);
+}
+template <class T>
+HWY_INLINE void StorePart(VF v, T* p, size_t count) {
+  T buffer[kMaxLanes];
+  StoreVec(v, buffer);
+  std::memcpy(static_cast<void*>(p), buffer, count * sizeof(T));
+}
+
+/// Contiguous conversion to f32 and back.
+template <class T>
+HWY_INLINE void ToFloat(const T* src, float* dst, size_t n) {
+  const size_t lanes = hn::Lanes(DF());
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) StoreVec(LoadVec(src + i), dst + i);
+  if (i < n) StorePart(LoadPart(src + i, n - i), dst + i, n - i);
+}
+template <class T>
+HWY_INLINE void FromFloat(const float* src, T* dst, size_t n) {
+  const size_t lanes = hn::Lanes(DF());
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) StoreVec(LoadVec(src + i), dst + i);
+  if (i < n) StorePart(LoadPart(src + i, n - i), dst + i, n - i);
+}
+
+/// Sum of all lanes as a scalar.
+HWY_INLINE float SumLanes(VF v) { return hn::GetLane(hn::SumOfLanes(DF(), v)); }
+HWY_INLINE float MaxLanesOf(VF v) { return hn::GetLane(hn::MaxOfLanes(DF(), v)); }
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace ds::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // DS_CPU_KERNELS_SIMD_INL_H_

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fused elementwise chains: a short program of tile kernels run over a broadcast, strided space.
+// Only inputs and outputs touch memory; what lies between stays in the first-level cache.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ds/backends/cpu/kernels/tile.h"
+
+namespace ds::cpu {
+
+/// A chain in single-assignment form: every call makes one value and returns its number.
+class TileProgram {
+ public:
+  /// The next input; the i-th call belongs to the i-th source of run_tile_program.
+  int input(DType dtype);
+  int constant(float value);
+  /// op of earlier values, as many as its arity.
+  int apply(TileOp op, int a, int b = -1, int c = -1);
+  /// Makes a value the next output, converted as tile_store does.
+  void output(int value, DType dtype);
+
+  struct Value {
+    enum class Kind : uint8_t { input, constant, op } kind;
+    TileOp op = TileOp::copy;
+    DType dtype = DType::f32;  ///< of an input
+    float constant = 0;
+    std::array<int, 3> args = {-1, -1, -1};  ///< of an op; args[0] is the index of an input
+  };
+  struct Output {
+    int value;
+    DType dtype;
+  };
+  const std::vector<Value>& values() const { return values_; }
+  const std::vector<Output>& outputs() const { return outputs_; }
+  int input_count() const { return input_count_; }
+
+ private:
+  std::vector<Value> values_;
+  std::vector<Output> outputs_;
+  int input_count_ = 0;
+};
+
+/// Most dimensions of the iteration space.
+inline constexpr int kMaxTileRank = 12;
+
+/// Memory and strides (elements, one per dimension of the space; 0 broadcasts) of one operand.
+struct TileSource {
+  const void* data;
+  const int64_t* strides;
+};
+struct TileTarget {
+  void* data;
+  const int64_t* strides;
+};
+
+/// Computes every output at every point of the space `dims` (at most kMaxTileRank; may be empty
+/// for one point, or hold a 0). Dimensions may come in any order; they are sorted and collapsed
+/// here. An output may be the same memory as an input with the same strides; it must not overlap
+/// any other operand, and no two outputs may overlap. All arithmetic is f32.
+void run_tile_program(const TileProgram& program, std::span<const int64_t> dims,
+                      std::span<const TileSource> sources, std::span<const TileTarget> targets);
+
+}  // namespace ds::cpu

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/tensor/record.h"
 
-#include <cmath>
+#include <algorithm>
 
 #include "ds/base/error.h"
 #include "ds/base/options.h"
@@ -132,6 +132,13 @@ Device operand_device(const std::vector<Operand>& operands) {
 
 Tensor to_dtype(const Tensor& x, DType dtype) {
   return x.dtype() == dtype ? x : record(Op::cast_, {x}, {dtype});
+}
+
+Tensor to_device(const Tensor& x, Device device) {
+  if (x.device() == device) return x;
+  std::vector<char> bytes(std::max<size_t>(type_bytes(x.type()), 1));
+  x.copy_to_host(bytes.data());
+  return Tensor::from_host(bytes.data(), x.type(), device);
 }
 
 Tensor to_floating(const Tensor& x) {

@@ -70,6 +70,8 @@ Tensor as_tensor(const Operand& operand, DType dtype, Device device);
 Device operand_device(const std::vector<Operand>& operands);
 /// `x` in another dtype, differentiable; x itself when it has it.
 Tensor to_dtype(const Tensor& x, DType dtype);
+/// `x` on another device, without history; x itself when it is there. Computes x.
+Tensor to_device(const Tensor& x, Device device);
 /// f32 (the default dtype) for integers and bool, else x's own: what sqrt and mean compute in.
 Tensor to_floating(const Tensor& x);
 DType default_dtype();

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Module: a tree of named parameters, buffers and children, as torch.nn.Module. Layers derive from
+// it in C++; Python classes derive from the same class through the binding.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ds/tensor/tensor.h"
+
+namespace ds::nn {
+
+class Module;
+using ModulePtr = std::shared_ptr<Module>;
+template <class T>
+using Named = std::vector<std::pair<std::string, T>>;
+/// Parameters and persistent buffers by their dotted names, in order of registration.
+using StateDict = Named<Tensor>;
+
+/// Names that load_state_dict could not match.
+struct LoadResult {
+  std::vector<std::string> missing;     // in the module, not in the state
+  std::vector<std::string> unexpected;  // in the state, not in the module
+};
+
+class Module : public std::enable_shared_from_this<Module> {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  /// Class name in repr(), such as "Linear".
+  virtual std::string type_name() const { return "Module"; }
+  /// Arguments in repr(), such as "in_features=4, out_features=2, bias=True".
+  virtual std::string extra_repr() const { return {}; }
+  /// The computation of a module of one input and one output; NotImplementedError by default.
+  virtual Tensor forward(const Tensor& x);
+  /// forward() between the hooks.
+  Tensor operator()(const Tensor& x);
+
+  /// Adds a parameter (requires_grad is set) or, when undefined, its name only (a bias that is
+  /// switched off). ValueError when the name is taken, empty or contains a dot.
+  Tensor register_parameter(const std::string& name, Tensor parameter);
+  /// A tensor that is saved (when persistent) and moved with the module but not trained.
+  Tensor register_buffer(const std::string& name, Tensor buffer, bool persistent = true);
+  void register_module(const std::string& name, ModulePtr module);
+  /// Makes, registers and returns a child: `conv = add<Conv2d>("conv", Conv2dOptions{...})`.
+  template <class M, class... Args>
+  std::shared_ptr<M> add(const std::string& name, Args&&... args) {
+    auto module = std::make_shared<M>(std::forward<Args>(args)...);
+    register_module(name, module);
+    return module;
+  }
+
+  /// By own name; KeyError when absent. An undefined tensor is a registered None.
+  Tensor parameter(const std::string& name) const;
+  Tensor buffer(const std::string& name) const;
+  ModulePtr child(const std::string& name) const;
+  bool has_parameter(const std::string& name) const;
+  bool has_buffer(const std::string& name) const;
+  bool has_child(const std::string& name) const;
+  /// Replaces a registered tensor or child; KeyError when absent.
+  void set_parameter(const std::string& name, Tensor parameter);
+  void set_buffer(const std::string& name, Tensor buffer);
+  void set_child(const std::string& name, ModulePtr module);
+  /// Removes a parameter, buffer or child; KeyError when absent.
+  void remove(const std::string& name);
+
+  /// Defined parameters with dotted names; a shared one once.
+  Named<Tensor> named_parameters(bool recurse = true, const std::string& prefix = "") const;
+  std::vector<Tensor> parameters(bool recurse = true) const;
+  Named<Tensor> named_buffers(bool recurse = true, const std::string& prefix = "") const;
+  std::vector<Tensor> buffers(bool recurse = true) const;
+  const Named<ModulePtr>& named_children() const { return children_; }
+  /// This module under `prefix`, then all below it, a shared one once.
+  Named<ModulePtr> named_modules(const std::string& prefix = "");
+  std::vector<ModulePtr> modules();
+  /// The module at a dotted path; KeyError when absent.
+  ModulePtr get_submodule(const std::string& path);
+
+  /// Sets training mode here and below.
+  void train(bool on = true);
+  void eval() { train(false); }
+  bool is_training() const { return training_; }
+  /// f for every module, children first.
+  void apply(const std::function<void(Module&)>& f);
+  /// Converts floating parameters and buffers; others stay.
+  void to(DType dtype);
+  void to(Device device);
+  void requires_grad_(bool on = true);
+  /// Drops the gradients of all parameters.
+  void zero_grad();
+
+  StateDict state_dict(const std::string& prefix = "") const;
+  /// Copies values into the parameters and buffers of the same names. ShapeError lists every
+  /// tensor whose shape differs; with `strict`, KeyError lists missing and unexpected names.
+  /// Nothing is changed when it throws.
+  LoadResult load_state_dict(const StateDict& state, bool strict = true);
+
+  using PreHook = std::function<Tensor(Module&, const Tensor& input)>;
+  using Hook = std::function<Tensor(Module&, const Tensor& input, const Tensor& output)>;
+  /// Called before forward(); a defined result replaces the input. Returns a key for remove_hook.
+  uint64_t register_forward_pre_hook(PreHook hook);
+  /// Called after forward(); a defined result replaces the output.
+  uint64_t register_forward_hook(Hook hook);
+  void remove_hook(uint64_t key);
+
+  /// The tree as text, as PyTorch prints it.
+  std::string repr() const;
+
+ protected:
+  /// After parameters or buffers were replaced or loaded.
+  virtual void on_state_changed() {}
+
+ private:
+  struct Buffer {
+    Tensor tensor;
+    bool persistent;
+  };
+  void check_name(const std::string& name, const char* what) const;
+  void collect_state(const std::string& prefix, StateDict& state) const;
+
+  Named<Tensor> parameters_;
+  Named<Buffer> buffers_;
+  Named<ModulePtr> children_;
+  std::vector<std::pair<uint64_t, PreHook>> pre_hooks_;
+  std::vector<std::pair<uint64_t, Hook>> hooks_;
+  uint64_t next_hook_ = 1;
+  bool training_ = true;
+};
+
+}  // namespace ds::nn

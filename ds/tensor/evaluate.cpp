@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is computed when a value is needed: the asked tensors and every live tensor that shares
+// pending work with them, in one plan. Tensors without such a tie stay pending, so touching one
+// beside a training step does not change the step's plan.
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <numeric>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "ds/base/error.h"
+#include "ds/engine/engine.h"
+#include "ds/grad/rules.h"
+#include "ds/ir/build.h"
+#include "ds/tensor/random.h"
+#include "ds/tensor/tensor_impl.h"
+
+namespace ds {
+namespace {
+
+bool is_source(const Node& node) { return node.info().op_class == OpClass::source; }
+bool is_pending(const Node& node) { return !is_source(node) && !node.realized(0); }
+
+/// Groups roots that share pending nodes. Group 0 holds the asked ones.
+class Components {
+ public:
+  Components() : epoch_(next_visit_epoch()) {}
+
+  /// Visits from a root as member of `group`; joins the groups it runs into.
+  void visit(const Value& root, uint32_t group) {
+    while (parents_.size() <= group) parents_.push_back(static_cast<uint32_t>(parents_.size()));
+    enter(root.node.get(), group);
+    while (!stack_.empty()) {
+      const Node* node = stack_.back();
+      stack_.pop_back();
+      for (const Value& input : node->inputs()) enter(input.node.get(), group);
+    }
+  }
+
+  uint32_t find(uint32_t group) {
+    while (parents_[group] != group) group = parents_[group] = parents_[parents_[group]];
+    return group;
+  }
+
+  const std::vector<const Node*>& visited() const { return visited_; }
+
+ private:
+  void enter(const Node* node, uint32_t group) {
+    if (!is_pending(*node)) return;
+    if (node->visit_epoch == epoch_) {
+      const uint32_t a = find(node->visit_index), b = find(group);
+      parents_[std::max(a, b)] = std::min(a, b);
+      return;
+    }
+    node->visit_epoch = epoch_;
+    node->visit_index = group;
+    visited_.push_back(node);
+    stack_.push_back(node);
+  }
+
+  uint64_t epoch_;
+  std::vector<uint32_t> parents_;
+  std::vector<const Node*> stack_;
+  std::vector<const Node*> visited_;
+};
+
+/// The values to compute, each once, with all outputs of a node when one is wanted.
+class Outputs {
+ public:
+  void add(const Value& value) {
+    const Value plain = strip_markers(value);
+    if (is_pending_value(plain) && seen_.insert(plain.node.get()).second)
+      for (int i = 0; i < plain.node->outputs(); ++i) list_.push_back({plain.node, i});
+  }
+  const Values& list() const { return list_; }
+  size_t index_of(const Value& value) const {
+    return static_cast<size_t>(std::find(list_.begin(), list_.end(), value) - list_.begin());
+  }
+
+ private:
+  static bool is_pending_value(const Value& v) {
+    return v.node->op() != Op::input_ && !v.node->realized(0);
+  }
+  std::unordered_set<const Node*> seen_;
+  Values list_;
+};
+
+/// What a later backward will read is computed now with the rest, as an eager framework keeps it.
+/// Views and casts of a kept value are cheap to make again.
+void save_for_backward(const Value& value, Outputs& outputs) {
+  Value v = strip_markers(value);
+  while (v.node->info().op_class == OpClass::movement && v.node->op() != Op::cat_)
+    v = strip_markers(v.node->input(0));
+  if (!is_source(*v.node)) outputs.add(v);
+}
+
+/// Walks the history that stays after this evaluation: adds what its backward needs to `outputs`
+/// and the computed leaves it reads to `kept`.
+void keep_history(const std::vector<TensorImpl*>& roots, Outputs& outputs,
+                  std::unordered_set<const Node*>& kept) {
+  std::unordered_set<const Node*> seen;
+  std::vector<NodePtr> stack;
+  for (const TensorImpl* root : roots)
+    if (!root->released && root->value.requires_grad()) stack.push_back(root->value.node);
+  while (!stack.empty()) {
+    const NodePtr node = std::move(stack.back());
+    stack.pop_back();
+    if (!seen.insert(node.get()).second) continue;
+    if (node->op() == Op::input_) kept.insert(node.get());
+    const GradEntry* entry =
+        node->requires_grad() && !node->realized(0) ? grad_entry(node->op()) : nullptr;
+    if (entry) {
+      for (size_t i = 0; i < node->inputs().size(); ++i)
+        if (entry->saved_inputs >> std::min<size_t>(i, 31) & 1)
+          save_for_backward(node->inputs()[i], outputs);
+      if (entry->saved_outputs != 0) save_for_backward({node, 0}, outputs);
+    }
+    for (const Value& input : node->inputs()) stack.push_back(input.node);
+  }
+}
+
+/// Memory of assigned-over values that only the visited nodes still read: parameters and optimizer
+/// state are updated in place.
+std::vector<std::pair<size_t, BufferPtr>> find_donations(
+    const std::vector<TensorImpl*>& roots, const Components& components, const Outputs& outputs,
+    const std::unordered_set<const Node*>& kept) {
+  std::unordered_map<const Node*, long> reads;
+  for (const TensorImpl* root : roots)
+    if (root->donor) reads.emplace(root->donor.get(), 0);
+  std::vector<std::pair<size_t, BufferPtr>> donations;
+  if (reads.empty()) return donations;
+  for (const Node* node : components.visited())
+    for (const Value& input : node->inputs())
+      if (const auto found = reads.find(input.node.get()); found != reads.end()) ++found->second;
+  for (TensorImpl* root : roots) {
+    const NodePtr donor = std::move(root->donor);
+    root->donor = nullptr;
+    if (!donor || kept.count(donor.get())) continue;
+    const BufferPtr buffer = buffer_of({donor, 0});
+    const bool sole = donor.use_count() == reads[donor.get()] + 1 && buffer->holders == 1;
+    const size_t index = outputs.index_of(strip_markers(root->value));
+    if (sole && !buffer->shared() && index < outputs.list().size() &&
+        outputs.list()[index].type() == buffer->type())
+      donations.emplace_back(index, buffer);
+  }
+  return donations;
+}
+
+/// Drops the history of a computed root that needs none.
+void settle(TensorImpl& root) {
+  const Value plain = strip_markers(root.value);
+  if (!plain.node->realized(plain.index)) return;
+  if (root.released)
+    root.value = make(Op::released_, {leaf_of(plain)});
+  else if (!root.value.requires_grad())
+    root.value = leaf_of(plain);
+  root.donor = nullptr;
+  root.update_live();
+}
+
+std::atomic<uint32_t> g_recorded{0};
+// A training step of a large model records some ten thousand nodes.
+constexpr uint32_t kMaxRecorded = 100000;
+
+}  // namespace
+
+void evaluate_impls(const std::vector<TensorImpl*>& asked) {
+  const std::lock_guard lock(graph_mutex());
+  Components components;
+  std::vector<TensorImpl*> roots;
+  std::unordered_set<TensorImpl*> seen;
+  for (TensorImpl* impl : asked) {
+    components.visit(impl->recorded(), 0);
+    TensorImpl& root = impl->root();
+    components.visit(root.value, 0);
+    if (seen.insert(&root).second) roots.push_back(&root);
+  }
+  std::vector<std::pair<TensorImpl*, uint32_t>> others;
+  uint32_t group = 0;
+  for_each_live([&](TensorImpl& impl) {
+    if (seen.count(&impl) || strip_markers(impl.value).node->realized(0)) return;
+    components.visit(impl.value, ++group);
+    others.emplace_back(&impl, group);
+  });
+  for (const auto& [impl, g] : others)
+    if (components.find(g) == components.find(0)) roots.push_back(impl);
+  Outputs outputs;
+  for (TensorImpl* impl : asked) outputs.add(impl->recorded());
+  for (const TensorImpl* root : roots) outputs.add(root->value);
+  std::unordered_set<const Node*> kept;
+  keep_history(roots, outputs, kept);
+  if (!outputs.list().empty()) {
+    EvaluateRequest request{outputs.list(), roots.front()->device, {}};
+    request.donations = find_donations(roots, components, outputs, kept);
+    evaluate(request);
+    renew_rng_leaf();
+  }
+  for (TensorImpl* root : roots) settle(*root);
+  g_recorded = 0;
+}
+
+void evaluate(const std::vector<Tensor>& tensors) {
+  std::vector<TensorImpl*> impls;
+  for (const Tensor& tensor : tensors)
+    if (tensor.defined()) impls.push_back(tensor.impl().get());
+  if (!impls.empty()) evaluate_impls(impls);
+}
+
+void bound_growth() {
+  if (g_recorded.fetch_add(1, std::memory_order_relaxed) < kMaxRecorded) return;
+  const std::lock_guard lock(graph_mutex());
+  std::vector<TensorImpl*> live;
+  for_each_live([&](TensorImpl& impl) {
+    if (!strip_markers(impl.value).node->realized(0)) live.push_back(&impl);
+  });
+  while (!live.empty()) {
+    // Tensors of one device at a time; each evaluation may settle several.
+    evaluate_impls({live.back()});
+    std::erase_if(live, [](TensorImpl* impl) {
+      return strip_markers(impl->value).node->realized(0) != nullptr;
+    });
+  }
+  g_recorded = 0;
+}
+
+}  // namespace ds

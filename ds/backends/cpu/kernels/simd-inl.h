@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "ds/backends/cpu/kernels/tile.h"
 #include "ds/ir/dtype.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -137,6 +138,54 @@ HWY_INLINE void FromFloat(const float* src, T* dst, size_t n) {
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) StoreVec(LoadVec(src + i), dst + i);
   if (i < n) StorePart(LoadPart(src + i, n - i), dst + i, n - i);
+}
+
+/// n contiguous elements from `offset` on as f32: the memory itself, or converted into `buffer`.
+HWY_INLINE const float* AsFloats(DType dtype, const void* base, int64_t offset, size_t n,
+                                 float* buffer) {
+  if (dtype == DType::f32) return static_cast<const float*>(base) + offset;
+  const char* src =
+      static_cast<const char*>(base) + offset * static_cast<int64_t>(dtype_size(dtype));
+  if (dtype == DType::bf16) {
+    ToFloat(reinterpret_cast<const bf16*>(src), buffer, n);
+  } else {
+    tile_load(dtype, src, 1, buffer, n);
+  }
+  return buffer;
+}
+/// Where to write n f32 results for `offset`: the f32 memory itself, or `buffer`, which PutFloats
+/// then converts.
+HWY_INLINE float* FloatTarget(DType dtype, void* base, int64_t offset, float* buffer) {
+  return dtype == DType::f32 ? static_cast<float*>(base) + offset : buffer;
+}
+HWY_INLINE void PutFloats(DType dtype, const float* src, void* base, int64_t offset, size_t n) {
+  if (dtype == DType::f32) return;
+  char* dst = static_cast<char*>(base) + offset * static_cast<int64_t>(dtype_size(dtype));
+  if (dtype == DType::bf16) {
+    FromFloat(src, reinterpret_cast<bf16*>(dst), n);
+  } else {
+    tile_store(dtype, src, dst, 1, n);
+  }
+}
+
+/// combine over map(x[i]) in four independent accumulators.
+template <class Map, class Combine>
+HWY_INLINE VF Accumulate(const float* x, size_t n, VF identity, Map map, Combine combine) {
+  const size_t lanes = hn::Lanes(DF());
+  VF a0 = identity, a1 = identity, a2 = identity, a3 = identity;
+  size_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    a0 = combine(a0, map(LoadVec(x + i)));
+    a1 = combine(a1, map(LoadVec(x + i + lanes)));
+    a2 = combine(a2, map(LoadVec(x + i + 2 * lanes)));
+    a3 = combine(a3, map(LoadVec(x + i + 3 * lanes)));
+  }
+  for (; i + lanes <= n; i += lanes) a0 = combine(a0, map(LoadVec(x + i)));
+  if (i < n) {
+    const VF part = map(LoadPart(x + i, n - i));
+    a1 = combine(a1, hn::IfThenElse(hn::FirstN(DF(), n - i), part, identity));
+  }
+  return combine(combine(a0, a1), combine(a2, a3));
 }
 
 /// Sum of all lanes as a scalar.

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reductions along rows (inner == 1) and along columns, in pieces of fixed size whose partial
+// results are merged in order.
+#include "ds/backends/cpu/kernels/reduce.h"
+
+#include "ds/backends/cpu/kernels/targets.h"
+// Foreach_target needs the line above first.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ds/backends/cpu/kernels/reduce.cpp"
+#include <hwy/foreach_target.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "ds/backends/cpu/kernels/reduce_state.h"
+#include "ds/backends/cpu/kernels/row-inl.h"
+#include "ds/base/parallel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ds::cpu {
+namespace HWY_NAMESPACE {
+
+/// Adds at most kReduceBlock elements of a row to its state.
+HWY_INLINE void AddBlock(Reduction op, const float* x, size_t n, float shift, ReduceState& state) {
+  switch (op) {
+    case Reduction::sum: state.a += BlockSum(x, n); break;
+    case Reduction::sum_squares: state.a += BlockSumSquares(x, n); break;
+    case Reduction::centered: {
+      float centered[kReduceBlock];
+      const VF s = hn::Set(DF(), shift);
+      MapRow(x, centered, n, [s](VF v) HWY_ATTR { return hn::Sub(v, s); });
+      state.a += BlockSum(centered, n);
+      state.b += BlockSumSquares(centered, n);
+      break;
+    }
+    case Reduction::prod:
+      for (size_t i = 0; i < n; ++i) state.a *= x[i];
+      break;
+    case Reduction::max: merge(op, {RowMax(x, n), 0}, state); break;
+    case Reduction::min: merge(op, {RowMin(x, n), 0}, state); break;
+    case Reduction::any:
+    case Reduction::all:
+      for (size_t i = 0; i < n; ++i) merge(op, {double(x[i] != 0), 0}, state);
+      break;
+    case Reduction::logsumexp: {
+      const float max = RowMax(x, n);
+      // All -inf adds nothing; +inf and NaN are the result whatever the sum.
+      const bool finite = std::abs(max) <= 3.4028235e38f;
+      merge(op, {max, finite ? BlockSumExp(x, n, max) : max < 0 ? 0.0 : 1.0}, state);
+      break;
+    }
+  }
+}
+
+/// States of `count` row pieces: piece p covers [begin, end) of row p.
+void ReduceRow(Reduction op, DType dtype, const void* src, int64_t offset, int64_t n, float shift,
+               ReduceState& state) {
+  float buffer[kReduceBlock];
+  for (int64_t i = 0; i < n; i += kReduceBlock) {
+    const size_t len = static_cast<size_t>(std::min<int64_t>(kReduceBlock, n - i));
+    AddBlock(op, AsFloats(dtype, src, offset + i, len, buffer), len, shift, state);
+  }
+}
+
+/// Accumulators of up to kReduceBlock neighbouring columns.
+struct Columns {
+  float acc[kReduceBlock], square[kReduceBlock], max[kReduceBlock], buffer[kReduceBlock];
+};
+
+HWY_INLINE void AddRow(Reduction op, const float* x, const float* shift, size_t n, Columns& c,
+                       ReduceState* states) {
+  switch (op) {
+    case Reduction::sum:
+      MapRow(c.acc, x, c.acc, n, [](VF a, VF v) HWY_ATTR { return hn::Add(a, v); });
+      break;
+    case Reduction::sum_squares:
+      MapRow(c.acc, x, c.acc, n, [](VF a, VF v) HWY_ATTR { return hn::MulAdd(v, v, a); });
+      break;
+    case Reduction::centered:
+      MapRow(c.acc, x, shift, c.acc, n,
+             [](VF a, VF v, VF s) HWY_ATTR { return hn::Add(a, hn::Sub(v, s)); });
+      MapRow(c.square, x, shift, c.square, n, [](VF a, VF v, VF s) HWY_ATTR {
+        const VF e = hn::Sub(v, s);
+        return hn::MulAdd(e, e, a);
+      });
+      break;
+    case Reduction::max:
+      MapRow(c.acc, x, c.acc, n, [](VF a, VF v) HWY_ATTR { return Maximum(a, v); });
+      break;
+    case Reduction::min:
+      MapRow(c.acc, x, c.acc, n, [](VF a, VF v) HWY_ATTR { return Minimum(a, v); });
+      break;
+    case Reduction::logsumexp:
+      MapRow(c.acc, x, c.max, c.acc, n,
+             [](VF a, VF v, VF m) HWY_ATTR { return hn::Add(a, Exp(hn::Sub(v, m))); });
+      break;
+    case Reduction::prod:
+      for (size_t i = 0; i < n; ++i) states[i].a *= x[i];
+      break;
+    case Reduction::any:
+    case Reduction::all:
+      for (size_t i = 0; i < n; ++i) merge(op, {double(x[i] != 0), 0}, states[i]);
+      break;
+  }
+}
+
+/// Moves the f32 accumulators into the f64 states and clears them.
+HWY_INLINE void Flush(Reduction op, size_t n, Columns& c, ReduceState* states) {
+  for (size_t i = 0; i < n; ++i) {
+    if (op == Reduction::logsumexp) {
+      // -inf and +inf and NaN maxima are results by themselves.
+      const bool finite = std::abs(c.max[i]) <= 3.4028235e38f;
+      merge(op, {c.max[i], finite ? c.acc[i] : c.max[i] < 0 ? 0.0 : 1.0}, states[i]);
+    } else if (op == Reduction::max || op == Reduction::min) {
+      merge(op, {c.acc[i], 0}, states[i]);
+    } else {
+      states[i].a += c.acc[i];
+      if (op == Reduction::centered) states[i].b += c.square[i];
+    }
+    c.acc[i] = c.square[i] = 0;
+  }
+}
+
+/// States of `cols` (<= kReduceBlock) columns over `rows` rows that are `step` elements apart.
+void ReduceColumns(Reduction op, DType dtype, const void* src, int64_t offset, int64_t rows,
+                   int64_t step, size_t cols, const float* shift, ReduceState* states) {
+  Columns c;
+  const bool direct = op == Reduction::prod || op == Reduction::any || op == Reduction::all;
+  const float start = op == Reduction::max ? -HUGE_VALF : op == Reduction::min ? HUGE_VALF : 0.0f;
+  std::fill_n(c.acc, cols, start);
+  std::fill_n(c.square, cols, 0.0f);
+  // Short f32 runs keep the error small; a logsumexp piece needs its maximum before its sum.
+  const int64_t run = op == Reduction::max || op == Reduction::min ? rows : 32;
+  for (int64_t r = 0; r < rows; r += run) {
+    const int64_t end = std::min(rows, r + run);
+    if (op == Reduction::logsumexp) {
+      std::fill_n(c.max, cols, -HUGE_VALF);
+      for (int64_t i = r; i < end; ++i) {
+        MapRow(c.max, AsFloats(dtype, src, offset + i * step, cols, c.buffer), c.max, cols,
+               [](VF a, VF v) HWY_ATTR { return Maximum(a, v); });
+      }
+    }
+    for (int64_t i = r; i < end; ++i) {
+      AddRow(op, AsFloats(dtype, src, offset + i * step, cols, c.buffer), shift, cols, c, states);
+    }
+    if (!direct) Flush(op, cols, c, states);
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace ds::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ds::cpu {
+HWY_EXPORT(ReduceRow);
+HWY_EXPORT(ReduceColumns);
+
+namespace {
+
+/// A reduction of [outer, n, inner]; shift [outer, inner] is for Reduction::centered.
+struct View {
+  Reduction op;
+  DType dtype;
+  const void* src;
+  int64_t outer, n, inner;
+  const float* shift;
+
+  float shift_at(int64_t i) const { return shift ? shift[i] : 0; }
+};
+
+// Pieces a reduction is cut into when its outer dimensions alone give too little to share. A fixed
+// number, not the number of threads: results must not depend on that.
+constexpr int64_t kPieces = 64;
+
+/// finish(i, state) for each output i.
+template <class Finish>
+void reduce_rows(const View& view, Finish finish) {
+  const auto row = HWY_DYNAMIC_DISPATCH(ReduceRow);
+  // At least 16 blocks to a piece.
+  const int64_t pieces = std::clamp<int64_t>(
+      std::min(kPieces / std::max<int64_t>(view.outer, 1), view.n / (16 * kReduceBlock)), 1,
+      kPieces);
+  if (pieces == 1) {
+    const int64_t grain = std::max<int64_t>(1, 32768 / std::max<int64_t>(view.n, 16));
+    parallel_for(view.outer, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t o = begin; o < end; ++o) {
+        ReduceState state = reduce_start(view.op);
+        row(view.op, view.dtype, view.src, o * view.n, view.n, view.shift_at(o), state);
+        finish(o, state);
+      }
+    });
+    return;
+  }
+  std::vector<ReduceState> states(view.outer * pieces, reduce_start(view.op));
+  parallel_for(view.outer * pieces, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t o = p / pieces, first = view.n * (p % pieces) / pieces,
+                    last = view.n * (p % pieces + 1) / pieces;
+      row(view.op, view.dtype, view.src, o * view.n + first, last - first, view.shift_at(o),
+          states[p]);
+    }
+  });
+  for (int64_t o = 0; o < view.outer; ++o) {
+    ReduceState state = states[o * pieces];
+    for (int64_t p = 1; p < pieces; ++p) merge(view.op, states[o * pieces + p], state);
+    finish(o, state);
+  }
+}
+
+/// Columns: `group` rows next to each other are taken as one long row where rows are short.
+template <class Finish>
+void reduce_columns(const View& view, Finish finish) {
+  const auto columns = HWY_DYNAMIC_DISPATCH(ReduceColumns);
+  const int64_t group =
+      std::clamp<int64_t>(kReduceBlock / 2 / view.inner, 1, std::max<int64_t>(view.n, 1));
+  const int64_t width = group * view.inner;
+  const int64_t long_rows = view.n / group;
+  const int64_t blocks = group > 1 ? 1 : (view.inner + kReduceBlock - 1) / kReduceBlock;
+  const int64_t units = view.outer * blocks;
+  const int64_t pieces = std::clamp<int64_t>(
+      std::min(kPieces / std::max<int64_t>(units, 1), long_rows / 64), 1, kPieces);
+  const int64_t span = std::min<int64_t>(width, kReduceBlock);
+  std::vector<ReduceState> states(pieces > 1 ? units * pieces * span : 0);
+  // Computes the states of one piece; for the last one with the rows that fill no group.
+  const auto compute = [&](int64_t unit, int64_t piece, ReduceState* out) {
+    const int64_t o = unit / blocks, col = unit % blocks * kReduceBlock;
+    const int64_t cols = std::min(width - col, span);
+    const int64_t base = o * view.n * view.inner + col;
+    const int64_t first = long_rows * piece / pieces, last = long_rows * (piece + 1) / pieces;
+    float shift[kReduceBlock] = {};
+    if (view.shift) {
+      for (int64_t i = 0; i < cols; ++i) {
+        shift[i] = view.shift[o * view.inner + (col + i) % view.inner];
+      }
+    }
+    std::fill_n(out, span, reduce_start(view.op));
+    columns(view.op, view.dtype, view.src, base + first * width, last - first, width,
+            static_cast<size_t>(cols), shift, out);
+    const int64_t rest = view.n - long_rows * group;
+    if (rest > 0 && piece == pieces - 1) {
+      columns(view.op, view.dtype, view.src, base + long_rows * width, rest, view.inner,
+              static_cast<size_t>(view.inner), shift, out);
+    }
+  };
+  const auto emit = [&](int64_t unit, ReduceState* merged) {
+    const int64_t o = unit / blocks, col = unit % blocks * kReduceBlock;
+    const int64_t cols = std::min(view.inner - col, span);
+    for (int64_t i = 0; i < cols; ++i) {
+      for (int64_t g = 1; g < group; ++g) merge(view.op, merged[g * view.inner + i], merged[i]);
+      finish(o * view.inner + col + i, merged[i]);
+    }
+  };
+  const int64_t work = std::max<int64_t>(1, view.n * std::min(view.inner, kReduceBlock) / pieces);
+  parallel_for(units * pieces, std::max<int64_t>(1, 32768 / work), [&](int64_t begin, int64_t end) {
+    ReduceState local[kReduceBlock];
+    for (int64_t p = begin; p < end; ++p) {
+      ReduceState* out = pieces > 1 ? states.data() + p * span : local;
+      compute(p / pieces, p % pieces, out);
+      if (pieces == 1) emit(p, out);
+    }
+  });
+  if (pieces == 1) return;
+  for (int64_t unit = 0; unit < units; ++unit) {
+    ReduceState* merged = states.data() + unit * pieces * span;
+    for (int64_t p = 1; p < pieces; ++p) {
+      for (int64_t i = 0; i < span; ++i) merge(view.op, merged[p * span + i], merged[i]);
+    }
+    emit(unit, merged);
+  }
+}
+
+template <class Finish>
+void reduce_view(const View& view, Finish finish) {
+  if (view.outer <= 0 || view.inner <= 0) return;
+  if (view.inner == 1) {
+    reduce_rows(view, finish);
+  } else {
+    reduce_columns(view, finish);
+  }
+}
+
+Reduction reduction_of(ReduceOp op) {
+  switch (op) {
+    case ReduceOp::sum:
+    case ReduceOp::mean: return Reduction::sum;
+    case ReduceOp::prod: return Reduction::prod;
+    case ReduceOp::max: return Reduction::max;
+    case ReduceOp::min: return Reduction::min;
+    case ReduceOp::any: return Reduction::any;
+    case ReduceOp::all: return Reduction::all;
+    case ReduceOp::sum_squares: return Reduction::sum_squares;
+    case ReduceOp::logsumexp: break;
+  }
+  return Reduction::logsumexp;
+}
+
+}  // namespace
+
+void reduce(ReduceOp op, DType src_dtype, const void* src, int64_t outer, int64_t n, int64_t inner,
+            DType dst_dtype, void* dst) {
+  const View view{reduction_of(op), src_dtype, src, outer, n, inner, nullptr};
+  char* out = static_cast<char*>(dst);
+  const int64_t size = static_cast<int64_t>(dtype_size(dst_dtype));
+  reduce_view(view, [&](int64_t i, const ReduceState& state) {
+    double value = state.a;
+    if (op == ReduceOp::mean) value /= static_cast<double>(n);
+    if (op == ReduceOp::logsumexp && state.b != 0) value += std::log(state.b);
+    const float rounded = static_cast<float>(value);
+    if (dst_dtype == DType::f32) {
+      reinterpret_cast<float*>(out)[i] = rounded;
+    } else {
+      tile_store(dst_dtype, &rounded, out + i * size, 1, 1);
+    }
+  });
+}
+
+void reduce_mean_var(DType src_dtype, const void* src, int64_t outer, int64_t n, int64_t inner,
+                     double correction, float* mean, float* var) {
+  reduce(ReduceOp::mean, src_dtype, src, outer, n, inner, DType::f32, mean);
+  const View view{Reduction::centered, src_dtype, src, outer, n, inner, mean};
+  const double count = static_cast<double>(n);
+  reduce_view(view, [&](int64_t i, const ReduceState& state) {
+    const double squares = std::max(0.0, state.b - state.a * state.a / count);
+    // max would hide a NaN.
+    var[i] = static_cast<float>((state.b != state.b ? state.b : squares) /
+                                std::max(0.0, count - correction));
+  });
+}
+
+}  // namespace ds::cpu
+#endif

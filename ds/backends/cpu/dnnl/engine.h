@@ -17,8 +17,6 @@ const dnnl::engine& dnnl_engine();
 /// A stream of the calling thread.
 const dnnl::stream& dnnl_stream();
 
-/// True for dtypes that oneDNN's convolution and matmul know: f32, bf16, f16.
-bool dnnl_dtype(DType dtype);
 dnnl::memory::data_type to_dnnl(DType dtype);
 dnnl::memory::dims to_dims(const Shape& shape);
 dnnl::memory::desc to_desc(const TensorDesc& desc);

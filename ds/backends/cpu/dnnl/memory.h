@@ -18,6 +18,8 @@ struct TensorDesc {
   Shape strides;
 };
 
+/// True for dtypes that oneDNN has convolution and matmul in: f32, bf16, f16.
+bool dnnl_dtype(DType dtype);
 /// Row-major strides for `dims`.
 TensorDesc row_major(DType dtype, const Shape& dims);
 /// Strides for [N, C, spatial...] with the channels innermost.

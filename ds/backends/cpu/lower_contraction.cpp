@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matmul and convolution by oneDNN.
+#include "ds/backends/cpu/copy.h"
+#include "ds/backends/cpu/dnnl/conv.h"
+#include "ds/backends/cpu/dnnl/matmul.h"
+#include "ds/backends/cpu/dnnl/reorder.h"
+#include "ds/backends/cpu/lowering.h"
+#include "ds/backends/cpu/matmul_f64.h"
+#include "ds/base/error.h"
+
+namespace ds::cpu {
+namespace {
+
+View packed_rows(const View& view) {
+  View out = view;
+  out.strides = contiguous_strides(view.dims);
+  out.offset = 0;
+  return out;
+}
+
+View as_f32(const View& view) {
+  View out = view;
+  out.dtype = DType::f32;
+  out.strides = strides_like(view.dims, view.strides);
+  out.offset = 0;
+  return out;
+}
+
+/// The value in `out` converted to the node's dtype, or `out` itself.
+void define_as(Lowering& l, const Node& node, const View& out) {
+  l.define(node, 0, l.cast(node, out, node.type().dtype));
+}
+
+// --- matmul --------------------------------------------------------------------------------------
+
+std::unique_ptr<MatmulPlan> plan_matmul(const View& lhs, const View& rhs, const Shape& dims,
+                                        std::string& why) {
+  return MatmulPlan::make({lhs.desc(), rhs.desc(), row_major(lhs.dtype, dims), false, {}}, &why);
+}
+
+void emit_matmul(Lowering& l, const Node& node, std::shared_ptr<const MatmulPlan> plan,
+                 const View& lhs, const View& rhs) {
+  const Shape& dims = node.type().shape;
+  const View out = l.temp(lhs.dtype, dims), space = l.scratch(plan->scratchpad_bytes());
+  Step& step = l.emit(
+      node, "dnnl:" + plan->implementation(), {lhs, rhs, space}, {out}, [=](const Frame& frame) {
+        plan->execute({frame.at(lhs), frame.at(rhs), nullptr, frame.at(out), {}}, frame.at(space));
+      });
+  step.info.flops = 2.0 * static_cast<double>(dims.numel() * lhs.dims.back());
+  define_as(l, node, out);
+}
+
+void emit_matmul_f64(Lowering& l, const Node& node, const View& lhs, const View& rhs) {
+  const View out = l.temp(DType::f64, node.type().shape);
+  Step& step = l.emit(node, "eigen:matmul", {lhs, rhs}, {out}, [=](const Frame& frame) {
+    matmul_f64(lhs, rhs, out, frame.at<double>(lhs), frame.at<double>(rhs), frame.at<double>(out));
+  });
+  step.info.flops = 2.0 * static_cast<double>(out.numel() * lhs.dims.back());
+  l.define(node, 0, out);
+}
+
+/// The view with its batch dimensions broadcast to those of the result.
+View broadcast_batch(const View& view, const Shape& out) {
+  Shape dims = out;
+  const int r = out.rank(), v = view.dims.rank();
+  dims[r - 2] = view.dims[v - 2];
+  dims[r - 1] = view.dims[v - 1];
+  return expand_view(view, dims);
+}
+
+void fill_zero(Lowering& l, const Node& node, const View& out) {
+  l.emit(node, "cpu:fill", {}, {out},
+         [plan = FillPlan(out, std::vector<char>(dtype_size(out.dtype), 0)),
+          out](const Frame& frame) { plan.run(frame.at(out)); });
+  l.define(node, 0, out);
+}
+
+// --- convolution ---------------------------------------------------------------------------------
+
+ConvSpec conv_spec(const Node& node, ConvKind kind, const Type& src, const Type& dst,
+                   const Type& weights, DType dtype) {
+  ConvSpec spec;
+  spec.kind = kind;
+  spec.src = channels_last(dtype, src.shape);
+  spec.dst = channels_last(dtype, dst.shape);
+  spec.weights_dtype = dtype;
+  spec.weights = weights.shape;
+  spec.stride = node.attr_ints("stride");
+  spec.padding = node.attr_ints("padding");
+  spec.padding_hi = node.attr_ints("padding_hi");
+  spec.dilation = node.attr_ints("dilation");
+  spec.groups = node.attr_int("groups");
+  return spec;
+}
+
+/// The operands of the three convolutions, by their role in the forward one.
+struct ConvTypes {
+  ConvKind kind;
+  Type src, weights, dst;
+};
+
+ConvTypes conv_types(const Node& node) {
+  if (node.op() == Op::convolution_)
+    return {ConvKind::forward, node.input(0).type(), node.input(1).type(), node.type()};
+  if (node.op() == Op::conv_diff_src_)
+    return {ConvKind::backward_data, node.type(), node.input(1).type(), node.input(0).type()};
+  return {ConvKind::backward_weights, node.input(0).type(), node.type(), node.input(1).type()};
+}
+
+double conv_flops(const ConvTypes& types) {
+  return 2.0 * static_cast<double>(types.dst.shape.numel()) *
+         static_cast<double>(types.weights.shape.numel()) /
+         static_cast<double>(types.weights.shape[0]);
+}
+
+View channels_last_temp(Lowering& l, const Shape& dims, DType dtype) {
+  return l.temp(dtype, dims, channels_last(dtype, dims).strides);
+}
+
+/// convolution and conv_diff_src: an activation and weights make an activation.
+void emit_activation(Lowering& l, const Node& node, std::shared_ptr<const ConvPlan> plan,
+                     const ConvTypes& types, DType dtype) {
+  const View in = l.channels_last(node, l.cast(node, l.view(node.input(0)), dtype));
+  View weights = l.cast(node, l.view(node.input(1)), dtype);
+  weights = plan->weights_layout() ? l.packed(node, weights, plan->weights_layout())
+                                   : l.row_major(node, weights);
+  const View out = channels_last_temp(l, node.type().shape, dtype);
+  const View space = l.scratch(plan->scratchpad_bytes());
+  const bool forward = types.kind == ConvKind::forward;
+  Step& step = l.emit(node, "dnnl:" + plan->implementation(), {in, weights, space}, {out},
+                      [=](const Frame& frame) {
+                        const void* x = frame.at(forward ? in : out);
+                        const void* y = frame.at(forward ? out : in);
+                        plan->execute({x, frame.at(weights), nullptr, y, {}}, frame.at(space));
+                      });
+  step.info.flops = conv_flops(types);
+  define_as(l, node, out);
+}
+
+void emit_weights(Lowering& l, const Node& node, std::shared_ptr<const ConvPlan> plan,
+                  const ConvTypes& types, DType dtype) {
+  const View src = l.channels_last(node, l.cast(node, l.view(node.input(0)), dtype));
+  const View dst = l.channels_last(node, l.cast(node, l.view(node.input(1)), dtype));
+  const View out = l.temp(dtype, node.type().shape), space = l.scratch(plan->scratchpad_bytes());
+  const PackedLayoutPtr layout = plan->weights_layout();
+  const View weights = layout ? l.scratch(layout->nbytes()) : out;
+  Step& step =
+      l.emit(node, "dnnl:" + plan->implementation(), {src, dst, space}, {weights},
+             [=](const Frame& frame) {
+               plan->execute({frame.at(src), frame.at(weights), nullptr, frame.at(dst), {}},
+                             frame.at(space));
+             });
+  step.info.flops = conv_flops(types);
+  if (layout) {
+    const auto unpack =
+        std::make_shared<const ReorderPlan>(ReorderPlan::Direction::unpack, dtype, layout);
+    const View more = l.scratch(unpack->scratchpad_bytes());
+    l.emit(node, "dnnl:reorder", {weights, more}, {out}, [=](const Frame& frame) {
+      unpack->execute(frame.at(weights), frame.at(out), frame.at(more));
+    });
+  }
+  define_as(l, node, out);
+}
+
+}  // namespace
+
+bool lower_matmul(Lowering& l, const Node& node, std::string& why) {
+  const Type& type = node.type();
+  if (type.dtype != DType::f64 && !dnnl_dtype(type.dtype)) {
+    why = str("no matmul in ", type.dtype);
+    return false;
+  }
+  View lhs = broadcast_batch(l.view(node.input(0)), type.shape);
+  View rhs = broadcast_batch(l.view(node.input(1)), type.shape);
+  if (type.shape.numel() == 0 || lhs.dims.back() == 0) {
+    fill_zero(l, node, l.temp(type.dtype, type.shape));
+    return true;
+  }
+  if (type.dtype == DType::f64) {
+    emit_matmul_f64(l, node, lhs, rhs);
+    return true;
+  }
+  if (std::shared_ptr<const MatmulPlan> plan = plan_matmul(lhs, rhs, type.shape, why)) {
+    emit_matmul(l, node, plan, lhs, rhs);
+    return true;
+  }
+  // Strides or batches that oneDNN does not take are copied, dtypes it does not have become f32.
+  std::shared_ptr<const MatmulPlan> plan =
+      plan_matmul(packed_rows(lhs), packed_rows(rhs), type.shape, why);
+  const bool convert = !plan && type.dtype != DType::f32;
+  if (convert)
+    plan = plan_matmul(packed_rows(as_f32(lhs)), packed_rows(as_f32(rhs)), type.shape, why);
+  if (!plan) return false;
+  if (convert) {
+    lhs = broadcast_batch(l.cast(node, l.view(node.input(0)), DType::f32), type.shape);
+    rhs = broadcast_batch(l.cast(node, l.view(node.input(1)), DType::f32), type.shape);
+    if (std::shared_ptr<const MatmulPlan> direct = plan_matmul(lhs, rhs, type.shape, why)) {
+      emit_matmul(l, node, direct, lhs, rhs);
+      return true;
+    }
+  }
+  emit_matmul(l, node, plan, l.row_major(node, lhs), l.row_major(node, rhs));
+  return true;
+}
+
+bool lower_convolution(Lowering& l, const Node& node, std::string& why) {
+  const ConvTypes types = conv_types(node);
+  if (types.src.shape.numel() == 0 || types.weights.shape.numel() == 0 ||
+      types.dst.shape.numel() == 0) {
+    fill_zero(l, node, l.temp(node.type().dtype, node.type().shape));
+    return true;
+  }
+  DType dtype = node.type().dtype;
+  const auto make = [&] {
+    return std::shared_ptr<const ConvPlan>(ConvPlan::make(
+        conv_spec(node, types.kind, types.src, types.dst, types.weights, dtype), &why));
+  };
+  std::shared_ptr<const ConvPlan> plan = make();
+  if (!plan && is_half(dtype)) {
+    dtype = DType::f32;
+    plan = make();
+  }
+  if (!plan) return false;
+  if (types.kind == ConvKind::backward_weights)
+    emit_weights(l, node, plan, types, dtype);
+  else
+    emit_activation(l, node, plan, types, dtype);
+  return true;
+}
+
+}  // namespace ds::cpu

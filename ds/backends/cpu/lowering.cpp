@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/backends/cpu/lowering.h"
+
+#include <algorithm>
+
+#include "ds/backends/cpu/copy.h"
+#include "ds/backends/cpu/dnnl/reorder.h"
+#include "ds/backends/cpu/tiles.h"
+#include "ds/base/error.h"
+#include "ds/base/options.h"
+
+namespace ds::cpu {
+
+Lowering::Lowering(const Graph& graph, const CompileOptions& options)
+    : graph_(graph), options_(options) {}
+
+std::unique_ptr<Executable> Lowering::compile() {
+  declare_inputs();
+  for (const NodePtr& node : graph_.topological()) {
+    parts_.nodes.push_back(node);
+    if (node->op() != Op::input_) lower(*node);
+  }
+  place_outputs();
+  return finish(std::move(parts_));
+}
+
+void Lowering::declare_inputs() {
+  for (size_t i = 0; i < graph_.inputs.size(); ++i) {
+    const Node& node = *graph_.inputs[i];
+    const Type& type = node.type();
+    const LayoutPtr layout =
+        i < options_.input_layouts.size() ? options_.input_layouts[i] : nullptr;
+    const size_t bytes = layout ? layout->nbytes() : type_bytes(type);
+    parts_.slots.push_back({SlotKind::input, static_cast<int>(i), bytes, {}, 0});
+    DS_ASSERT(!layout, "cpu: input in layout ", layout->text());
+    define(node, 0,
+           {static_cast<int>(parts_.slots.size()) - 1, type.dtype, type.shape,
+            contiguous_strides(type.shape), 0});
+  }
+}
+
+const View& Lowering::view(const Value& value) const {
+  const auto found = views_.find(value.node.get());
+  DS_ASSERT(found != views_.end(), op_name(value.node->op()), " was not lowered");
+  return found->second[static_cast<size_t>(value.index)];
+}
+
+void Lowering::define(const Node& node, int output, View view) {
+  DS_ASSERT(view.dims == node.type(output).shape, op_name(node.op()), ": lowered as ", view.dims,
+            " instead of ", node.type(output));
+  DS_ASSERT(view.dtype == node.type(output).dtype, op_name(node.op()), ": lowered as ", view.dtype,
+            " instead of ", node.type(output));
+  auto& views = views_[&node];
+  views.resize(static_cast<size_t>(node.outputs()));
+  views[static_cast<size_t>(output)] = std::move(view);
+}
+
+View Lowering::temp(DType dtype, const Shape& dims) {
+  return temp(dtype, dims, contiguous_strides(dims));
+}
+
+View Lowering::temp(DType dtype, const Shape& dims, const Shape& strides) {
+  const size_t bytes = type_bytes({dtype, dims});
+  parts_.slots.push_back({SlotKind::temporary, 0, bytes, {}, 0});
+  return {static_cast<int>(parts_.slots.size()) - 1, dtype, dims, strides, 0};
+}
+
+View Lowering::scratch(size_t bytes) { return temp(DType::u8, {static_cast<int64_t>(bytes)}); }
+
+View Lowering::constant(DType dtype, const Shape& dims, std::vector<char> bytes) {
+  parts_.slots.push_back({SlotKind::constant, 0, bytes.size(), std::move(bytes), 0});
+  return {static_cast<int>(parts_.slots.size()) - 1, dtype, dims, contiguous_strides(dims), 0};
+}
+
+Step& Lowering::emit(const Node& node, std::string kernel, const std::vector<View>& reads,
+                     const std::vector<View>& writes, std::function<void(const Frame&)> run) {
+  Step step;
+  step.info.kernel = std::move(kernel);
+  step.info.node = &node;
+  for (const View& view : reads) {
+    step.reads.push_back(view.slot);
+    step.info.bytes += static_cast<double>(view.bytes());
+  }
+  for (const View& view : writes) {
+    step.writes.push_back(view.slot);
+    step.info.bytes += static_cast<double>(view.bytes());
+  }
+  step.scattered = step.reads;
+  step.run = std::move(run);
+  parts_.steps.push_back(std::move(step));
+  return parts_.steps.back();
+}
+
+void Lowering::emit_copy(const Node& node, const View& src, const View& dst) {
+  emit(node, "cpu:copy", {src}, {dst}, [plan = CopyPlan(dst, src), src, dst](const Frame& frame) {
+    plan.run(frame.at(dst), frame.at(src));
+  });
+}
+
+View Lowering::arranged(const Node& node, const View& view, const Shape& strides) {
+  const CopyKey key{view.slot,          view.offset,   view.dtype, view.dims.vec(),
+                    view.strides.vec(), strides.vec(), view.dtype, nullptr};
+  const auto found = copies_.find(key);
+  if (found != copies_.end()) return found->second;
+  const View copy = temp(view.dtype, view.dims, strides);
+  emit_copy(node, view, copy);
+  return copies_[key] = copy;
+}
+
+View Lowering::row_major(const Node& node, const View& view) {
+  if (!view.row_major()) return arranged(node, view, contiguous_strides(view.dims));
+  View same = view;  // size 1 dimensions get regular strides
+  same.strides = contiguous_strides(view.dims);
+  return same;
+}
+
+View Lowering::channels_last(const Node& node, const View& view) {
+  const Shape strides = cpu::channels_last(view.dtype, view.dims).strides;
+  if (!is_channels_last(view.desc())) return arranged(node, view, strides);
+  View same = view;
+  same.strides = strides;
+  return same;
+}
+
+View Lowering::dense(const Node& node, const View& view) {
+  return is_dense(view) ? view : arranged(node, view, strides_like(view.dims, view.strides));
+}
+
+View Lowering::cast(const Node& node, const View& view, DType dtype) {
+  if (view.dtype == dtype) return view;
+  const Shape strides = strides_like(view.dims, view.strides);
+  const CopyKey key{view.slot,          view.offset,   view.dtype, view.dims.vec(),
+                    view.strides.vec(), strides.vec(), dtype,      nullptr};
+  const auto found = copies_.find(key);
+  if (found != copies_.end()) return found->second;
+  const View copy = temp(dtype, view.dims, strides);
+  Tiles tiles;
+  tiles.dims = view.dims;
+  tiles.target(tiles.source(view), copy);
+  emit_tiles(*this, node, "cpu:cast", std::move(tiles));
+  return copies_[key] = copy;
+}
+
+View Lowering::packed(const Node& node, const View& view, const PackedLayoutPtr& layout) {
+  const View plain = row_major(node, view);
+  for (const auto& [key, copy] : copies_) {
+    const auto* known = static_cast<const PackedLayout*>(std::get<7>(key));
+    if (known && std::get<0>(key) == plain.slot && std::get<1>(key) == plain.offset &&
+        known->equals(*layout))
+      return copy;
+  }
+  const CopyKey key{plain.slot, plain.offset, plain.dtype, plain.dims.vec(),
+                    {},         {},           plain.dtype, layout.get()};
+  auto plan = std::make_shared<ReorderPlan>(ReorderPlan::Direction::pack, plain.dtype, layout);
+  const View copy = scratch(layout->nbytes()), space = scratch(plan->scratchpad_bytes());
+  emit(node, "dnnl:reorder", {plain, space}, {copy}, [=](const Frame& frame) {
+    plan->execute(frame.at(plain), frame.at(copy), frame.at(space));
+  });
+  layouts_.push_back(layout);  // the key's pointer stays valid
+  return copies_[key] = copy;
+}
+
+void Lowering::lower(const Node& node) {
+  std::string why;
+  if (const LowerFn function = lower_function(node.op())) {
+    const size_t steps = parts_.steps.size();
+    if (function(*this, node, why)) return;
+    DS_ASSERT(steps == parts_.steps.size(), op_name(node.op()), ": refused after emitting steps");
+  } else {
+    why = "no kernel";
+  }
+  if (log_enabled("dispatch")) log_line("dispatch", str("cpu: ", op_name(node.op()), ": ", why));
+  lower_reference(*this, node, why);
+}
+
+/// A temporary becomes the output's memory when the output is all of it, row-major, and no input
+/// that gives its memory to the output is still needed once it is first written.
+bool Lowering::may_rename(int slot, size_t output, const View& view) const {
+  const Slot& memory = parts_.slots[static_cast<size_t>(slot)];
+  if (memory.kind != SlotKind::temporary || view.offset != 0 || !view.row_major() ||
+      memory.bytes != view.bytes())
+    return false;
+  int donor = -1;
+  for (const auto& [out, in] : options_.donations)
+    if (static_cast<size_t>(out) == output) donor = in;
+  if (donor < 0) return true;
+  const auto has = [](const std::vector<int>& slots, int s) {
+    return std::find(slots.begin(), slots.end(), s) != slots.end();
+  };
+  bool written = false;
+  for (const Step& step : parts_.steps) {
+    if (written && has(step.reads, donor)) return false;
+    if (!written && has(step.writes, slot)) {
+      written = true;
+      if (has(step.scattered, donor)) return false;
+    }
+  }
+  // The donor may itself be what another output still has to copy from.
+  for (size_t i = 0; i < graph_.outputs.size(); ++i)
+    if (this->view(graph_.outputs[i]).slot == donor) return false;
+  return true;
+}
+
+void Lowering::place_outputs() {
+  const size_t count = graph_.outputs.size();
+  parts_.layouts.resize(count);
+  std::vector<View> sources(count);
+  std::vector<bool> placed(count, false);
+  for (size_t i = 0; i < count; ++i) {
+    const View view = this->view(graph_.outputs[i]);
+    if (may_rename(view.slot, i, view)) {
+      Slot& slot = parts_.slots[static_cast<size_t>(view.slot)];
+      slot.kind = SlotKind::output;
+      slot.index = static_cast<int>(i);
+      placed[i] = true;
+    }
+    sources[i] = view;
+  }
+  // Inputs whose memory an output takes over are read before anything is written to it.
+  for (size_t i = 0; i < count; ++i) {
+    if (placed[i]) continue;
+    const Slot& slot = parts_.slots[static_cast<size_t>(sources[i].slot)];
+    const bool gives = slot.kind == SlotKind::input &&
+                       std::any_of(options_.donations.begin(), options_.donations.end(),
+                                   [&](const auto& pair) { return pair.second == slot.index; });
+    if (!gives) continue;
+    const View copy = temp(sources[i].dtype, sources[i].dims);
+    emit_copy(*graph_.outputs[i].node, sources[i], copy);
+    sources[i] = copy;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    if (placed[i]) continue;
+    const Type& type = graph_.outputs[i].type();
+    parts_.slots.push_back({SlotKind::output, static_cast<int>(i), type_bytes(type), {}, 0});
+    const View out{static_cast<int>(parts_.slots.size()) - 1, type.dtype, type.shape,
+                   contiguous_strides(type.shape), 0};
+    emit_copy(*graph_.outputs[i].node, sources[i], out);
+  }
+}
+
+}  // namespace ds::cpu

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lowering: turns the nodes of a graph into steps over memory slots, one function per op family.
+#pragma once
+
+#include <map>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "ds/backends/cpu/program.h"
+
+namespace ds::cpu {
+
+class Lowering {
+ public:
+  Lowering(const Graph& graph, const CompileOptions& options);
+  std::unique_ptr<Executable> compile();
+
+  /// Where a value lies; its node has been lowered.
+  const View& view(const Value& value) const;
+  /// States where an output of `node` lies.
+  void define(const Node& node, int output, View view);
+
+  /// A new temporary, row-major or with the given dense strides.
+  View temp(DType dtype, const Shape& dims);
+  View temp(DType dtype, const Shape& dims, const Shape& strides);
+  /// A temporary for `bytes` of scratch memory.
+  View scratch(size_t bytes);
+  /// Memory with these bytes that the program owns.
+  View constant(DType dtype, const Shape& dims, std::vector<char> bytes);
+
+  /// The view itself when it lies so, else a copy (made once per program).
+  View row_major(const Node& node, const View& view);
+  View channels_last(const Node& node, const View& view);
+  View dense(const Node& node, const View& view);
+  /// The view itself when it has this dtype, else a converted copy with the same nesting.
+  View cast(const Node& node, const View& view, DType dtype);
+  /// Row-major weights in a packed layout (a copy made once per program).
+  View packed(const Node& node, const View& view, const PackedLayoutPtr& layout);
+
+  /// Appends a step. `node` is what it is for: profiles and errors name it.
+  Step& emit(const Node& node, std::string kernel, const std::vector<View>& reads,
+             const std::vector<View>& writes, std::function<void(const Frame&)> run);
+  void emit_copy(const Node& node, const View& src, const View& dst);
+
+  /// Lowers one node, by the backend's own kernel or the reference backend's. Also used for the
+  /// body of a fused node.
+  void lower(const Node& node);
+
+ private:
+  void declare_inputs();
+  void place_outputs();
+  bool may_rename(int slot, size_t output, const View& view) const;
+  View arranged(const Node& node, const View& view, const Shape& strides);
+
+  const Graph& graph_;
+  const CompileOptions& options_;
+  ProgramParts parts_;
+  std::unordered_map<const Node*, std::vector<View>> views_;
+  /// Copies made so far, by what was copied and how it lies now.
+  using CopyKey = std::tuple<int, int64_t, DType, std::vector<int64_t>, std::vector<int64_t>,
+                             std::vector<int64_t>, DType, const void*>;
+  std::map<CopyKey, View> copies_;
+  std::vector<PackedLayoutPtr> layouts_;
+};
+
+/// Lowers a node; false with the reason in `why` when this backend has no kernel for it.
+using LowerFn = bool (*)(Lowering& lowering, const Node& node, std::string& why);
+/// The function of an op; null when the op has none.
+LowerFn lower_function(Op op);
+
+// One per family of ops.
+bool lower_source(Lowering& l, const Node& node, std::string& why);
+bool lower_movement(Lowering& l, const Node& node, std::string& why);
+bool lower_elementwise(Lowering& l, const Node& node, std::string& why);
+bool lower_fused(Lowering& l, const Node& node, std::string& why);
+bool lower_matmul(Lowering& l, const Node& node, std::string& why);
+bool lower_convolution(Lowering& l, const Node& node, std::string& why);
+
+/// Runs a node by the reference backend. NotImplementedError with `why` when that is not there.
+void lower_reference(Lowering& l, const Node& node, const std::string& why);
+
+}  // namespace ds::cpu

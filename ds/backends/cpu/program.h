@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Program: the steps of a compiled graph over memory slots.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ds/backends/cpu/view.h"
+#include "ds/runtime/backend.h"
+
+namespace ds::cpu {
+
+/// The memory of all slots during a run.
+class Frame {
+ public:
+  explicit Frame(size_t slots) : bases_(slots, nullptr) {}
+  void set(int slot, const void* base) {
+    bases_[static_cast<size_t>(slot)] = static_cast<char*>(const_cast<void*>(base));
+  }
+  /// The element at the view's offset.
+  void* at(const View& view) const {
+    return bases_[static_cast<size_t>(view.slot)] +
+           view.offset * static_cast<int64_t>(dtype_size(view.dtype));
+  }
+  template <class T>
+  T* at(const View& view) const {
+    return static_cast<T*>(at(view));
+  }
+  void* base(int slot) const { return bases_[static_cast<size_t>(slot)]; }
+
+ private:
+  std::vector<char*> bases_;
+};
+
+struct Step {
+  StepInfo info;
+  std::vector<int> reads, writes;  // slots
+  /// Slots that must not share memory with what is written. An elementwise step reads the others
+  /// only at the element it writes, and before it does.
+  std::vector<int> scattered;
+  std::function<void(const Frame&)> run;
+};
+
+enum class SlotKind { input, output, temporary, constant };
+
+struct Slot {
+  SlotKind kind;
+  int index = 0;  // of the input or output
+  size_t bytes = 0;
+  std::vector<char> constant;  // its value
+  size_t arena_offset = 0;     // temporaries
+};
+
+/// What lowering produces; finish() makes it executable.
+struct ProgramParts {
+  std::vector<Slot> slots;
+  std::vector<Step> steps;
+  std::vector<NodePtr> nodes;      // kept alive for the steps
+  std::vector<LayoutPtr> layouts;  // of the outputs; null is row-major
+};
+
+/// Plans the arena of the temporaries and returns the executable.
+std::unique_ptr<Executable> finish(ProgramParts parts);
+
+}  // namespace ds::cpu

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// A tile program with the views of the program being compiled that it reads and writes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ds/backends/cpu/kernels/elementwise.h"
+#include "ds/backends/cpu/lowering.h"
+
+namespace ds::cpu {
+
+struct Tiles {
+  TileProgram program;
+  Shape dims;
+  std::vector<View> sources, targets;
+
+  /// A new input; the same number for the same view.
+  int source(const View& view);
+  void target(int value, const View& view);
+  void run(const Frame& frame) const;
+  /// Slots that are read elsewhere than at the element being written.
+  std::vector<int> scattered() const;
+
+ private:
+  std::vector<int> numbers_;  // of the sources
+};
+
+/// Appends the step that runs the tiles.
+void emit_tiles(Lowering& l, const Node& node, std::string kernel, Tiles tiles);
+
+}  // namespace ds::cpu

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Initialisation of parameters in place, as torch.nn.init: names, defaults and formulas are its own.
-// Each function fills `tensor` without recording gradients and returns it.
+// Initialisation of parameters in place, as torch.nn.init: names, defaults and formulas are its
+// own. Each function fills `tensor` without recording gradients and returns it.
 #pragma once
 
 #include <string>
@@ -21,7 +21,8 @@ Tensor ones_(const Tensor& tensor);
 Tensor eye_(const Tensor& tensor);
 /// Identity convolution; ShapeError unless 3-d to 5-d.
 Tensor dirac_(const Tensor& tensor, int64_t groups = 1);
-/// Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
+/// Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+/// 2010.
 Tensor xavier_uniform_(const Tensor& tensor, double gain = 1.0);
 Tensor xavier_normal_(const Tensor& tensor, double gain = 1.0);
 /// He et al., "Delving Deep into Rectifiers", 2015. mode is fan_in or fan_out.

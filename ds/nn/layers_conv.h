@@ -6,21 +6,21 @@
 #include <optional>
 
 #include "ds/nn/module.h"
+#include "ds/tensor/arguments.h"
 
 namespace ds::nn {
 
 struct ConvOptions {
   int64_t in_channels;
   int64_t out_channels;
-  Shape kernel_size;
-  Shape stride = {1};
-  Shape padding = {0};
-  Shape dilation = {1};
+  PerDim kernel_size;
+  PerDim stride = 1;
+  ConvPadding padding = 0;  // "same" and "valid" too, but not for transposed convolutions
+  PerDim dilation = 1;
   int64_t groups = 1;
   bool bias = true;
   std::string padding_mode = "zeros";  // zeros, reflect, replicate or circular
-  std::string auto_padding;            // "same" or "valid" instead of padding
-  Shape output_padding = {0};          // transposed convolutions only
+  PerDim output_padding = 0;           // transposed convolutions only
 };
 
 /// What the convolutions share: weight and bias, their initialisation and repr.
@@ -52,19 +52,19 @@ template <int D>
 class ConvTranspose : public ConvBase {
  public:
   explicit ConvTranspose(ConvOptions options) : ConvBase(D, true, std::move(options)) {}
-  Tensor forward(const Tensor& x) override { return forward(x, Shape{}); }
-  /// `output_size`: spatial sizes of the result, empty for the smallest.
-  Tensor forward(const Tensor& x, const Shape& output_size);
+  Tensor forward(const Tensor& x) override { return forward(x, std::nullopt); }
+  /// `output_size`: spatial sizes of the result instead of output_padding.
+  Tensor forward(const Tensor& x, const std::optional<Shape>& output_size);
 };
 using ConvTranspose1d = ConvTranspose<1>;
 using ConvTranspose2d = ConvTranspose<2>;
 using ConvTranspose3d = ConvTranspose<3>;
 
 struct PoolOptions {
-  Shape kernel_size;
-  Shape stride = {};  // empty: kernel_size
-  Shape padding = {0};
-  Shape dilation = {1};           // max pooling
+  PerDim kernel_size;
+  PerDim stride = {};  // empty: kernel_size
+  PerDim padding = 0;
+  PerDim dilation = 1;  // max pooling
   bool ceil_mode = false;
   bool count_include_pad = true;  // average pooling
   std::optional<int64_t> divisor_override;
@@ -92,7 +92,7 @@ class Pool : public Module {
 template <int D>
 class AdaptivePool : public Module {
  public:
-  AdaptivePool(PoolKind kind, Shape output_size);
+  AdaptivePool(PoolKind kind, PerDim output_size);
   std::string type_name() const override;
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override;
@@ -100,7 +100,7 @@ class AdaptivePool : public Module {
 
  private:
   PoolKind kind_;
-  Shape output_size_;
+  PerDim output_size_;
 };
 
 }  // namespace ds::nn

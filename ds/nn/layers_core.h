@@ -69,7 +69,8 @@ class Dropout : public Module {
 
 class Flatten : public Module {
  public:
-  explicit Flatten(int64_t start_dim = 1, int64_t end_dim = -1) : start_(start_dim), end_(end_dim) {}
+  explicit Flatten(int64_t start_dim = 1, int64_t end_dim = -1)
+      : start_(start_dim), end_(end_dim) {}
   std::string type_name() const override { return "Flatten"; }
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override;

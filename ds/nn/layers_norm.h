@@ -66,7 +66,8 @@ class LayerNorm : public Module {
 /// Root mean square normalisation (Zhang and Sennrich, 2019). eps absent: that of the dtype.
 class RMSNorm : public Module {
  public:
-  explicit RMSNorm(Shape normalized_shape, std::optional<double> eps = {}, bool elementwise_affine = true);
+  explicit RMSNorm(Shape normalized_shape, std::optional<double> eps = {},
+                   bool elementwise_affine = true);
   std::string type_name() const override { return "RMSNorm"; }
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override;

@@ -108,6 +108,14 @@ Tensor Module::parameter(const std::string& name) const {
   return at(parameters_, name, "parameter");
 }
 Tensor Module::buffer(const std::string& name) const { return at(buffers_, name, "buffer").tensor; }
+std::optional<Tensor> Module::optional_parameter(const std::string& name) const {
+  Tensor tensor = parameter(name);
+  return tensor.defined() ? std::optional(tensor) : std::nullopt;
+}
+std::optional<Tensor> Module::optional_buffer(const std::string& name) const {
+  Tensor tensor = buffer(name);
+  return tensor.defined() ? std::optional(tensor) : std::nullopt;
+}
 ModulePtr Module::child(const std::string& name) const { return at(children_, name, "child"); }
 bool Module::has_parameter(const std::string& name) const {
   return find(parameters_, name) != parameters_.end();

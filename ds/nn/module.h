@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,6 +61,9 @@ class Module : public std::enable_shared_from_this<Module> {
   Tensor parameter(const std::string& name) const;
   Tensor buffer(const std::string& name) const;
   ModulePtr child(const std::string& name) const;
+  /// The parameter, or nothing when it is registered as None.
+  std::optional<Tensor> optional_parameter(const std::string& name) const;
+  std::optional<Tensor> optional_buffer(const std::string& name) const;
   bool has_parameter(const std::string& name) const;
   bool has_buffer(const std::string& name) const;
   bool has_child(const std::string& name) const;

@@ -16,19 +16,22 @@ class SGD : public Optimizer {
   std::string type_name() const override { return "SGD"; }
 
  protected:
-  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&, const Tensor&) override;
+  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&,
+                const Tensor&) override;
 };
 
 /// Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015.
 class Adam : public Optimizer {
  public:
   explicit Adam(Params params, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999,
-                double eps = 1e-8, double weight_decay = 0, bool amsgrad = false, bool maximize = false);
+                double eps = 1e-8, double weight_decay = 0, bool amsgrad = false,
+                bool maximize = false);
   std::string type_name() const override { return decoupled_ ? "AdamW" : "Adam"; }
 
  protected:
   Adam(Hyper hyper, bool decoupled) : Optimizer(std::move(hyper)), decoupled_(decoupled) {}
-  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&, const Tensor&) override;
+  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&,
+                const Tensor&) override;
 
  private:
   bool decoupled_ = false;
@@ -51,7 +54,8 @@ class RMSprop : public Optimizer {
   std::string type_name() const override { return "RMSprop"; }
 
  protected:
-  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&, const Tensor&) override;
+  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&,
+                const Tensor&) override;
 };
 
 /// Duchi et al., "Adaptive Subgradient Methods", 2011.
@@ -62,7 +66,8 @@ class Adagrad : public Optimizer {
   std::string type_name() const override { return "Adagrad"; }
 
  protected:
-  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&, const Tensor&) override;
+  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&,
+                const Tensor&) override;
 };
 
 /// Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, in the
@@ -70,11 +75,13 @@ class Adagrad : public Optimizer {
 class Adafactor : public Optimizer {
  public:
   explicit Adafactor(Params params, double lr = 1e-2, double beta2_decay = -0.8, double eps1 = -1,
-                     double eps2 = 1e-3, double d = 1.0, double weight_decay = 0, bool maximize = false);
+                     double eps2 = 1e-3, double d = 1.0, double weight_decay = 0,
+                     bool maximize = false);
   std::string type_name() const override { return "Adafactor"; }
 
  protected:
-  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&, const Tensor&) override;
+  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&,
+                const Tensor&) override;
 };
 
 /// You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", 2020.
@@ -85,7 +92,8 @@ class LAMB : public Optimizer {
   std::string type_name() const override { return "LAMB"; }
 
  protected:
-  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&, const Tensor&) override;
+  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&,
+                const Tensor&) override;
 };
 
 /// Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023.
@@ -96,7 +104,8 @@ class Lion : public Optimizer {
   std::string type_name() const override { return "Lion"; }
 
  protected:
-  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&, const Tensor&) override;
+  Tensor update(const Tensor&, const Tensor&, ParamState&, const ParamGroup&,
+                const Tensor&) override;
 };
 
 /// Scales the gradients so that their total norm is at most max_norm; returns the norm before,

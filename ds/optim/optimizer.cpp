@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/optim/optimizer.h"
+
+#include <algorithm>
+
+#include "ds/base/error.h"
+#include "ds/tensor/ops.h"
+#include "ds/tensor/record.h"
+
+namespace ds::optim {
+
+double ParamGroup::at(const std::string& name) const {
+  const auto found = hyper.find(name);
+  DS_CHECK(found != hyper.end(), KeyError, "optimizer: the group has no hyperparameter '", name,
+           "'");
+  return found->second;
+}
+
+void Optimizer::add_group(std::vector<Tensor> params, const Hyper& overrides) {
+  DS_CHECK(!params.empty(), ValueError, "optimizer: the parameter list is empty");
+  for (const auto& [name, value] : overrides)
+    DS_CHECK(defaults_.count(name), ValueError, "optimizer: ", type_name(),
+             " has no hyperparameter '", name, "'");
+  for (const Tensor& param : params) {
+    DS_CHECK(param.is_leaf(), ValueError, "optimizer: a parameter ", param.type(),
+             " is not a leaf; pass model.parameters()");
+    DS_CHECK(!states_.count(param.impl().get()), ValueError,
+             "optimizer: a parameter appears in more than one group");
+    states_[param.impl().get()];
+  }
+  // Initial values are computed now: the plan of a step would otherwise contain them once.
+  evaluate(params);
+  ParamGroup group{std::move(params), defaults_};
+  for (const auto& [name, value] : overrides) group.hyper[name] = value;
+  groups_.push_back(std::move(group));
+}
+
+void Optimizer::set_lr(double lr) {
+  for (ParamGroup& group : groups_) group.hyper["lr"] = lr;
+}
+
+Tensor Optimizer::scalar(double value) {
+  const auto [entry, made] = scalars_.try_emplace(value);
+  if (made) entry->second = Tensor::input_scalar(value, DType::f32, groups_[0].params[0].device());
+  return entry->second;
+}
+
+Tensor& Optimizer::zeros_state(ParamState& state, const std::string& name, const Tensor& param,
+                               double value) {
+  Tensor& tensor = state.tensors[name];
+  if (!tensor.defined()) {
+    tensor = full(param.shape(), value, param.dtype(), param.device());
+    tensor.evaluate();
+  }
+  return tensor;
+}
+
+void Optimizer::write(const Tensor& target, const Tensor& value) {
+  ds::assign(target, guard_.found_inf.defined() ? where(guard_.found_inf, target, value) : value);
+}
+
+void Optimizer::step(const StepGuard& guard) {
+  const GradMode no_grad(false);
+  guard_ = guard;
+  scalars_.clear();
+  std::vector<Tensor> updated;
+  for (ParamGroup& group : groups_) {
+    for (const Tensor& param : group.params) {
+      Tensor grad = param.grad();
+      if (!grad.defined()) continue;
+      if (guard.inverse_scale.defined()) grad = mul(grad, guard.inverse_scale);
+      if (group.hyper.count("maximize") && group.flag("maximize")) grad = neg(grad);
+      ParamState& state = states_[param.impl().get()];
+      const Tensor next =
+          update(param, to_dtype(grad, param.dtype()), state, group, scalar(group.at("lr")));
+      write(param, next);
+      updated.push_back(param);
+    }
+  }
+  guard_ = {};
+  scalars_.clear();
+  evaluate(updated);
+}
+
+void Optimizer::zero_grad(bool set_to_none) {
+  for (ParamGroup& group : groups_)
+    for (Tensor& param : group.params) {
+      if (set_to_none || !param.grad().defined())
+        param.set_grad({});
+      else
+        param.set_grad(zeros_like(param.grad()));
+    }
+}
+
+ParamState& Optimizer::state(const Tensor& param) {
+  const auto found = states_.find(param.impl().get());
+  DS_CHECK(found != states_.end(), KeyError, "optimizer: the tensor is not one of its parameters");
+  return found->second;
+}
+
+OptimizerState Optimizer::state_dict() const {
+  OptimizerState result;
+  for (const ParamGroup& group : groups_) {
+    result.groups.push_back(group.hyper);
+    for (const Tensor& param : group.params) {
+      const ParamState& own = states_.at(param.impl().get());
+      ParamState copy{{}, own.numbers};
+      for (const auto& [name, tensor] : own.tensors) copy.tensors[name] = clone(tensor.detach());
+      result.params.push_back(std::move(copy));
+    }
+  }
+  return result;
+}
+
+void Optimizer::load_state_dict(const OptimizerState& state) {
+  size_t count = 0;
+  for (const ParamGroup& group : groups_) count += group.params.size();
+  DS_CHECK(state.groups.size() == groups_.size() && state.params.size() == count, ValueError,
+           "optimizer: the state has ", state.groups.size(), " groups and ", state.params.size(),
+           " parameters, the optimizer ", groups_.size(), " and ", count);
+  for (size_t g = 0; g < groups_.size(); ++g)
+    for (const auto& [name, value] : state.groups[g])
+      DS_CHECK(groups_[g].hyper.count(name), ValueError, "optimizer: ", type_name(),
+               " has no hyperparameter '", name, "'");
+  size_t index = 0;
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    for (const auto& [name, value] : state.groups[g]) groups_[g].hyper[name] = value;
+    for (const Tensor& param : groups_[g].params) {
+      const ParamState& given = state.params[index++];
+      ParamState& own = states_[param.impl().get()];
+      own.numbers = given.numbers;
+      own.tensors.clear();
+      std::vector<Tensor> copies;
+      for (const auto& [name, tensor] : given.tensors)
+        copies.push_back(own.tensors[name] = clone(to_device(tensor, param.device())));
+      evaluate(copies);
+    }
+  }
+}
+
+std::string Optimizer::repr() const {
+  std::string text = type_name() + " (";
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    text += str("\nParameter Group ", g);
+    for (const auto& [name, value] : groups_[g].hyper) text += str("\n    ", name, ": ", value);
+  }
+  return text + "\n)";
+}
+
+}  // namespace ds::optim

@@ -25,6 +25,23 @@ Value select(const Value& condition, const Value& yes, const Value& no) {
 }
 Value is_zero(const Value& x) { return make(Op::eq_, {x, make_constant(0.0, x.dtype())}); }
 
+/// The part of scatter's source that its index, which may be smaller, covers.
+Value covered_src(const GradContext& c) {
+  const Shape& covered = c.in(1).shape();
+  const int rank = covered.rank();
+  if (covered == c.in(2).shape()) return c.in(2);
+  return make(Op::slice_, {c.in(2)}, {Shape::filled(rank, 0), covered, Shape::filled(rank, 1)});
+}
+
+/// The gradient of that part, with zeros for the rest of the source.
+Value uncovered(const GradContext& c, const Value& grad) {
+  const Shape& src = c.in(2).shape();
+  if (grad.shape() == src) return grad;
+  Shape high = src;
+  for (int i = 0; i < src.rank(); ++i) high[i] -= grad.shape()[i];
+  return make(Op::pad_, {grad}, {Shape::filled(src.rank(), 0), high, 0.0});
+}
+
 // dx = zeros with g added at index
 Values gather_gradient(const GradContext& c) {
   return {scatter(c, zeros_like(c.in(0)), c.in(1), c.grad(), "add"), {}};
@@ -33,8 +50,9 @@ Values gather_gradient(const GradContext& c) {
 // a overwritten at index by s: da = g with zeros there, ds = g at index
 Values scatter_set_gradient(const GradContext& c) {
   Values grads(3);
-  if (c.needs(0)) grads[0] = scatter(c, c.grad(), c.in(1), zeros_like(c.in(2)), "set");
-  if (c.needs(2)) grads[2] = gather(c, c.grad(), c.in(1));
+  const Value zeros = make_full(c.in(1).shape(), 0.0, c.in(2).dtype());
+  if (c.needs(0)) grads[0] = scatter(c, c.grad(), c.in(1), zeros, "set");
+  if (c.needs(2)) grads[2] = uncovered(c, gather(c, c.grad(), c.in(1)));
   return grads;
 }
 
@@ -42,7 +60,7 @@ Values scatter_set_gradient(const GradContext& c) {
 Values scatter_add_gradient(const GradContext& c) {
   Values grads(3);
   if (c.needs(0)) grads[0] = c.grad();
-  if (c.needs(2)) grads[2] = gather(c, c.grad(), c.in(1));
+  if (c.needs(2)) grads[2] = uncovered(c, gather(c, c.grad(), c.in(1)));
   return grads;
 }
 
@@ -51,7 +69,7 @@ Values scatter_add_gradient(const GradContext& c) {
 Values scatter_mul_gradient(const GradContext& c) {
   const Value& a = c.in(0);
   const Value& index = c.in(1);
-  const Value& src = c.in(2);
+  const Value src = covered_src(c);
   const DType dtype = a.dtype();
   const Value one = make_constant(1.0, dtype);
   Values grads(3);
@@ -66,8 +84,8 @@ Values scatter_mul_gradient(const GradContext& c) {
     const Value zeros = scatter(c, make_cast(is_zero(a), dtype), index, src_zeros, "add");
     const Value other_zeros = gather(c, zeros, index) - src_zeros;
     const Value others = gather(c, product, index) / safe_src;
-    grads[2] = gather(c, c.grad(), index) *
-               select(is_zero(other_zeros), others, make_constant(0.0, dtype));
+    const Value factor = select(is_zero(other_zeros), others, make_constant(0.0, dtype));
+    grads[2] = uncovered(c, gather(c, c.grad(), index) * factor);
   }
   return grads;
 }
@@ -77,11 +95,12 @@ Values scatter_extremum_gradient(const GradContext& c) {
   const Value& index = c.in(1);
   const DType dtype = c.in(0).dtype();
   const Value hit = make_cast(make(Op::eq_, {c.in(0), c.out()}), dtype);
-  const Value src_hit = make_cast(make(Op::eq_, {c.in(2), gather(c, c.out(), index)}), dtype);
+  const Value src_hit =
+      make_cast(make(Op::eq_, {covered_src(c), gather(c, c.out(), index)}), dtype);
   const Value share = c.grad() / scatter(c, hit, index, src_hit, "add");
   Values grads(3);
   if (c.needs(0)) grads[0] = hit * share;
-  if (c.needs(2)) grads[2] = src_hit * gather(c, share, index);
+  if (c.needs(2)) grads[2] = uncovered(c, src_hit * gather(c, share, index));
   return grads;
 }
 
@@ -96,15 +115,8 @@ Values scatter_gradient(const GradContext& c) {
 
 // dx = zeros with the slices of g added at index
 Values index_select_gradient(const GradContext& c) {
-  const Shape& shape = c.in(0).shape();
-  const Value& index = c.in(1);
-  const int dim = static_cast<int>(index_dim(c));
-  Shape slices = shape;
-  slices[dim] = index.shape().numel();
-  const Value base = zeros_like(c.in(0));
-  const Value flat_index = make_reshape(index, {index.shape().numel()});
-  const Value src = make_reshape(c.grad(), slices);
-  return {make(Op::index_add_, {base, flat_index, src}, {int64_t{dim}}), {}};
+  const Value zeros = zeros_like(c.in(0));
+  return {make(Op::index_add_, {zeros, c.in(1), c.grad()}, {index_dim(c)}), {}};
 }
 
 Value slices_at_index(const GradContext& c) {

@@ -23,10 +23,11 @@ class Activation : public Module {
 };
 
 // Activations without arguments: a class a line.
-#define DS_PLAIN_ACTIVATIONS(X)                                                               \
-  X(ReLU)                                                                                     \
-  X(ReLU6) X(SiLU) X(Mish) X(SELU) X(Sigmoid) X(Tanh) X(Softsign) X(Tanhshrink) X(LogSigmoid) \
-      X(Hardswish) X(Hardsigmoid)
+#define DS_PLAIN_ACTIVATIONS(X)                                                                   \
+  X(ReLU)                                                                                         \
+  X(ReLU6)                                                                                        \
+  X(SiLU) X(Mish) X(SELU) X(Sigmoid) X(Tanh) X(Softsign) X(Tanhshrink) X(LogSigmoid) X(Hardswish) \
+      X(Hardsigmoid)
 #define DS_DECLARE(Name)           \
   class Name : public Activation { \
    public:                         \

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/nn/layers_attention.h"
+
+#include <cmath>
+#include <limits>
+
+#include "ds/base/error.h"
+#include "ds/nn/init.h"
+#include "ds/tensor/operators.h"
+#include "ds/tensor/ops.h"
+
+namespace ds::nn {
+namespace {
+
+constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+
+/// A linear layer whose repr and state names are those of PyTorch's
+/// NonDynamicallyQuantizableLinear.
+class OutputProjection : public Linear {
+ public:
+  using Linear::Linear;
+  std::string type_name() const override { return "NonDynamicallyQuantizableLinear"; }
+};
+
+/// Bool masks (true is left out) become masks to add.
+Tensor additive(const Tensor& mask, DType dtype) {
+  if (mask.dtype() != DType::bool_) return to_dtype(mask, dtype);
+  const Tensor zero = zeros(mask.shape(), dtype, mask.device());
+  return where(mask, kMinusInfinity, zero);
+}
+
+/// [N, T, E] -> [N, H, T, E/H].
+Tensor split_heads(const Tensor& x, int64_t heads) {
+  return transpose(reshape(x, {x.size(0), x.size(1), heads, x.size(2) / heads}), 1, 2);
+}
+
+}  // namespace
+
+MultiheadAttention::MultiheadAttention(AttentionOptions options) : options_(options) {
+  const AttentionOptions& o = options_;
+  DS_CHECK(o.num_heads >= 1 && o.embed_dim % o.num_heads == 0, ValueError,
+           "MultiheadAttention: num_heads ", o.num_heads, " must divide embed_dim ", o.embed_dim);
+  const int64_t e = o.embed_dim, kdim = o.kdim.value_or(e), vdim = o.vdim.value_or(e);
+  const bool same = kdim == e && vdim == e;
+  const auto weight = [&](const char* name, bool present, Shape shape) {
+    const Tensor w = register_parameter(name, present ? empty(shape) : Tensor());
+    if (present) init::xavier_uniform_(w);
+  };
+  weight("in_proj_weight", same, {3 * e, e});
+  weight("q_proj_weight", !same, {e, e});
+  weight("k_proj_weight", !same, {e, kdim});
+  weight("v_proj_weight", !same, {e, vdim});
+  register_parameter("in_proj_bias", o.bias ? clone(zeros({3 * e})) : Tensor());
+  const auto out = add<OutputProjection>("out_proj", e, e, o.bias);
+  if (o.bias) init::zeros_(out->parameter("bias"));
+  for (const char* name : {"bias_k", "bias_v"}) {
+    const Tensor b = register_parameter(name, o.add_bias_kv ? empty({1, 1, e}) : Tensor());
+    if (o.add_bias_kv) init::xavier_normal_(b);
+  }
+}
+
+Tensor MultiheadAttention::project(const Tensor& x, int part) const {
+  const int64_t e = options_.embed_dim;
+  const Tensor packed = parameter("in_proj_weight");
+  static constexpr const char* kNames[] = {"q_proj_weight", "k_proj_weight", "v_proj_weight"};
+  const Tensor w = packed.defined() ? narrow(packed, 0, part * e, e) : parameter(kNames[part]);
+  std::optional<Tensor> b = optional_parameter("in_proj_bias");
+  if (b) b = narrow(*b, 0, part * e, e);
+  return linear(x, w, b);
+}
+
+Mask MultiheadAttention::merged_mask(const Mask& key_padding, const Mask& attn, int64_t batch,
+                                     int64_t tq, int64_t tk, const Tensor& like) const {
+  Mask mask;
+  if (attn) {
+    Tensor m = additive(*attn, like.dtype());
+    if (m.dim() == 3) m = reshape(m, {batch, options_.num_heads, tq, m.size(2)});
+    mask = m;
+  }
+  if (key_padding) {
+    const Tensor p =
+        reshape(additive(*key_padding, like.dtype()), {batch, 1, 1, key_padding->size(-1)});
+    mask = mask ? *mask + p : p;
+  }
+  // Keys that were added at the end (bias_k, zeros) are always seen.
+  if (mask && mask->size(-1) < tk) mask = pad(*mask, {0, tk - mask->size(-1)});
+  return mask;
+}
+
+std::pair<Tensor, Tensor> MultiheadAttention::forward(const Tensor& query, const Tensor& key,
+                                                      const Tensor& value,
+                                                      const Mask& key_padding_mask,
+                                                      bool need_weights, const Mask& attn_mask,
+                                                      bool average_attn_weights, bool is_causal) {
+  const AttentionOptions& o = options_;
+  DS_CHECK(query.dim() == key.dim() && key.dim() == value.dim() &&
+               (query.dim() == 2 || query.dim() == 3),
+           ShapeError, "MultiheadAttention: query ", query.type(), ", key ", key.type(),
+           " and value ", value.type(), " must all have 2 or 3 dimensions");
+  const bool batched = query.dim() == 3;
+  const auto to_batch_first = [&](const Tensor& x) {
+    return !batched ? unsqueeze(x, 0) : o.batch_first ? x : transpose(x, 0, 1);
+  };
+  Tensor q = project(to_batch_first(query), 0), k = project(to_batch_first(key), 1),
+         v = project(to_batch_first(value), 2);
+  const int64_t batch = q.size(0), tq = q.size(1);
+  if (o.add_bias_kv) {
+    k = cat({k, expand(parameter("bias_k"), {batch, 1, o.embed_dim})}, 1);
+    v = cat({v, expand(parameter("bias_v"), {batch, 1, o.embed_dim})}, 1);
+  }
+  if (o.add_zero_attn) {
+    k = pad(k, {0, 0, 0, 1});
+    v = pad(v, {0, 0, 0, 1});
+  }
+  q = split_heads(q, o.num_heads), k = split_heads(k, o.num_heads), v = split_heads(v, o.num_heads);
+  const Mask mask = merged_mask(key_padding_mask, attn_mask, batch, tq, k.size(2), q);
+  const double p = is_training() ? o.dropout : 0.0;
+  Tensor out, weights;
+  if (need_weights) {
+    Tensor scores = matmul(q, mT(k)) * (1.0 / std::sqrt(static_cast<double>(q.size(3))));
+    if (mask) scores = scores + *mask;
+    weights = softmax(scores, -1);
+    if (p > 0) weights = dropout(weights, p, true);
+    out = matmul(weights, v);
+    if (average_attn_weights) weights = mean(weights, 1);
+    if (!batched) weights = squeeze(weights, 0);
+  } else {
+    out = scaled_dot_product_attention(q, k, v, mask, p, is_causal && !mask);
+  }
+  out = reshape(transpose(out, 1, 2), {batch, tq, o.embed_dim});
+  out = (*child("out_proj"))(out);
+  if (!batched)
+    out = squeeze(out, 0);
+  else if (!o.batch_first)
+    out = transpose(out, 0, 1);
+  return {out, weights};
+}
+
+namespace {
+
+Tensor activate(const TransformerOptions& o, const Tensor& x) {
+  return o.activation == "gelu" ? gelu(x) : relu(x);
+}
+
+AttentionOptions attention_options(const TransformerOptions& o) {
+  DS_CHECK(o.activation == "relu" || o.activation == "gelu", ValueError,
+           "Transformer: activation '", o.activation, "' is unknown; use relu or gelu");
+  AttentionOptions a{o.d_model, o.nhead};
+  a.dropout = o.dropout;
+  a.bias = o.bias;
+  a.batch_first = o.batch_first;
+  return a;
+}
+
+}  // namespace
+
+TransformerEncoderLayer::TransformerEncoderLayer(TransformerOptions o) : options_(o) {
+  self_attn_ = add<MultiheadAttention>("self_attn", attention_options(o));
+  linear1_ = add<Linear>("linear1", o.d_model, o.dim_feedforward, o.bias);
+  dropout_ = add<Dropout>("dropout", o.dropout);
+  linear2_ = add<Linear>("linear2", o.dim_feedforward, o.d_model, o.bias);
+  norm1_ = add<LayerNorm>("norm1", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  norm2_ = add<LayerNorm>("norm2", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  dropout1_ = add<Dropout>("dropout1", o.dropout);
+  dropout2_ = add<Dropout>("dropout2", o.dropout);
+}
+
+Tensor TransformerEncoderLayer::feed_forward(const Tensor& x) {
+  return (*dropout2_)((*linear2_)((*dropout_)(activate(options_, (*linear1_)(x)))));
+}
+
+Tensor TransformerEncoderLayer::forward(const Tensor& src, const Mask& src_mask,
+                                        const Mask& src_key_padding_mask, bool is_causal) {
+  const auto attend = [&](const Tensor& x) {
+    return (*dropout1_)(
+        self_attn_->forward(x, x, x, src_key_padding_mask, false, src_mask, true, is_causal).first);
+  };
+  if (options_.norm_first) {
+    const Tensor x = src + attend((*norm1_)(src));
+    return x + feed_forward((*norm2_)(x));
+  }
+  const Tensor x = (*norm1_)(src + attend(src));
+  return (*norm2_)(x + feed_forward(x));
+}
+
+TransformerDecoderLayer::TransformerDecoderLayer(TransformerOptions o) : options_(o) {
+  self_attn_ = add<MultiheadAttention>("self_attn", attention_options(o));
+  cross_attn_ = add<MultiheadAttention>("multihead_attn", attention_options(o));
+  linear1_ = add<Linear>("linear1", o.d_model, o.dim_feedforward, o.bias);
+  dropout_ = add<Dropout>("dropout", o.dropout);
+  linear2_ = add<Linear>("linear2", o.dim_feedforward, o.d_model, o.bias);
+  norm1_ = add<LayerNorm>("norm1", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  norm2_ = add<LayerNorm>("norm2", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  norm3_ = add<LayerNorm>("norm3", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  dropout1_ = add<Dropout>("dropout1", o.dropout);
+  dropout2_ = add<Dropout>("dropout2", o.dropout);
+  dropout3_ = add<Dropout>("dropout3", o.dropout);
+}
+
+Tensor TransformerDecoderLayer::feed_forward(const Tensor& x) {
+  return (*dropout3_)((*linear2_)((*dropout_)(activate(options_, (*linear1_)(x)))));
+}
+
+Tensor TransformerDecoderLayer::forward(const Tensor& tgt, const Tensor& memory,
+                                        const Mask& tgt_mask, const Mask& memory_mask,
+                                        const Mask& tgt_key_padding_mask,
+                                        const Mask& memory_key_padding_mask, bool tgt_is_causal,
+                                        bool memory_is_causal) {
+  const auto self = [&](const Tensor& x) {
+    return (*dropout1_)(
+        self_attn_->forward(x, x, x, tgt_key_padding_mask, false, tgt_mask, true, tgt_is_causal)
+            .first);
+  };
+  const auto cross = [&](const Tensor& x) {
+    return (*dropout2_)(cross_attn_
+                            ->forward(x, memory, memory, memory_key_padding_mask, false,
+                                      memory_mask, true, memory_is_causal)
+                            .first);
+  };
+  if (options_.norm_first) {
+    Tensor x = tgt + self((*norm1_)(tgt));
+    x = x + cross((*norm2_)(x));
+    return x + feed_forward((*norm3_)(x));
+  }
+  Tensor x = (*norm1_)(tgt + self(tgt));
+  x = (*norm2_)(x + cross(x));
+  return (*norm3_)(x + feed_forward(x));
+}
+
+namespace {
+
+template <class Layer>
+std::vector<std::shared_ptr<Layer>> add_layers(Module& owner, const Layer& model, int64_t count) {
+  DS_CHECK(count >= 1, ValueError, owner.type_name(), ": num_layers is ", count,
+           "; it must be at least 1");
+  std::vector<std::shared_ptr<Layer>> layers;
+  const auto list = owner.add<ModuleList>("layers");
+  for (int64_t i = 0; i < count; ++i) {
+    layers.push_back(std::make_shared<Layer>(model.options()));
+    list->append(layers.back());
+  }
+  return layers;
+}
+
+}  // namespace
+
+TransformerEncoder::TransformerEncoder(const TransformerEncoderLayer& layer, int64_t num_layers,
+                                       std::shared_ptr<LayerNorm> norm)
+    : layers_(add_layers(*this, layer, num_layers)), norm_(std::move(norm)) {
+  if (norm_) register_module("norm", norm_);
+}
+
+Tensor TransformerEncoder::forward(const Tensor& src, const Mask& mask,
+                                   const Mask& src_key_padding_mask, bool is_causal) {
+  Tensor x = src;
+  for (const auto& layer : layers_) x = layer->forward(x, mask, src_key_padding_mask, is_causal);
+  return norm_ ? (*norm_)(x) : x;
+}
+
+TransformerDecoder::TransformerDecoder(const TransformerDecoderLayer& layer, int64_t num_layers,
+                                       std::shared_ptr<LayerNorm> norm)
+    : layers_(add_layers(*this, layer, num_layers)), norm_(std::move(norm)) {
+  if (norm_) register_module("norm", norm_);
+}
+
+Tensor TransformerDecoder::forward(const Tensor& tgt, const Tensor& memory, const Mask& tgt_mask,
+                                   const Mask& memory_mask, const Mask& tgt_key_padding_mask,
+                                   const Mask& memory_key_padding_mask, bool tgt_is_causal,
+                                   bool memory_is_causal) {
+  Tensor x = tgt;
+  for (const auto& layer : layers_)
+    x = layer->forward(x, memory, tgt_mask, memory_mask, tgt_key_padding_mask,
+                       memory_key_padding_mask, tgt_is_causal, memory_is_causal);
+  return norm_ ? (*norm_)(x) : x;
+}
+
+Transformer::Transformer(TransformerOptions o, int64_t num_encoder_layers,
+                         int64_t num_decoder_layers) {
+  const auto norm = [&] {
+    return std::make_shared<LayerNorm>(Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  };
+  encoder_ =
+      add<TransformerEncoder>("encoder", TransformerEncoderLayer(o), num_encoder_layers, norm());
+  decoder_ =
+      add<TransformerDecoder>("decoder", TransformerDecoderLayer(o), num_decoder_layers, norm());
+  for (const Tensor& parameter : parameters())
+    if (parameter.dim() > 1) init::xavier_uniform_(parameter);
+}
+
+Tensor Transformer::forward(const Tensor& src, const Tensor& tgt, const Mask& src_mask,
+                            const Mask& tgt_mask, const Mask& memory_mask,
+                            const Mask& src_key_padding_mask, const Mask& tgt_key_padding_mask,
+                            const Mask& memory_key_padding_mask) {
+  const Tensor memory = encoder_->forward(src, src_mask, src_key_padding_mask);
+  return decoder_->forward(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask,
+                           memory_key_padding_mask);
+}
+
+Tensor Transformer::generate_square_subsequent_mask(int64_t size) {
+  return triu(full({size, size}, kMinusInfinity, DType::f32), 1);
+}
+
+}  // namespace ds::nn

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/nn/layers_rnn.h"
+
+#include <cmath>
+
+#include "ds/base/error.h"
+#include "ds/nn/init.h"
+#include "ds/tensor/operators.h"
+#include "ds/tensor/ops.h"
+
+namespace ds::nn {
+namespace {
+
+int64_t gate_count(CellKind kind) {
+  return kind == CellKind::lstm ? 4 : kind == CellKind::gru ? 3 : 1;
+}
+
+std::string kind_name(CellKind kind) {
+  return kind == CellKind::lstm ? "LSTM" : kind == CellKind::gru ? "GRU" : "RNN";
+}
+
+/// The next state from the projected input and the projected state (both [N, gates * hidden]).
+RecurrentState step(CellKind kind, const Tensor& xp, const Tensor& hp, const RecurrentState& s) {
+  if (kind == CellKind::lstm) {  // i, f, g, o
+    const std::vector<Tensor> gates = chunk(xp + hp, 4, 1);
+    const Tensor c = sigmoid(gates[1]) * s.c + sigmoid(gates[0]) * tanh(gates[2]);
+    return {sigmoid(gates[3]) * tanh(c), c};
+  }
+  if (kind == CellKind::gru) {  // r, z, n; the reset gate works on the projected state
+    const std::vector<Tensor> x = chunk(xp, 3, 1), h = chunk(hp, 3, 1);
+    const Tensor r = sigmoid(x[0] + h[0]), z = sigmoid(x[1] + h[1]);
+    const Tensor n = tanh(x[2] + r * h[2]);
+    return {n + z * (s.h - n), {}};
+  }
+  const Tensor sum = xp + hp;
+  return {kind == CellKind::rnn_relu ? relu(sum) : tanh(sum), {}};
+}
+
+void add_uniform(Module& module, const std::string& name, bool present, const Shape& shape,
+                 int64_t hidden) {
+  const Tensor t = module.register_parameter(name, present ? empty(shape) : Tensor());
+  const double bound = hidden > 0 ? 1.0 / std::sqrt(static_cast<double>(hidden)) : 0.0;
+  if (present) init::uniform_(t, -bound, bound);
+}
+
+}  // namespace
+
+Recurrent::Recurrent(CellKind kind, RecurrentOptions options) : kind_(kind), options_(options) {
+  const RecurrentOptions& o = options_;
+  DS_CHECK(o.hidden_size >= 1 && o.num_layers >= 1, ValueError, type_name(), ": hidden_size ",
+           o.hidden_size, " and num_layers ", o.num_layers, " must be positive");
+  DS_CHECK(o.proj_size == 0 || (kind == CellKind::lstm && o.proj_size < o.hidden_size), ValueError,
+           type_name(), ": proj_size ", o.proj_size,
+           " needs an LSTM and must be smaller than hidden_size ", o.hidden_size);
+  const int64_t directions = o.bidirectional ? 2 : 1, gates = gate_count(kind) * o.hidden_size;
+  const int64_t out = o.proj_size > 0 ? o.proj_size : o.hidden_size;
+  for (int64_t layer = 0; layer < o.num_layers; ++layer)
+    for (int64_t d = 0; d < directions; ++d) {
+      const std::string end = suffix(layer, d == 1);
+      add_uniform(*this, "weight_ih" + end, true,
+                  {gates, layer == 0 ? o.input_size : out * directions}, o.hidden_size);
+      add_uniform(*this, "weight_hh" + end, true, {gates, out}, o.hidden_size);
+      if (o.bias) {
+        add_uniform(*this, "bias_ih" + end, true, {gates}, o.hidden_size);
+        add_uniform(*this, "bias_hh" + end, true, {gates}, o.hidden_size);
+      }
+      if (o.proj_size > 0)
+        add_uniform(*this, "weight_hr" + end, true, {o.proj_size, o.hidden_size}, o.hidden_size);
+    }
+}
+
+std::string Recurrent::type_name() const { return kind_name(kind_); }
+
+std::string Recurrent::extra_repr() const {
+  const RecurrentOptions& o = options_;
+  std::string text = str(o.input_size, ", ", o.hidden_size);
+  if (o.proj_size != 0) text += str(", proj_size=", o.proj_size);
+  if (o.num_layers != 1) text += str(", num_layers=", o.num_layers);
+  if (!o.bias) text += ", bias=False";
+  if (o.batch_first) text += ", batch_first=True";
+  if (o.dropout != 0) text += str(", dropout=", o.dropout);
+  if (o.bidirectional) text += ", bidirectional=True";
+  return text;
+}
+
+std::string Recurrent::suffix(int64_t layer, bool reverse) const {
+  return str("_l", layer, reverse ? "_reverse" : "");
+}
+
+std::pair<Tensor, RecurrentState> Recurrent::run_direction(const Tensor& x, int64_t layer,
+                                                           bool reverse, RecurrentState state) {
+  const std::string end = suffix(layer, reverse);
+  const auto bias = [&](const char* name) {
+    return options_.bias ? optional_parameter(name + end) : std::nullopt;
+  };
+  const Tensor projected = linear(x, parameter("weight_ih" + end), bias("bias_ih"));
+  const Tensor weight_hh = parameter("weight_hh" + end);
+  const std::optional<Tensor> bias_hh = bias("bias_hh");
+  const int64_t steps = x.size(0);
+  std::vector<Tensor> outputs(static_cast<size_t>(steps));
+  for (int64_t i = 0; i < steps; ++i) {
+    const int64_t t = reverse ? steps - 1 - i : i;
+    state = step(kind_, select(projected, 0, t), linear(state.h, weight_hh, bias_hh), state);
+    if (options_.proj_size > 0) state.h = linear(state.h, parameter("weight_hr" + end));
+    outputs[static_cast<size_t>(t)] = state.h;
+  }
+  return {stack(outputs), state};
+}
+
+std::pair<Tensor, RecurrentState> Recurrent::forward(const Tensor& input,
+                                                     const std::optional<RecurrentState>& initial) {
+  const RecurrentOptions& o = options_;
+  DS_CHECK(input.dim() == 2 || input.dim() == 3, ShapeError, type_name(), ": the input is ",
+           input.type(), "; it must have 2 or 3 dimensions");
+  DS_CHECK(input.size(-1) == o.input_size, ShapeError, type_name(), ": the input is ", input.type(),
+           "; its last size must be ", o.input_size);
+  const bool batched = input.dim() == 3;
+  Tensor x = !batched ? unsqueeze(input, 1) : o.batch_first ? transpose(input, 0, 1) : input;
+  DS_CHECK(x.size(0) >= 1, ShapeError, type_name(), ": the input ", input.type(), " has no steps");
+  const int64_t directions = o.bidirectional ? 2 : 1, batch = x.size(1);
+  const int64_t out = o.proj_size > 0 ? o.proj_size : o.hidden_size;
+  const auto initial_state = [&](int64_t index) -> RecurrentState {
+    if (!initial)
+      return {zeros({batch, out}, x.dtype(), x.device()),
+              kind_ == CellKind::lstm ? zeros({batch, o.hidden_size}, x.dtype(), x.device())
+                                      : Tensor()};
+    const auto pick = [&](const Tensor& t) {
+      return select(batched ? t : unsqueeze(t, 1), 0, index);
+    };
+    return {pick(initial->h), kind_ == CellKind::lstm ? pick(initial->c) : Tensor()};
+  };
+  std::vector<Tensor> last_h, last_c;
+  for (int64_t layer = 0; layer < o.num_layers; ++layer) {
+    std::vector<Tensor> sides;
+    for (int64_t d = 0; d < directions; ++d) {
+      auto [side, state] = run_direction(x, layer, d == 1, initial_state(layer * directions + d));
+      sides.push_back(side);
+      last_h.push_back(state.h);
+      last_c.push_back(state.c);
+    }
+    x = sides.size() == 1 ? sides[0] : cat(sides, 2);
+    if (layer + 1 < o.num_layers && o.dropout > 0 && is_training()) x = dropout(x, o.dropout, true);
+  }
+  RecurrentState last{stack(last_h), kind_ == CellKind::lstm ? stack(last_c) : Tensor()};
+  if (!batched) {
+    x = squeeze(x, 1);
+    last.h = squeeze(last.h, 1);
+    if (last.c.defined()) last.c = squeeze(last.c, 1);
+  } else if (o.batch_first) {
+    x = transpose(x, 0, 1);
+  }
+  return {x, last};
+}
+
+RecurrentCell::RecurrentCell(CellKind kind, int64_t input_size, int64_t hidden_size, bool bias)
+    : kind_(kind), input_size_(input_size), hidden_size_(hidden_size) {
+  const int64_t gates = gate_count(kind) * hidden_size;
+  add_uniform(*this, "weight_ih", true, {gates, input_size}, hidden_size);
+  add_uniform(*this, "weight_hh", true, {gates, hidden_size}, hidden_size);
+  add_uniform(*this, "bias_ih", bias, {gates}, hidden_size);
+  add_uniform(*this, "bias_hh", bias, {gates}, hidden_size);
+}
+
+std::string RecurrentCell::type_name() const { return kind_name(kind_) + "Cell"; }
+std::string RecurrentCell::extra_repr() const { return str(input_size_, ", ", hidden_size_); }
+
+RecurrentState RecurrentCell::forward(const Tensor& input,
+                                      const std::optional<RecurrentState>& given) {
+  const bool batched = input.dim() == 2;
+  const Tensor x = batched ? input : unsqueeze(input, 0);
+  RecurrentState state;
+  if (given) {
+    state = *given;
+    if (!batched)
+      state = {unsqueeze(state.h, 0), state.c.defined() ? unsqueeze(state.c, 0) : Tensor()};
+  } else {
+    state.h = zeros({x.size(0), hidden_size_}, x.dtype(), x.device());
+    state.c = state.h;
+  }
+  RecurrentState next =
+      step(kind_, linear(x, parameter("weight_ih"), optional_parameter("bias_ih")),
+           linear(state.h, parameter("weight_hh"), optional_parameter("bias_hh")), state);
+  if (!batched) next = {squeeze(next.h, 0), next.c.defined() ? squeeze(next.c, 0) : Tensor()};
+  return next;
+}
+
+}  // namespace ds::nn

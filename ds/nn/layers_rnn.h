@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recurrent layers; arguments, defaults, gate order and parameter names as torch.nn.
+#pragma once
+
+#include <optional>
+#include <utility>
+
+#include "ds/nn/module.h"
+
+namespace ds::nn {
+
+enum class CellKind { rnn_tanh, rnn_relu, lstm, gru };
+
+struct RecurrentOptions {
+  int64_t input_size;
+  int64_t hidden_size;
+  int64_t num_layers = 1;
+  bool bias = true;
+  bool batch_first = false;
+  double dropout = 0.0;  // between layers
+  bool bidirectional = false;
+  int64_t proj_size = 0;  // LSTM only
+};
+
+/// Hidden state, and cell state for an LSTM.
+struct RecurrentState {
+  Tensor h;
+  Tensor c;
+};
+
+/// RNN, LSTM and GRU: input [T, N, input_size] ([N, T, ...] with batch_first, or without N) ->
+/// output [T, N, D * hidden_size] and the last state [D * num_layers, N, hidden_size].
+/// The input projection of a layer is one matmul over all steps.
+class Recurrent : public Module {
+ public:
+  Recurrent(CellKind kind, RecurrentOptions options);
+  std::string type_name() const override;
+  std::string extra_repr() const override;
+  Tensor forward(const Tensor& x) override { return forward(x, std::nullopt).first; }
+  std::pair<Tensor, RecurrentState> forward(const Tensor& x,
+                                            const std::optional<RecurrentState>& initial);
+  CellKind kind() const { return kind_; }
+
+ private:
+  std::pair<Tensor, RecurrentState> run_direction(const Tensor& x, int64_t layer, bool reverse,
+                                                  RecurrentState state);
+  std::string suffix(int64_t layer, bool reverse) const;
+
+  CellKind kind_;
+  RecurrentOptions options_;
+};
+
+/// One step: input [N, input_size] (or without N) and state [N, hidden_size] -> next state.
+class RecurrentCell : public Module {
+ public:
+  RecurrentCell(CellKind kind, int64_t input_size, int64_t hidden_size, bool bias = true);
+  std::string type_name() const override;
+  std::string extra_repr() const override;
+  using Module::forward;
+  RecurrentState forward(const Tensor& x, const std::optional<RecurrentState>& state);
+  CellKind kind() const { return kind_; }
+
+ private:
+  CellKind kind_;
+  int64_t input_size_, hidden_size_;
+};
+
+}  // namespace ds::nn

@@ -11,6 +11,21 @@ LowerFn lower_function(Op op) {
     case Op::conv_diff_src_:
     case Op::conv_diff_weights_: return lower_convolution;
     case Op::fused_: return lower_fused;
+    case Op::sum_:
+    case Op::mean_:
+    case Op::prod_:
+    case Op::amax_:
+    case Op::amin_:
+    case Op::any_:
+    case Op::all_: return lower_reduce;
+    case Op::argmax_:
+    case Op::argmin_: return lower_arg_reduce;
+    case Op::softmax_:
+    case Op::softmax_backward_:
+    case Op::log_softmax_:
+    case Op::log_softmax_backward_: return lower_softmax;
+    case Op::softmax_cross_entropy_:
+    case Op::softmax_cross_entropy_backward_: return lower_cross_entropy;
     default: break;
   }
   switch (op_info(op).op_class) {

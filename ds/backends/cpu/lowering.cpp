@@ -98,6 +98,7 @@ void Lowering::emit_copy(const Node& node, const View& src, const View& dst) {
 }
 
 View Lowering::arranged(const Node& node, const View& view, const Shape& strides) {
+  if (view.strides == strides) return view;
   const CopyKey key{view.slot,          view.offset,   view.dtype, view.dims.vec(),
                     view.strides.vec(), strides.vec(), view.dtype, nullptr};
   const auto found = copies_.find(key);

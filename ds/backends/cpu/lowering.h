@@ -34,6 +34,7 @@ class Lowering {
   View row_major(const Node& node, const View& view);
   View channels_last(const Node& node, const View& view);
   View dense(const Node& node, const View& view);
+  View arranged(const Node& node, const View& view, const Shape& strides);
   /// The view itself when it has this dtype, else a converted copy with the same nesting.
   View cast(const Node& node, const View& view, DType dtype);
   /// Row-major weights in a packed layout (a copy made once per program).
@@ -52,7 +53,6 @@ class Lowering {
   void declare_inputs();
   void place_outputs();
   bool may_rename(int slot, size_t output, const View& view) const;
-  View arranged(const Node& node, const View& view, const Shape& strides);
 
   const Graph& graph_;
   const CompileOptions& options_;
@@ -77,6 +77,10 @@ bool lower_elementwise(Lowering& l, const Node& node, std::string& why);
 bool lower_fused(Lowering& l, const Node& node, std::string& why);
 bool lower_matmul(Lowering& l, const Node& node, std::string& why);
 bool lower_convolution(Lowering& l, const Node& node, std::string& why);
+bool lower_reduce(Lowering& l, const Node& node, std::string& why);
+bool lower_arg_reduce(Lowering& l, const Node& node, std::string& why);
+bool lower_softmax(Lowering& l, const Node& node, std::string& why);
+bool lower_cross_entropy(Lowering& l, const Node& node, std::string& why);
 
 /// Runs a node by the reference backend. NotImplementedError with `why` when that is not there.
 void lower_reference(Lowering& l, const Node& node, const std::string& why);

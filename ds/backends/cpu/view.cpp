@@ -8,9 +8,7 @@
 #include "ds/base/error.h"
 
 namespace ds::cpu {
-namespace {
 
-/// Dimensions by falling stride; the order among equals is kept.
 std::vector<int> nesting(const Shape& dims, const Shape& strides) {
   std::vector<int> order(dims.size());
   std::iota(order.begin(), order.end(), 0);
@@ -19,7 +17,17 @@ std::vector<int> nesting(const Shape& dims, const Shape& strides) {
   return order;
 }
 
-}  // namespace
+Split split_around(const View& view, int dim) {
+  const int64_t n = view.dims[dim];
+  if (n == 1) return {view.numel(), 1, 1};
+  const int64_t inner = view.strides[dim];
+  return {view.numel() / std::max<int64_t>(n * inner, 1), n, inner};
+}
+
+bool exact_in_f32(DType dtype) {
+  return dtype == DType::f32 || is_half(dtype) || dtype == DType::bool_ || dtype == DType::i8 ||
+         dtype == DType::u8 || dtype == DType::i16;
+}
 
 std::optional<View> reshape_view(const View& view, const Shape& dims) {
   View out = view;

@@ -37,6 +37,18 @@ bool is_dense(const View& view);
 /// Dense strides for `dims` whose dimensions nest as those of `like` (same rank).
 Shape strides_like(const Shape& dims, const Shape& like);
 
+/// Dimensions by falling stride, outermost first; the order among equals is kept.
+std::vector<int> nesting(const Shape& dims, const Shape& strides);
+
+/// A dense view seen as [outer, n, inner] around one dimension, in memory order.
+struct Split {
+  int64_t outer, n, inner;
+};
+Split split_around(const View& view, int dim);
+
+/// Every value of the dtype is an f32.
+bool exact_in_f32(DType dtype);
+
 /// An iteration space shared by several operands: dimensions sorted by the first operand's strides,
 /// outermost first, size 1 dropped, neighbours that step as one for all operands merged.
 struct LoopNest {

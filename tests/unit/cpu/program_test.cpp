@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs of the cpu backend: layouts, aliases, donation and memory, against plain loops.
+#include "tests/unit/cpu/program.h"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -7,52 +9,10 @@
 #include <numeric>
 #include <vector>
 
-#include "ds/ir/graph.h"
-#include "ds/runtime/backend.h"
-
 using namespace ds;
+using ds::test::Program;
 
 namespace {
-
-/// Builds a graph, compiles it for the cpu backend and runs it.
-class Program {
- public:
-  Value input(const Shape& shape, DType dtype = DType::f32) {
-    const auto index = static_cast<int64_t>(graph_.inputs.size());
-    graph_.inputs.push_back(interner_.node(Op::input_, {}, {index, dtype, shape}));
-    return {graph_.inputs.back(), 0};
-  }
-  Value make(Op op, Values inputs, Attrs attrs = {}) {
-    return interner_.make(op, std::move(inputs), std::move(attrs));
-  }
-  NodePtr fused(Values inputs, Graph body) {
-    return interner_.fused(std::move(inputs), std::make_shared<Graph>(std::move(body)));
-  }
-  Interner& interner() { return interner_; }
-
-  void compile(Values outputs, CompileOptions options = {}) {
-    graph_.outputs = std::move(outputs);
-    executable_ = backend_of(parse_device("cpu")).compile(graph_, options);
-  }
-  void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
-    std::vector<char> arena(executable_->arena_bytes() + 64);
-    RunContext context;
-    context.arena =
-        reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64);
-    executable_->run(inputs, outputs, context);
-  }
-  std::vector<std::string> kernels() const {
-    std::vector<std::string> names;
-    for (const StepInfo& step : executable_->steps()) names.push_back(step.kernel);
-    return names;
-  }
-  size_t arena_bytes() const { return executable_->arena_bytes(); }
-
- private:
-  Interner interner_;
-  Graph graph_;
-  std::unique_ptr<Executable> executable_;
-};
 
 std::vector<float> count(int64_t n, float start = 0) {
   std::vector<float> values(static_cast<size_t>(n));

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reductions over any dims of values in any dense layout.
+#include <algorithm>
+
+#include "ds/backends/cpu/kernels/reduce.h"
+#include "ds/backends/cpu/lowering.h"
+#include "ds/base/error.h"
+
+namespace ds::cpu {
+namespace {
+
+ReduceOp reduce_op(Op op) {
+  switch (op) {
+    case Op::sum_: return ReduceOp::sum;
+    case Op::mean_: return ReduceOp::mean;
+    case Op::prod_: return ReduceOp::prod;
+    case Op::amax_: return ReduceOp::max;
+    case Op::amin_: return ReduceOp::min;
+    case Op::any_: return ReduceOp::any;
+    default: return ReduceOp::all;
+  }
+}
+
+/// A run of dimensions in memory that are all kept or all reduced.
+struct Run {
+  int64_t size;
+  bool reduced;
+};
+
+/// Runs of the view in memory order.
+std::vector<Run> memory_runs(const View& view, const std::vector<bool>& reduced) {
+  std::vector<Run> runs;
+  for (const int d : nesting(view.dims, view.strides)) {
+    if (view.dims[d] == 1) continue;
+    if (!runs.empty() && runs.back().reduced == reduced[static_cast<size_t>(d)])
+      runs.back().size *= view.dims[d];
+    else
+      runs.push_back({view.dims[d], reduced[static_cast<size_t>(d)]});
+  }
+  return runs;
+}
+
+void emit_reduce(Lowering& l, const Node& node, ReduceOp op, const View& src, const Split& split,
+                 const View& dst) {
+  Step& step = l.emit(node, str("cpu:", op_name(node.op())), {src}, {dst}, [=](const Frame& frame) {
+    reduce(op, src.dtype, frame.at(src), split.outer, split.n, split.inner, dst.dtype,
+           frame.at(dst));
+  });
+  step.info.flops = static_cast<double>(split.outer * split.n * split.inner);
+}
+
+/// Reduces one run after the other, the innermost first, through f32 temporaries.
+void emit_runs(Lowering& l, const Node& node, View src, std::vector<Run> runs, const View& out) {
+  const ReduceOp op = reduce_op(node.op());
+  auto left = std::count_if(runs.begin(), runs.end(), [](const Run& run) { return run.reduced; });
+  if (left == 0) return emit_reduce(l, node, op, src, {src.numel(), 1, 1}, out);
+  while (left > 0) {
+    int at = static_cast<int>(runs.size()) - 1;
+    while (!runs[static_cast<size_t>(at)].reduced) --at;
+    Split split{1, runs[static_cast<size_t>(at)].size, 1};
+    for (int i = 0; i < static_cast<int>(runs.size()); ++i)
+      if (i != at) (i < at ? split.outer : split.inner) *= runs[static_cast<size_t>(i)].size;
+    const bool last = left == 1;
+    const bool truth = op == ReduceOp::any || op == ReduceOp::all;
+    const View dst =
+        last ? out : l.temp(truth ? DType::bool_ : DType::f32, {split.outer * split.inner});
+    emit_reduce(l, node, op, src, split, dst);
+    src = dst;
+    runs.erase(runs.begin() + at);
+    --left;
+  }
+}
+
+}  // namespace
+
+bool lower_reduce(Lowering& l, const Node& node, std::string& why) {
+  const DType dtype = node.input(0).dtype(), out_dtype = node.type().dtype;
+  const bool truth = node.op() == Op::any_ || node.op() == Op::all_;
+  if (!exact_in_f32(dtype) || !(truth || out_dtype == DType::f32 || is_half(out_dtype))) {
+    why = str("no reduction of ", dtype, " to ", out_dtype);
+    return false;
+  }
+  const View src = l.dense(node, l.view(node.input(0)));
+  const int rank = src.dims.rank();
+  const Shape& dims = node.attr_ints("dims");
+  const bool keepdim = node.attr_bool("keepdim");
+  std::vector<bool> reduced(static_cast<size_t>(rank), false);
+  for (const int64_t dim : dims) reduced[static_cast<size_t>(dim)] = true;
+  // The kept dimensions nest in the result as they do in the source.
+  Shape kept_dims, kept_strides;
+  for (int d = 0; d < rank; ++d) {
+    if (reduced[static_cast<size_t>(d)] && !keepdim) continue;
+    kept_dims.push_back(reduced[static_cast<size_t>(d)] ? 1 : src.dims[d]);
+    kept_strides.push_back(src.strides[d]);
+  }
+  const View out = l.temp(out_dtype, kept_dims, strides_like(kept_dims, kept_strides));
+  if (src.numel() == 0) {
+    // Sizes of 0 say nothing about memory order, and kept and reduced multiply to the right counts.
+    Split split{1, 1, 1};
+    for (int d = 0; d < rank; ++d)
+      (reduced[static_cast<size_t>(d)] ? split.n : split.outer) *= src.dims[d];
+    emit_reduce(l, node, reduce_op(node.op()), src, split, out);
+  } else {
+    emit_runs(l, node, src, memory_runs(src, reduced), out);
+  }
+  l.define(node, 0, out);
+  return true;
+}
+
+bool lower_arg_reduce(Lowering& l, const Node& node, std::string& why) {
+  const DType dtype = node.input(0).dtype();
+  if (!exact_in_f32(dtype) || node.input(0).shape().numel() == 0 || node.input(0).shape().empty()) {
+    why = str("no kernel for ", node.input(0).type());
+    return false;
+  }
+  const View src = l.row_major(node, l.view(node.input(0)));
+  const int dim = normalize_dim(node.attr_int("dim"), src.dims.rank(), "argmax");
+  const Split split = split_around(src, dim);
+  const View out = l.temp(DType::i64, node.type().shape);
+  const bool min = node.op() == Op::argmin_;
+  l.emit(node, str("cpu:", op_name(node.op())), {src}, {out}, [=](const Frame& frame) {
+    arg_reduce(min, src.dtype, frame.at(src), split.outer, split.n, split.inner,
+               frame.at<int64_t>(out));
+  });
+  l.define(node, 0, out);
+  return true;
+}
+
+}  // namespace ds::cpu

@@ -330,5 +330,14 @@ void reduce_mean_var(DType src_dtype, const void* src, int64_t outer, int64_t n,
   });
 }
 
+void reduce_moments(DType src_dtype, const void* src, int64_t outer, int64_t n, int64_t inner,
+                    const float* shift, double* sum, double* squares) {
+  const View view{Reduction::centered, src_dtype, src, outer, n, inner, shift};
+  reduce_view(view, [&](int64_t i, const ReduceState& state) {
+    sum[i] = state.a;
+    squares[i] = state.b;
+  });
+}
+
 }  // namespace ds::cpu
 #endif

@@ -23,6 +23,11 @@ void reduce(ReduceOp op, DType src_dtype, const void* src, int64_t outer, int64_
 void reduce_mean_var(DType src_dtype, const void* src, int64_t outer, int64_t n, int64_t inner,
                      double correction, float* mean, float* var);
 
+/// sum = sum(src - shift) and squares = sum((src - shift)^2) over n, all [outer, inner]: the
+/// moments in one pass where a value near the mean is known.
+void reduce_moments(DType src_dtype, const void* src, int64_t outer, int64_t n, int64_t inner,
+                    const float* shift, double* sum, double* squares);
+
 /// dst [outer, inner]: index of the first largest (smallest when `min`) element along n; the first
 /// NaN wins over all. n >= 1.
 void arg_reduce(bool min, DType src_dtype, const void* src, int64_t outer, int64_t n, int64_t inner,

@@ -168,6 +168,26 @@ HWY_INLINE void PutFloats(DType dtype, const float* src, void* base, int64_t off
   }
 }
 
+/// A vector's worth of positions in a row: `Whole` lanes from i on, or only the first `count`.
+struct Whole {
+  size_t i;
+  HWY_INLINE VF Load(const float* p) const { return LoadVec(p + i); }
+  HWY_INLINE void Store(VF v, float* p) const { StoreVec(v, p + i); }
+};
+struct Part {
+  size_t i, count;
+  HWY_INLINE VF Load(const float* p) const { return LoadPart(p + i, count); }  ///< zero-filled
+  HWY_INLINE void Store(VF v, float* p) const { StorePart(v, p + i, count); }
+};
+/// f(Whole or Part) over [0, n).
+template <class F>
+HWY_INLINE void ForVec(size_t n, F f) {
+  const size_t lanes = hn::Lanes(DF());
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) f(Whole{i});
+  if (i < n) f(Part{i, n - i});
+}
+
 /// combine over map(x[i]) in four independent accumulators.
 template <class Map, class Combine>
 HWY_INLINE VF Accumulate(const float* x, size_t n, VF identity, Map map, Combine combine) {

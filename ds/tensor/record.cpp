@@ -12,14 +12,32 @@ namespace ds {
 namespace {
 
 thread_local bool t_grad_enabled = true;
-thread_local std::optional<DType> t_autocast;
+thread_local std::optional<Autocast> t_autocast;
 DType g_default_dtype = DType::f32;
 
+bool runs_low(const Autocast& autocast, OpClass op_class, Op op) {
+  if (op_class == OpClass::attention) return autocast.attention;
+  return op == Op::matmul_ ? autocast.matmul : autocast.convolution;
+}
+
 /// The dtype autocast wants the floating inputs of an op in; nothing when it does not care.
-std::optional<DType> autocast_target(const OpInfo& info) {
+std::optional<DType> autocast_target(Op op) {
   if (!t_autocast) return std::nullopt;
-  if (info.has(kAutocastLow)) return t_autocast;
+  const OpInfo& info = op_info(op);
+  if (info.has(kAutocastLow) && runs_low(*t_autocast, info.op_class, op)) return t_autocast->dtype;
   if (info.has(kAutocastF32)) return DType::f32;
+  return std::nullopt;
+}
+
+/// f32 when inputs of an op that does not care are of several floating dtypes: 16-bit values meet
+/// f32 ones, and the wider type wins as in promotion.
+std::optional<DType> common_target(Op op, const std::vector<Tensor>& inputs) {
+  const OpInfo& info = op_info(op);
+  if (!info.has(kAutocastLow) || inputs.size() < 2) return std::nullopt;
+  for (const Tensor& input : inputs)
+    if (input.dtype() != inputs[0].dtype() && is_floating(input.dtype()) &&
+        is_floating(inputs[0].dtype()))
+      return promote(input.dtype(), inputs[0].dtype());
   return std::nullopt;
 }
 
@@ -42,8 +60,8 @@ int kind_rank(DType dtype) { return is_floating(dtype) ? 2 : is_integer(dtype) ?
 
 bool grad_enabled() { return t_grad_enabled; }
 void set_grad_enabled(bool on) { t_grad_enabled = on; }
-std::optional<DType> autocast_dtype() { return t_autocast; }
-void set_autocast_dtype(std::optional<DType> dtype) { t_autocast = dtype; }
+const std::optional<Autocast>& autocast() { return t_autocast; }
+void set_autocast(const std::optional<Autocast>& autocast) { t_autocast = autocast; }
 DType default_dtype() { return g_default_dtype; }
 void set_default_dtype(DType dtype) {
   DS_CHECK(is_floating(dtype), DTypeError, "set_default_dtype: ", dtype,
@@ -52,7 +70,8 @@ void set_default_dtype(DType dtype) {
 }
 
 std::vector<Tensor> record_all(Op op, const std::vector<Tensor>& inputs, Attrs attrs) {
-  const std::optional<DType> target = autocast_target(op_info(op));
+  std::optional<DType> target = autocast_target(op);
+  if (t_autocast && !target) target = common_target(op, inputs);
   Values values;
   values.reserve(inputs.size());
   Device device = inputs.empty() ? default_device() : inputs[0].device();

@@ -3,6 +3,8 @@
 // (argument values), promote dtypes, then call record().
 #pragma once
 
+#include <optional>
+
 #include "ds/tensor/tensor.h"
 
 namespace ds {
@@ -17,21 +19,30 @@ Tensor record_view(Op op, const Tensor& base, Attrs attrs);
 /// Writes `value` (converted to x's dtype and expanded to its shape) into x; returns x.
 const Tensor& assign(const Tensor& x, const Tensor& value);
 
-/// Autocast state of this thread: the 16-bit dtype, or nothing when off.
-std::optional<DType> autocast_dtype();
-void set_autocast_dtype(std::optional<DType> dtype);
+/// Which contractions autocast runs in a 16-bit dtype; the rest keep the dtype they are given,
+/// except sensitive functions (exp, norms of vectors, losses), which run in f32.
+struct Autocast {
+  DType dtype = DType::bf16;
+  bool convolution = true;
+  bool matmul = true;
+  bool attention = true;
+};
+
+/// Autocast of this thread; nothing when off.
+const std::optional<Autocast>& autocast();
+void set_autocast(const std::optional<Autocast>& autocast);
 
 class AutocastScope {
  public:
-  explicit AutocastScope(std::optional<DType> dtype) : outer_(autocast_dtype()) {
-    set_autocast_dtype(dtype);
+  explicit AutocastScope(const std::optional<Autocast>& wanted) : outer_(autocast()) {
+    set_autocast(wanted);
   }
-  ~AutocastScope() { set_autocast_dtype(outer_); }
+  ~AutocastScope() { set_autocast(outer_); }
   AutocastScope(const AutocastScope&) = delete;
   AutocastScope& operator=(const AutocastScope&) = delete;
 
  private:
-  std::optional<DType> outer_;
+  std::optional<Autocast> outer_;
 };
 
 /// An operand: a tensor or a number. A number is "weak": it takes the tensor's dtype unless its

@@ -33,6 +33,8 @@ Tensor swapaxes(const Tensor& input, int64_t axis0, int64_t axis1);
 Tensor permute(const Tensor& input, const Shape& dims);
 /// Dimensions source[i] moved to the places destination[i].
 Tensor movedim(const Tensor& input, const Shape& source, const Shape& destination);
+/// Dimension source moved to the place destination.
+Tensor movedim(const Tensor& input, int64_t source, int64_t destination);
 /// Transpose of a matrix; tensors below 2-d stay as they are.
 Tensor t(const Tensor& input);
 /// Last two dimensions exchanged.

@@ -66,7 +66,7 @@ Tensor index_tensor(const std::vector<int64_t>& values, Device device) {
 
 Tensor widened(const Tensor& x) { return is_half(x.dtype()) ? to_dtype(x, DType::f32) : x; }
 
-Tensor autocast_f32(const Tensor& x) { return autocast_dtype() ? widened(x) : x; }
+Tensor autocast_f32(const Tensor& x) { return autocast() ? widened(x) : x; }
 
 std::pair<Tensor, Tensor> promoted(const Tensor& a, const Tensor& b) {
   if (a.dtype() == b.dtype()) return {a, b};

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/passes/simplify.h"
+
+#include "ds/base/location.h"
+#include "ds/ir/build.h"
+
+namespace ds {
+namespace {
+
+/// A node about to be rebuilt on new inputs.
+struct Site {
+  const Node& node;
+  const Values& in;
+  Interner& interner;
+  Op op() const { return node.op(); }
+  const Type& type() const { return node.type(); }
+};
+
+/// Returns the replacement of output 0, or nothing.
+using Rule = Value (*)(const Site&);
+
+bool is_number(const Value& value, double number) {
+  const Value& v = value.node->op() == Op::expand_ ? value.node->input(0) : value;
+  return v.node->op() == Op::constant_ && v.node->attr_float("value") == number;
+}
+
+Value same_type(const Site& s, const Value& value) {
+  return value.type() == s.type() ? value : Value{};
+}
+
+/// x * 1 = x and x / 1 = x.
+Value drop_one(const Site& s) {
+  if (s.op() == Op::mul_ && is_number(s.in[1], 1.0)) return same_type(s, s.in[0]);
+  if (s.op() == Op::mul_ && is_number(s.in[0], 1.0)) return same_type(s, s.in[1]);
+  if (s.op() == Op::div_ && is_number(s.in[1], 1.0)) return same_type(s, s.in[0]);
+  return {};
+}
+
+/// -(-x) = x.
+Value drop_double_neg(const Site& s) {
+  return s.op() == Op::neg_ && s.in[0].node->op() == Op::neg_ ? s.in[0].node->input(0) : Value{};
+}
+
+/// A movement or conversion that changes nothing.
+Value drop_identity(const Site& s) {
+  if (s.op() == Op::permute_) {
+    const Shape& dims = s.node.attr_ints("dims");
+    for (int i = 0; i < dims.rank(); ++i)
+      if (dims[i] != i) return {};
+    return s.in[0];
+  }
+  if (s.op() == Op::slice_) {
+    for (int64_t step : s.node.attr_ints("steps"))
+      if (step != 1) return {};
+    return same_type(s, s.in[0]);
+  }
+  if (s.op() == Op::reshape_ || s.op() == Op::expand_ || s.op() == Op::cast_)
+    return same_type(s, s.in[0]);
+  return {};
+}
+
+/// reshape(reshape(x)) and expand(expand(x)) need the outer one only; permute(permute(x)) one
+/// order.
+Value merge_movement(const Site& s) {
+  const Node& inner = *s.in[0].node;
+  if (inner.op() != s.op()) return {};
+  if (s.op() == Op::reshape_ || s.op() == Op::expand_)
+    return s.interner.make(s.op(), {inner.input(0)}, {s.type().shape});
+  if (s.op() != Op::permute_) return {};
+  const Shape &outer_dims = s.node.attr_ints("dims"), &inner_dims = inner.attr_ints("dims");
+  Shape dims;
+  for (int64_t dim : outer_dims) dims.push_back(inner_dims[static_cast<int>(dim)]);
+  return s.interner.make(Op::permute_, {inner.input(0)}, {dims});
+}
+
+/// Sums over dimensions of size 1 move nothing. (mean, amax and the like too, but they are rare.)
+Value unit_reduction(const Site& s) {
+  if (s.op() != Op::sum_) return {};
+  for (int64_t dim : s.node.attr_ints("dims"))
+    if (s.in[0].shape()[static_cast<int>(dim)] != 1) return {};
+  return s.in[0].shape() == s.type().shape
+             ? s.in[0]
+             : s.interner.make(Op::reshape_, {s.in[0]}, {s.type().shape});
+}
+
+/// An elementwise op broadcasts by itself: its inputs need no expand as long as one of them, or all
+/// together, still span the result.
+Value drop_expand(const Site& s) {
+  if (!s.node.info().has(kFusable) || s.in.size() < 2) return {};
+  Values inputs = s.in;
+  bool changed = false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].node->op() != Op::expand_) continue;
+    Values trial = inputs;
+    trial[i] = inputs[i].node->input(0);
+    Shape span;
+    for (const Value& v : trial) span = broadcast_shapes(span, v.shape(), "simplify");
+    if (span != s.type().shape) continue;
+    inputs = std::move(trial);
+    changed = true;
+  }
+  return changed ? s.interner.make(s.op(), std::move(inputs), s.node.attrs()) : Value{};
+}
+
+/// An expanded constant is computed on one element: f(expand(c)) = expand(f(c)).
+Value sink_expand(const Site& s) {
+  if (!s.node.info().has(kFusable) || s.in.size() != 1 || s.in[0].node->op() != Op::expand_)
+    return {};
+  const Value& source = s.in[0].node->input(0);
+  const Value small = s.interner.make(s.op(), {source}, s.node.attrs());
+  return s.interner.make(Op::expand_, {small}, {s.type().shape});
+}
+
+/// cast of a constant is a constant, where the number survives both dtypes exactly.
+Value cast_constant(const Site& s) {
+  if (s.op() != Op::cast_ || s.in[0].node->op() != Op::constant_) return {};
+  const DType to = s.type().dtype;
+  const double value = s.in[0].node->attr_float("value");
+  const bool exact = to == DType::f64 ||
+                     (to == DType::f32 && static_cast<double>(static_cast<float>(value)) == value);
+  if (!exact || s.in[0].dtype() == DType::f16 || s.in[0].dtype() == DType::bf16) return {};
+  return s.interner.make(Op::constant_, {}, {value, to});
+}
+
+constexpr Rule kRules[] = {drop_one,       drop_double_neg, drop_identity, merge_movement,
+                           unit_reduction, drop_expand,     sink_expand,   cast_constant};
+
+}  // namespace
+
+Graph simplify(const Graph& graph, Interner& interner) {
+  return rewrite_graph(graph, interner, [&](const Node& node, const Values& inputs) -> Values {
+    if (inputs.empty() || node.outputs() != 1) return {};
+    const LocationScope place(node.location());
+    for (const Rule rule : kRules)
+      if (Value replaced = rule({node, inputs, interner})) return {replaced};
+    return {};
+  });
+}
+
+}  // namespace ds

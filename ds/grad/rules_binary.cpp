@@ -103,11 +103,13 @@ Values modulo_gradient(const GradContext& c, Op quotient) {
 Values fmod_gradient(const GradContext& c) { return modulo_gradient(c, Op::trunc_divide_); }
 Values remainder_gradient(const GradContext& c) { return modulo_gradient(c, Op::floor_divide_); }
 
-// atan2(a, b): da = g b / (a^2 + b^2), db = -g a / (a^2 + b^2)
+// atan2(a, b): da = g b / (a^2 + b^2), db = -g a / (a^2 + b^2), 0 at the origin
 Values atan2_gradient(const GradContext& c) {
   const Value& a = c.in(0);
   const Value& b = c.in(1);
-  const Value scaled = c.grad() / (make(Op::square_, {a}) + make(Op::square_, {b}));
+  const Value square = make(Op::square_, {a}) + make(Op::square_, {b});
+  const Value origin = make(Op::eq_, {square, zero_like(square)});
+  const Value scaled = c.grad() / select(origin, make_constant(1.0, square.dtype()), square);
   Values grads(2);
   if (c.needs(0)) grads[0] = sum_to_input(c, 0, scaled * b);
   if (c.needs(1)) grads[1] = sum_to_input(c, 1, -(scaled * a));

@@ -24,7 +24,10 @@ int64_t reduced_count(const GradContext& c) {
 
 /// A value of the result's shape, broadcast over the reduced dimensions.
 Value spread(const GradContext& c, const Value& value) {
-  return make_expand(make_reshape(value, kept_shape(c)), c.in(0).shape());
+  const Shape& dims = c.node->attr_ints("dims");
+  // Leading dimensions come back by broadcasting alone.
+  const bool leading = dims.empty() || dims.back() == dims.rank() - 1;
+  return make_expand(leading ? value : make_reshape(value, kept_shape(c)), c.in(0).shape());
 }
 
 // dx = g

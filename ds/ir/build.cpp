@@ -54,7 +54,9 @@ Value make_sum_to(const Value& x, const Shape& shape) {
   Shape dims;
   for (int i = 0; i < x.shape().rank(); ++i)
     if (i < extra || (shape[i - extra] == 1 && x.shape()[i] != 1)) dims.push_back(i);
-  return make_reshape(make_sum(x, dims, true), shape);
+  // Summing leading dimensions alone leaves the shape without a reshape.
+  const bool keepdim = !dims.empty() && dims.back() >= extra;
+  return make_reshape(make_sum(x, dims, keepdim), shape);
 }
 
 }  // namespace ds

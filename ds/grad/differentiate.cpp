@@ -52,6 +52,14 @@ class NodeIndex {
 
 constexpr uint32_t kNone = ~0u;
 
+/// What a user's function returned must fit the value it is a gradient of.
+void check_user_gradient(const char* who, const Value& grad, const Value& value) {
+  DS_CHECK(grad.shape() == value.shape(), ShapeError, who, ": the function returned a gradient ",
+           grad.type(), " for a value ", value.type());
+  DS_CHECK(grad.dtype() == value.dtype(), DTypeError, who, ": the function returned a gradient ",
+           grad.type(), " for a value ", value.type());
+}
+
 /// A node on a path that carries gradients.
 struct Entry {
   NodePtr node;
@@ -168,8 +176,12 @@ class Walk {
     }
     if (!any) return;
     const LocationScope scope(node->location());
-    if (node->op() == Op::hook_ && options_.on_hook)
-      if (Value replaced = options_.on_hook(*node, finished(local_[0]))) local_[0] = replaced;
+    if (node->op() == Op::hook_ && options_.on_hook) {
+      if (Value replaced = options_.on_hook(*node, finished(local_[0]))) {
+        check_user_gradient("hook", replaced, {node, 0});
+        local_[0] = std::move(replaced);
+      }
+    }
     if (entry.target) deliver(*node);
     if (node->op() == Op::variable_) {
       if (targets_.empty()) result_.leaves.emplace_back(node, finished(local_[0]));
@@ -208,6 +220,11 @@ class Walk {
       DS_ASSERT(options_.on_custom, "a custom_gradient node needs on_custom");
       for (Value& grad : options_.on_custom(*node, finished(local_[0])))
         grads.push_back(std::move(grad));
+      DS_CHECK(grads.size() == node->inputs().size(), ValueError, "custom_gradient: the function ",
+               "returned ", grads.size() - 1, " gradients for ", node->inputs().size() - 1,
+               " inputs");
+      for (size_t i = 1; i < grads.size(); ++i)
+        if (grads[i]) check_user_gradient("custom_gradient", grads[i], node->inputs()[i]);
       return grads;
     }
     const GradEntry* rule = grad_entry(node->op());

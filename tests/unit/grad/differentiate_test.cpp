@@ -163,6 +163,18 @@ TEST_CASE("a custom gradient replaces the path through the first input") {
   CHECK_FALSE(found.targets[1]);
 }
 
+TEST_CASE("a gradient of the wrong type from a user's function is refused") {
+  const Value a = variable(1);
+  DifferentiateOptions options;
+  options.on_hook = [](const Node&, const Value&) { return input(9, {2}); };
+  CHECK_THROWS_AS(differentiate({hook(a, 1)}, {{}}, {a}, options), ShapeError);
+  options.on_hook = [](const Node&, const Value& grad) { return make_cast(grad, DType::f64); };
+  CHECK_THROWS_AS(differentiate({hook(a, 1)}, {{}}, {a}, options), DTypeError);
+  const Value custom = make(Op::custom_gradient_, {-a, a});
+  options.on_custom = [](const Node&, const Value&) { return Values(); };
+  CHECK_THROWS_AS(differentiate({custom}, {{}}, {a}, options), ValueError);
+}
+
 TEST_CASE("broadcast inputs get their own shape back") {
   const Value a = variable(1, {2, 3}), b = variable(2, {3}), c = variable(3, {});
   const Gradients found = differentiate({(a + b) * c}, {{}}, {a, b, c});

@@ -60,6 +60,7 @@ void convert(Tensor& tensor, const std::function<Tensor(const Tensor&)>& f) {
   const bool trainable = tensor.requires_grad();
   tensor = converted.detach();
   if (trainable) tensor.requires_grad_();
+  tensor.set_parameter(trainable);
 }
 
 }  // namespace
@@ -89,6 +90,7 @@ Tensor Module::register_parameter(const std::string& name, Tensor parameter) {
   check_name(name, "parameter");
   if (parameter.defined() && !parameter.requires_grad() && is_floating(parameter.dtype()))
     parameter.requires_grad_();
+  if (parameter.defined()) parameter.set_parameter(true);
   parameters_.emplace_back(name, parameter);
   return parameter;
 }

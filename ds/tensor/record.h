@@ -49,6 +49,8 @@ class AutocastScope {
 /// kind (bool < integer < float) is higher, as in PyTorch.
 class Operand {
  public:
+  /// The number 0.
+  Operand() = default;
   Operand(const Tensor& tensor) : tensor_(tensor) {}
   Operand(double number) : number_(number), kind_(Kind::float_) {}
   Operand(float number) : Operand(static_cast<double>(number)) {}

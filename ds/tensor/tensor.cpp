@@ -130,6 +130,8 @@ void Tensor::assign(const Value& value) const {
 bool Tensor::shares_storage(const Tensor& other) const {
   return &checked(impl_).root() == &checked(other.impl_).root();
 }
+bool Tensor::is_parameter() const { return checked(impl_).is_parameter; }
+void Tensor::set_parameter(bool on) { checked(impl_).is_parameter = on; }
 bool Tensor::is_view() const { return checked(impl_).parent != nullptr; }
 uint64_t Tensor::version() const { return checked(impl_).root().version; }
 

@@ -90,6 +90,9 @@ class Tensor {
   Tensor detach() const;
   /// Name of the operation that made a non-leaf, such as "mul"; empty for a leaf.
   std::string grad_op() const;
+  /// Marks a module's parameter, which Python shows as nn.Parameter.
+  bool is_parameter() const;
+  void set_parameter(bool on);
   /// Counts in-place writes to the storage.
   uint64_t version() const;
 

@@ -34,6 +34,9 @@ struct TensorImpl : std::enable_shared_from_this<TensorImpl> {
   Attrs step_attrs;
   Value parent_value;
 
+  /// Registered as a module's parameter.
+  bool is_parameter = false;
+
   // Autograd.
   bool leaf_requires_grad = false;
   bool released = false;  // a backward pass used up the history of `value`

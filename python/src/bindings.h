@@ -4,4 +4,33 @@
 
 #include <nanobind/nanobind.h>
 
+#include <string>
+
+namespace ds {
+struct TensorImpl;
+}
+using TensorClass = nanobind::class_<ds::TensorImpl>;
+
 void bind_errors(nanobind::module_& m);
+void bind_location(nanobind::module_& m);
+void bind_types(nanobind::module_& m);
+void bind_tensor(nanobind::module_& m, TensorClass& cls);
+void bind_numpy(nanobind::module_& m, TensorClass& cls);
+void bind_indexing(nanobind::module_& m, TensorClass& cls);
+void bind_autograd(nanobind::module_& m, TensorClass& cls);
+void bind_elementwise(nanobind::module_& m, TensorClass& cls);
+void bind_reduce(nanobind::module_& m, TensorClass& cls);
+void bind_shape(nanobind::module_& m, TensorClass& cls);
+void bind_create(nanobind::module_& m, TensorClass& cls);
+void bind_index_ops(nanobind::module_& m, TensorClass& cls);
+void bind_linalg(nanobind::module_& m, TensorClass& cls);
+void bind_functional(nanobind::module_& m);
+void bind_engine(nanobind::module_& m);
+void bind_module(nanobind::module_& m);
+void bind_layers(nanobind::module_& m);
+void bind_sequence_layers(nanobind::module_& m);
+void bind_init(nanobind::module_& m);
+void bind_optim(nanobind::module_& m);
+
+/// Documentation of a C++ function, from the comment above it in its header; empty when unknown.
+const char* header_doc(const std::string& name);

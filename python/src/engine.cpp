@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the engine did: plans, forced values, profiles, memory.
+#include "ds/engine/engine.h"
+
+#include "ds/runtime/allocator.h"
+#include "ds/tensor/sync.h"
+#include "functions.h"
+
+void bind_engine(nb::module_& m) {
+  m.def(
+      "synchronize",
+      [] {
+        const nb::gil_scoped_release release;
+        ds::synchronize();
+      },
+      "Waits until everything queued has run.");
+  m.def("explain_recompile", &ds::explain_recompile,
+        "Why the last plan was made: the operation, the line and what differed from the most "
+        "similar earlier plan.");
+  m.def(
+      "engine_stats",
+      [] {
+        const ds::EngineStats s = ds::engine_stats();
+        nb::dict stats;
+        stats["plans"] = s.plans;
+        stats["hits"] = s.hits;
+        stats["planned_nodes"] = s.planned_nodes;
+        stats["plan_seconds"] = s.plan_seconds;
+        stats["plan_seconds_per_thousand_nodes"] =
+            s.planned_nodes ? s.plan_seconds * 1000.0 / static_cast<double>(s.planned_nodes) : 0.0;
+        return stats;
+      },
+      "Counters of the engine: plans made, plans found, nodes planned, seconds spent planning.");
+  m.def("clear_plans", &ds::clear_plans, "Forgets all plans.");
+  m.def(
+      "evaluate", [](const std::vector<ds::Tensor>& tensors) { ds::evaluate(tensors); },
+      "tensors"_a, "Computes several tensors in one plan, without waiting.");
+  m.def("_syncs", [] {
+    nb::list list;
+    for (const ds::SyncSite& site : ds::sync_sites())
+      list.append(nb::make_tuple(site.reason, site.location, site.count));
+    return list;
+  });
+  m.def("_clear_syncs", &ds::clear_sync_sites);
+  m.def("_set_profiling", [](bool on) {
+    const nb::gil_scoped_release release;
+    ds::set_profiling(on);
+  });
+  m.def("_profile_report", [] {
+    nb::list list;
+    for (const ds::StepReport& r : ds::profile_report()) {
+      nb::dict row;
+      row["kernel"] = r.kernel;
+      row["op"] = r.op;
+      row["location"] = r.location;
+      row["type"] = r.type;
+      row["seconds"] = r.seconds;
+      row["flops"] = r.flops;
+      row["bytes"] = r.bytes;
+      row["runs"] = r.runs;
+      list.append(row);
+    }
+    return list;
+  });
+  m.def(
+      "memory_stats",
+      [] {
+        const ds::MemoryStats s = ds::memory_stats();
+        nb::dict stats;
+        stats["in_use"] = s.in_use;
+        stats["peak"] = s.peak;
+        stats["cached"] = s.cached;
+        return stats;
+      },
+      "Bytes of host memory: in use, peak, cached for reuse.");
+  m.def("reset_peak_memory", &ds::reset_peak_memory, "Starts the peak again from what is in use.");
+  m.def("empty_cache", &ds::empty_cache, "Gives cached memory back to the system.");
+}

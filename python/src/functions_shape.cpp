@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Views, joins, splits, and new tensors.
+#include "functions.h"
+
+namespace {
+
+using ds::Shape;
+using ds::Tensor;
+
+/// f(x, 2, 3) and f(x, (2, 3)) as a method, f(x, (2, 3)) as a function.
+template <class F>
+void bind_sized(Functions& f, const char* name, const char* argument, F function) {
+  f.function(
+      name, [function](const Tensor& x, const Shape& sizes) { return function(x, sizes); },
+      "input"_a, nb::arg(argument));
+  f.method(name, [function](const Tensor& x, const nb::args& sizes) {
+    return function(x, sizes_of(sizes));
+  });
+}
+
+void bind_views(Functions& f) {
+  bind_sized(f, "reshape", "shape",
+             [](const Tensor& x, const Shape& s) { return ds::reshape(x, s); });
+  bind_sized(f, "permute", "dims",
+             [](const Tensor& x, const Shape& s) { return ds::permute(x, s); });
+  bind_sized(f, "tile", "dims", [](const Tensor& x, const Shape& s) { return ds::tile(x, s); });
+  f.method("view",
+           [](const Tensor& x, const nb::args& sizes) { return ds::view(x, sizes_of(sizes)); });
+  f.method("expand",
+           [](const Tensor& x, const nb::args& sizes) { return ds::expand(x, sizes_of(sizes)); });
+  f.method("repeat",
+           [](const Tensor& x, const nb::args& sizes) { return ds::repeat(x, sizes_of(sizes)); });
+  f.method(
+      "reshape_as",
+      [](const Tensor& x, const Tensor& other) { return ds::reshape(x, other.shape()); },
+      "other"_a);
+  f.method(
+      "view_as", [](const Tensor& x, const Tensor& other) { return ds::view(x, other.shape()); },
+      "other"_a);
+  f.method("expand_as", &ds::expand_as, "other"_a);
+  f.both("flatten", &ds::flatten, "start_dim"_a = 0, "end_dim"_a = -1);
+  f.both("ravel", [](const Tensor& x) { return ds::flatten(x); });
+  f.both("unflatten", &ds::unflatten, "dim"_a, "sizes"_a);
+  f.both(
+      "squeeze",
+      [](const Tensor& x, const std::optional<ds::Dims>& dim) {
+        return ds::squeeze(x, dim.value_or(ds::Dims()));
+      },
+      "dim"_a = nb::none());
+  f.both("unsqueeze", &ds::unsqueeze, "dim"_a);
+  f.both("transpose", &ds::transpose, "dim0"_a, "dim1"_a);
+  f.both("swapaxes", &ds::swapaxes, "axis0"_a, "axis1"_a);
+  f.both("swapdims", &ds::swapaxes, "dim0"_a, "dim1"_a);
+  f.both("t", &ds::t);
+  f.both("adjoint", &ds::mT);
+  for (const char* name : {"movedim", "moveaxis"})
+    f.both(
+        name,
+        [](const Tensor& x, const ds::PerDim& source, const ds::PerDim& destination) {
+          return ds::movedim(x, source.given(), destination.given());
+        },
+        "source"_a, "destination"_a);
+  f.both("broadcast_to", &ds::broadcast_to, "size"_a);
+  f.function("broadcast_tensors", [](const nb::args& tensors) {
+    return ds::broadcast_tensors(nb::cast<std::vector<Tensor>>(tensors));
+  });
+  f.function("broadcast_shapes", [](const nb::args& shapes) {
+    Shape result;
+    for (nb::handle shape : shapes)
+      result = ds::broadcast_shapes(result, nb::cast<Shape>(shape), "broadcast_shapes");
+    return result;
+  });
+  f.both("narrow", &ds::narrow, "dim"_a, "start"_a, "length"_a);
+  f.both("select", &ds::select, "dim"_a, "index"_a);
+  f.both("diagonal", &ds::diagonal, "offset"_a = 0, "dim1"_a = 0, "dim2"_a = 1);
+  f.method("unfold", &ds::unfold, "dimension"_a, "size"_a, "step"_a);
+  f.both("as_strided", &ds::as_strided, "size"_a, "stride"_a, "storage_offset"_a = 0);
+  f.both("unbind", &ds::unbind, "dim"_a = 0);
+  f.both("contiguous", &ds::contiguous);
+  f.both("clone", &ds::clone);
+  f.both("atleast_1d", &ds::atleast_1d);
+  f.both("atleast_2d", &ds::atleast_2d);
+  f.both("atleast_3d", &ds::atleast_3d);
+}
+
+void bind_splits(Functions& f) {
+  f.both(
+      "split",
+      [](const Tensor& x, nb::object size, int64_t dim) {
+        int64_t one;
+        return parse_int(size, one)
+                   ? ds::split(x, one, dim)
+                   : ds::split_with_sizes(x, nb::cast<std::vector<int64_t>>(size), dim);
+      },
+      "split_size"_a, "dim"_a = 0);
+  f.both("split_with_sizes", &ds::split_with_sizes, "split_sizes"_a, "dim"_a = 0);
+  f.both("chunk", &ds::chunk, "chunks"_a, "dim"_a = 0);
+  f.both(
+      "tensor_split",
+      [](const Tensor& x, nb::object where, int64_t dim) {
+        int64_t sections;
+        return parse_int(where, sections)
+                   ? ds::tensor_split(x, sections, dim)
+                   : ds::tensor_split_indices(x, nb::cast<std::vector<int64_t>>(where), dim);
+      },
+      "indices_or_sections"_a, "dim"_a = 0);
+  f.both("hsplit", &ds::hsplit, "sections"_a);
+  f.both("vsplit", &ds::vsplit, "sections"_a);
+  f.both("dsplit", &ds::dsplit, "sections"_a);
+}
+
+void bind_joins(Functions& f) {
+  for (const char* name : {"cat", "concat", "concatenate"})
+    f.function(name, &ds::cat, "tensors"_a, "dim"_a = 0);
+  f.function("stack", &ds::stack, "tensors"_a, "dim"_a = 0);
+  f.function("hstack", &ds::hstack, "tensors"_a);
+  f.function("vstack", &ds::vstack, "tensors"_a);
+  f.function("row_stack", &ds::vstack, "tensors"_a);
+  f.function("dstack", &ds::dstack, "tensors"_a);
+  f.function("column_stack", &ds::column_stack, "tensors"_a);
+  f.function("block_diag", [](const nb::args& tensors) {
+    return ds::block_diag(nb::cast<std::vector<Tensor>>(tensors));
+  });
+  f.function("cartesian_prod", [](const nb::args& tensors) {
+    return ds::cartesian_prod(nb::cast<std::vector<Tensor>>(tensors));
+  });
+  f.function(
+      "meshgrid",
+      [](const nb::args& tensors, const std::string& indexing) {
+        const bool list = tensors.size() == 1 && !nb::isinstance<ds::TensorImpl>(tensors[0]);
+        return ds::meshgrid(
+            nb::cast<std::vector<Tensor>>(list ? nb::object(tensors[0]) : nb::object(tensors)),
+            indexing);
+      },
+      "tensors"_a, "indexing"_a = "ij");
+  f.both(
+      "repeat_interleave",
+      [](const Tensor& x, nb::object repeats, std::optional<int64_t> dim) {
+        int64_t one;
+        return parse_int(repeats, one) && !nb::isinstance<ds::TensorImpl>(repeats)
+                   ? ds::repeat_interleave(x, one, dim)
+                   : ds::repeat_interleave(x, nb::cast<Tensor>(repeats), dim);
+      },
+      "repeats"_a, "dim"_a = nb::none());
+}
+
+void bind_rearrange(Functions& f) {
+  f.function("flip", &ds::flip, "input"_a, "dims"_a);
+  f.method("flip", [](const Tensor& x, const nb::args& dims) {
+    return ds::flip(x, ds::Dims(sizes_of(dims)));
+  });
+  f.both("fliplr", &ds::fliplr);
+  f.both("flipud", &ds::flipud);
+  f.both(
+      "roll",
+      [](const Tensor& x, const ds::PerDim& shifts, const ds::PerDim& dims) {
+        return ds::roll(x, shifts.given(), dims.given());
+      },
+      "shifts"_a, "dims"_a = nb::none());
+  f.both("rot90", &ds::rot90, "k"_a = 1, "dims"_a = nb::make_tuple(0, 1));
+  f.both("tril", &ds::tril, "diagonal"_a = 0);
+  f.both("triu", &ds::triu, "diagonal"_a = 0);
+  f.both("diag", &ds::diag, "diagonal"_a = 0);
+  f.both("diagflat", &ds::diagflat, "offset"_a = 0);
+  f.both("diag_embed", &ds::diag_embed, "offset"_a = 0, "dim1"_a = -2, "dim2"_a = -1);
+  f.both("slice_scatter", &ds::slice_scatter, "src"_a, "dim"_a = 0, "start"_a = nb::none(),
+         "end"_a = nb::none(), "step"_a = 1);
+  f.both("select_scatter", &ds::select_scatter, "src"_a, "dim"_a, "index"_a);
+  f.inplace({"tril", "triu"});
+}
+
+}  // namespace
+
+void bind_shape(nb::module_& m, TensorClass& cls) {
+  Functions f(m, cls);
+  bind_views(f);
+  bind_splits(f);
+  bind_joins(f);
+  bind_rearrange(f);
+}

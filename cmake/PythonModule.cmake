@@ -24,7 +24,17 @@ foreach(entry IN LISTS ds_python_entries)
   endif()
 endforeach()
 
-nanobind_add_module(ds_python NB_STATIC ${ds_python_sources})
+# Docstrings come from the comments in the headers.
+file(GLOB ds_documented CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/ds/tensor/*.h")
+set(ds_header_docs "${PROJECT_BINARY_DIR}/generated/header_docs.h")
+add_custom_command(
+  OUTPUT "${ds_header_docs}"
+  COMMAND "${Python_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/header_docs.py" "${ds_header_docs}"
+          ${ds_documented}
+  DEPENDS "${PROJECT_SOURCE_DIR}/tools/header_docs.py" ${ds_documented})
+
+nanobind_add_module(ds_python NB_STATIC ${ds_python_sources} "${ds_header_docs}")
+target_include_directories(ds_python PRIVATE "${PROJECT_BINARY_DIR}/generated")
 target_link_libraries(ds_python PRIVATE ds_settings deepseek)
 set_target_properties(ds_python PROPERTIES
   OUTPUT_NAME _core

@@ -82,32 +82,32 @@ void bind_activations(nb::module_& m) {
 
 void bind_windows(nb::module_& m) {
   const auto none = nb::none();
-#define DS_CONV(d)                                                                               \
-  def(m, "conv" #d "d", &ds::conv##d##d, "input"_a, "weight"_a, "bias"_a = none, "stride"_a = 1, \
+#define DS_CONV(N)                                                                               \
+  def(m, "conv" #N "d", &ds::conv##N##d, "input"_a, "weight"_a, "bias"_a = none, "stride"_a = 1, \
       "padding"_a = 0, "dilation"_a = 1, "groups"_a = 1);                                        \
-  def(m, "conv_transpose" #d "d", &ds::conv_transpose##d##d, "input"_a, "weight"_a,              \
+  def(m, "conv_transpose" #N "d", &ds::conv_transpose##N##d, "input"_a, "weight"_a,              \
       "bias"_a = none, "stride"_a = 1, "padding"_a = 0, "output_padding"_a = 0, "groups"_a = 1,  \
       "dilation"_a = 1);                                                                         \
   def(                                                                                           \
-      m, "max_pool" #d "d",                                                                      \
+      m, "max_pool" #N "d",                                                                      \
       [](const Tensor& x, const PerDim& k, const PerDim& s, const PerDim& p, const PerDim& dil,  \
          bool ceil, bool indices) -> nb::object {                                                \
-        if (indices) return nb::cast(ds::max_pool##d##d##_with_indices(x, k, s, p, dil, ceil));  \
-        return nb::cast(ds::max_pool##d##d(x, k, s, p, dil, ceil));                              \
+        if (indices) return nb::cast(ds::max_pool##N##d##_with_indices(x, k, s, p, dil, ceil));  \
+        return nb::cast(ds::max_pool##N##d(x, k, s, p, dil, ceil));                              \
       },                                                                                         \
       "input"_a, "kernel_size"_a, "stride"_a = none, "padding"_a = 0, "dilation"_a = 1,          \
       "ceil_mode"_a = false, "return_indices"_a = false);                                        \
-  def(m, "lp_pool" #d "d", &ds::lp_pool##d##d, "input"_a, "norm_type"_a, "kernel_size"_a,        \
+  def(m, "lp_pool" #N "d", &ds::lp_pool##N##d, "input"_a, "norm_type"_a, "kernel_size"_a,        \
       "stride"_a = none, "ceil_mode"_a = false);                                                 \
-  def(m, "adaptive_avg_pool" #d "d", &ds::adaptive_avg_pool##d##d, "input"_a, "output_size"_a);  \
+  def(m, "adaptive_avg_pool" #N "d", &ds::adaptive_avg_pool##N##d, "input"_a, "output_size"_a);  \
   def(                                                                                           \
-      m, "adaptive_max_pool" #d "d",                                                             \
+      m, "adaptive_max_pool" #N "d",                                                             \
       [](const Tensor& x, const PerDim& size, bool indices) -> nb::object {                      \
-        auto both = ds::adaptive_max_pool##d##d(x, size);                                        \
+        auto both = ds::adaptive_max_pool##N##d(x, size);                                        \
         return indices ? nb::cast(both) : nb::cast(both.first);                                  \
       },                                                                                         \
       "input"_a, "output_size"_a, "return_indices"_a = false);                                   \
-  def(m, "max_unpool" #d "d", &ds::max_unpool##d##d, "input"_a, "indices"_a, "kernel_size"_a,    \
+  def(m, "max_unpool" #N "d", &ds::max_unpool##N##d, "input"_a, "indices"_a, "kernel_size"_a,    \
       "stride"_a = none, "padding"_a = 0, "output_size"_a = none);
   DS_CONV(1)
   DS_CONV(2)

@@ -85,7 +85,8 @@ void bind_sums(Functions& f) {
          "dtype"_a = nb::none());
   DS_REDUCE(sum)
   DS_REDUCE(mean)
-  DS_REDUCE(prod) DS_REDUCE(nansum) DS_REDUCE(nanmean)
+  DS_REDUCE(prod)
+  DS_REDUCE(nansum) DS_REDUCE(nanmean)
 #undef DS_REDUCE
 #define DS_REDUCE(name) f.both(#name, &ds::name, "dim"_a = nb::none(), "keepdim"_a = false);
       DS_REDUCE(amax) DS_REDUCE(amin) DS_REDUCE(any) DS_REDUCE(all)

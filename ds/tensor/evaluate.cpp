@@ -150,13 +150,22 @@ std::vector<std::pair<size_t, BufferPtr>> find_donations(
 /// Drops the history of a computed root that needs none.
 void settle(TensorImpl& root) {
   const Value plain = strip_markers(root.value);
-  if (!plain.node->realized(plain.index)) return;
+  if (!plain.node->realized(plain.index) || (plain.node->op() == Op::input_ && !root.live)) return;
   if (root.released)
     root.value = make(Op::released_, {leaf_of(plain)});
   else if (!root.value.requires_grad())
     root.value = leaf_of(plain);
   root.donor = nullptr;
   root.update_live();
+}
+
+/// A view that was asked for keeps its elements until its base is written to.
+void settle_view(TensorImpl& view, const Value& computed) {
+  if (!view.parent || computed.requires_grad()) return;
+  const Value plain = strip_markers(computed);
+  if (!plain.node->realized(plain.index)) return;
+  view.parent_value = view.parent->recorded();
+  view.value = leaf_of(plain);
 }
 
 std::atomic<uint32_t> g_recorded{0};
@@ -186,7 +195,9 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked) {
   for (const auto& [impl, g] : others)
     if (components.find(g) == components.find(0)) roots.push_back(impl);
   Outputs outputs;
-  for (TensorImpl* impl : asked) outputs.add(impl->recorded());
+  Values wanted;
+  for (TensorImpl* impl : asked) wanted.push_back(impl->recorded());
+  for (const Value& value : wanted) outputs.add(value);
   for (const TensorImpl* root : roots) outputs.add(root->value);
   std::unordered_set<const Node*> kept;
   keep_history(roots, outputs, kept);
@@ -197,6 +208,7 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked) {
     renew_rng_leaf();
   }
   for (TensorImpl* root : roots) settle(*root);
+  for (size_t i = 0; i < asked.size(); ++i) settle_view(*asked[i], wanted[i]);
   g_recorded = 0;
 }
 

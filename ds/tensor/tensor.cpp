@@ -141,8 +141,9 @@ const Tensor& Tensor::evaluate() const {
 }
 
 void Tensor::copy_to_host(void* dst) const {
+  const Value computed = strip_markers(value());
   evaluate();
-  const std::shared_ptr<void> bytes = host_bytes(strip_markers(value()));
+  const std::shared_ptr<void> bytes = host_bytes(computed);
   if (numel() > 0) std::memcpy(dst, bytes.get(), type_bytes(type()));
 }
 
@@ -180,8 +181,9 @@ int64_t Tensor::item_int() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
+  const Value computed = strip_markers(value());
   evaluate();
-  const std::shared_ptr<void> bytes = host_bytes(strip_markers(value()));
+  const std::shared_ptr<void> bytes = host_bytes(computed);
   const auto count = static_cast<size_t>(numel());
   std::vector<T> out(count);
   dispatch(dtype(), [&](auto tag) {

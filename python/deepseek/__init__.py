@@ -1,44 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """A deep-learning framework: plain PyTorch-style code, one graph compiler."""
 
-from ._core import (
-    DeviceError,
-    DTypeError,
-    Error,
-    FileFormatError,
-    IndexError,
-    InternalError,
-    IOError,
-    KeyError,
-    NotImplementedError,
-    OutOfMemoryError,
-    ShapeError,
-    StateError,
-    ValueError,
-    __version__,
-    backend_names,
-    cpu_info,
-    num_threads,
-    set_num_threads,
-)
+import math as _math
+import os as _os
 
-__all__ = [
-    "DTypeError",
-    "DeviceError",
-    "Error",
-    "FileFormatError",
-    "IOError",
-    "IndexError",
-    "InternalError",
-    "KeyError",
-    "NotImplementedError",
-    "OutOfMemoryError",
-    "ShapeError",
-    "StateError",
-    "ValueError",
-    "__version__",
-    "backend_names",
-    "cpu_info",
-    "num_threads",
-    "set_num_threads",
-]
+from . import _core
+
+_core._set_package_path(_os.path.dirname(__file__) + _os.sep)
+
+# Tensor, its functions, dtypes and error types; all names without a leading underscore.
+from ._core import *  # noqa: E402, F403
+from ._core import Tensor, __version__, float16, float32, float64, int16, int32, int64  # noqa: E402
+from ._modes import (  # noqa: E402
+    autocast,
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
+from . import autograd, cuda, debug, linalg  # noqa: E402
+
+inf = _math.inf
+nan = _math.nan
+pi = _math.pi
+e = _math.e
+newaxis = None
+half, float, double = float16, float32, float64
+short, int, long = int16, int32, int64
+
+
+def is_tensor(obj):
+    """True for a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+__all__ = [name for name in dir() if not name.startswith("_")]

@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "ds/base/location.h"
+
 namespace ds {
 struct TensorImpl;
 }
@@ -31,6 +33,12 @@ void bind_layers(nanobind::module_& m);
 void bind_sequence_layers(nanobind::module_& m);
 void bind_init(nanobind::module_& m);
 void bind_optim(nanobind::module_& m);
+
+/// Lets other Python threads run while C++ computes; the user's line is looked up before.
+class __attribute__((visibility("hidden"))) Unlocked {
+  ds::LocationScope here_{ds::current_location()};
+  nanobind::gil_scoped_release release_;
+};
 
 /// Documentation of a C++ function, from the comment above it in its header; empty when unknown.
 const char* header_doc(const std::string& name);

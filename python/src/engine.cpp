@@ -10,7 +10,7 @@ void bind_engine(nb::module_& m) {
   m.def(
       "synchronize",
       [] {
-        const nb::gil_scoped_release release;
+        const Unlocked unlocked;
         ds::synchronize();
       },
       "Waits until everything queued has run.");
@@ -43,7 +43,7 @@ void bind_engine(nb::module_& m) {
   });
   m.def("_clear_syncs", &ds::clear_sync_sites);
   m.def("_set_profiling", [](bool on) {
-    const nb::gil_scoped_release release;
+    const Unlocked unlocked;
     ds::set_profiling(on);
   });
   m.def("_profile_report", [] {

@@ -67,7 +67,7 @@ void bind_indexing(nb::module_&, TensorClass& cls) {
     return nb::iter(nb::cast(ds::unbind(x)));
   });
   cls.def("__contains__", [](const Tensor& x, const ds::Operand& value) {
-    const nb::gil_scoped_release release;
+    const Unlocked unlocked;
     return ds::any(ds::eq(x, value)).item() != 0;
   });
   cls.def(

@@ -86,7 +86,7 @@ nb::object to_array(const Tensor& x, bool copy) {
   ds::note_sync("numpy");
   std::optional<Tensor::HostView> view;
   {
-    const nb::gil_scoped_release release;
+    const Unlocked unlocked;
     if (!copy) view = x.host_view();
     if (!view) {
       auto bytes = std::shared_ptr<char[]>(new char[std::max<size_t>(ds::type_bytes(x.type()), 1)]);

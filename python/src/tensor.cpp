@@ -16,14 +16,14 @@ nb::object python_number(const Tensor& x) {
   if (ds::is_floating(x.dtype())) {
     double value;
     {
-      const nb::gil_scoped_release release;
+      const Unlocked unlocked;
       value = x.item();
     }
     return nb::float_(value);
   }
   int64_t value;
   {
-    const nb::gil_scoped_release release;
+    const Unlocked unlocked;
     value = x.item_int();
   }
   return x.dtype() == ds::DType::bool_ ? nb::object(nb::bool_(value != 0))
@@ -48,7 +48,7 @@ nb::object to_list(const Tensor& x) {
   std::vector<double> floats;
   std::vector<int64_t> ints;
   {
-    const nb::gil_scoped_release release;
+    const Unlocked unlocked;
     if (ds::is_floating(x.dtype()))
       floats = x.to_vector<double>();
     else
@@ -214,7 +214,7 @@ void bind_conversions(TensorClass& cls) {
   cls.def("item", &python_number, "The one element as a Python number; computes.");
   cls.def("tolist", &to_list, "Nested lists of the elements; computes.");
   cls.def("__repr__", [](const Tensor& x) {
-    const nb::gil_scoped_release release;
+    const Unlocked unlocked;
     return ds::to_text(x);
   });
   cls.def("__format__", [](nb::object self, const std::string& spec) {

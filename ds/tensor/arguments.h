@@ -23,6 +23,7 @@ class Dims {
   Dims(const std::vector<int64_t>& dims) : dims_(dims) {}
 
   bool all() const { return dims_.empty(); }
+  const Shape& given() const { return dims_; }
   /// Sorted, non-negative dimensions of a tensor of this rank. IndexError naming `op` when one is
   /// out of range, ValueError when one appears twice.
   Shape over(int rank, const char* op) const;

@@ -70,12 +70,6 @@ Tensor row_write(Op op, const Rows& rows, const Tensor& src, const Shape& shape)
   return reshaped(record(op, {rows.input, rows.index, src}, {rows.dim}), shape);
 }
 
-Shape rows_shape(const Rows& rows) {
-  Shape shape = rows.input.shape();
-  shape[rows.dim] = rows.index.numel();
-  return shape;
-}
-
 Tensor flat(const Tensor& x) { return reshaped(x, {x.numel()}); }
 
 void check_mask(const Tensor& mask, const char* op) {
@@ -87,6 +81,7 @@ void check_mask(const Tensor& mask, const char* op) {
 
 Tensor gather(const Tensor& input, int64_t dim, const Tensor& index) {
   const int d = normalize_dim(dim, input.dim(), "gather");
+  if (index.numel() == 0) return constant(index.shape(), 0, input.dtype(), input.device());
   const Tensor picked =
       record(Op::gather_, {at_least_1d(input), at_least_1d(as_index(index, "gather"))}, {d});
   return reshaped(picked, index.shape());
@@ -156,7 +151,15 @@ Tensor index_fill(const Tensor& input, int64_t dim, const Tensor& index, const O
   const Tensor number = as_tensor(value, input.dtype(), input.device());
   DS_CHECK(number.dim() == 0, ShapeError, "index_fill: value ", number.type(),
            " must be a number or 0-d");
-  return row_write(Op::index_copy_, rows, expanded(number, rows_shape(rows)), input.shape());
+  const Device device = input.device();
+  const int64_t size = rows.input.shape()[rows.dim];
+  const Tensor marks = record(Op::index_copy_,
+                              {constant({size}, 0, DType::bool_, device), rows.index,
+                               constant({rows.index.numel()}, 1, DType::bool_, device)},
+                              {0});
+  Shape shape = Shape::filled(rows.input.dim(), 1);
+  shape[rows.dim] = size;
+  return reshaped(record(Op::where_, {reshaped(marks, shape), number, rows.input}), input.shape());
 }
 
 Tensor take(const Tensor& input, const Tensor& index) {
@@ -165,7 +168,7 @@ Tensor take(const Tensor& input, const Tensor& index) {
 }
 
 Tensor take_along_dim(const Tensor& input, const Tensor& indices, std::optional<int64_t> dim) {
-  if (!dim) return gather(flat(input), 0, flat(indices));
+  if (!dim) return flat(take(input, indices));
   DS_CHECK(input.dim() == indices.dim(), ShapeError, "take_along_dim: input ", input.type(),
            " and indices ", indices.type(), " differ in rank");
   const int d = normalize_dim(*dim, input.dim(), "take_along_dim");
@@ -176,7 +179,8 @@ Tensor take_along_dim(const Tensor& input, const Tensor& indices, std::optional<
   Shape input_shape = shape, index_shape = shape;
   input_shape[d] = input.shape()[d];
   index_shape[d] = indices.shape()[d];
-  return gather(expanded(input, input_shape), d, expanded(indices, index_shape));
+  const Tensor wrapped = wrapped_index(as_index(indices, "take_along_dim"), input_shape[d]);
+  return gather(expanded(input, input_shape), d, expanded(wrapped, index_shape));
 }
 
 Tensor masked_fill(const Tensor& input, const Tensor& mask, const Operand& value) {

@@ -294,7 +294,7 @@ Tensor cov(const Tensor& input, int64_t correction) {
   const Tensor centred = x - mean(x, 1, true);
   const double divisor = static_cast<double>(std::max<int64_t>(x.shape()[1] - correction, 0));
   const Tensor out = matmul(centred, permuted(centred, Shape{1, 0})) / divisor;
-  return input.dim() == 2 ? out : reshaped(out, {});
+  return x.shape()[0] == 1 ? reshaped(out, {}) : out;
 }
 
 Tensor corrcoef(const Tensor& input) {

@@ -178,8 +178,9 @@ Tensor local_response_norm(const Tensor& input, int64_t size, double alpha, doub
   DS_CHECK(input.dim() >= 3, ShapeError, "local_response_norm: input ", input.type(),
            " must be [N, C, ...] with at least 3 dimensions");
   DS_CHECK(size >= 1, ValueError, "local_response_norm: size ", size, " must be positive");
+  if (input.numel() == 0) return input;
   const int64_t n = input.shape()[0], c = input.shape()[1];
-  const int64_t plane = n * c == 0 ? 0 : input.numel() / (n * c);
+  const int64_t plane = input.numel() / (n * c);
   const Tensor squares = reshaped(square(input), {n, 1, c, plane});
   const Tensor padded = pad(squares, {0, 0, size / 2, (size - 1) / 2});
   const Tensor means = avg_pool2d(padded, {size, 1}, {1, 1});

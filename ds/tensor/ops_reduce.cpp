@@ -195,22 +195,43 @@ Tensor diff(const Tensor& input, int64_t n, int64_t dim) {
 
 namespace {
 /// dx * (y[i] + y[i + 1]) / 2 along dim.
-Tensor trapezoids(const Tensor& y, double dx, int dim) {
+Tensor trapezoids(const Tensor& y, const Operand& dx, int dim) {
   const int64_t size = std::max<int64_t>(y.shape()[dim] - 1, 0);
   const Tensor x = to_floating(y);
-  return (sliced(x, dim, y.shape()[dim] - size, size) + sliced(x, dim, 0, size)) * (dx / 2);
+  return (sliced(x, dim, y.shape()[dim] - size, size) + sliced(x, dim, 0, size)) * dx / 2;
+}
+
+int trapezoid_dim(const Tensor& y, int64_t dim, const char* op) {
+  DS_CHECK(y.dim() > 0, ShapeError, op, ": the input is 0-d");
+  return normalize_dim(dim, y.dim(), op);
+}
+
+/// Distances of the points, shaped to multiply slices along dim of y.
+Tensor spacing(const Tensor& y, const Tensor& x, int dim) {
+  if (x.dim() != 1 || y.dim() == 1) return diff(x, 1, x.dim() == y.dim() ? dim : -1);
+  Shape shape = Shape::filled(y.dim(), 1);
+  shape[dim] = std::max<int64_t>(x.numel() - 1, 0);
+  return reshaped(diff(x), shape);
 }
 }  // namespace
 
 Tensor trapezoid(const Tensor& y, double dx, int64_t dim) {
-  DS_CHECK(y.dim() > 0, ShapeError, "trapezoid: the input is 0-d");
-  const int d = normalize_dim(dim, y.dim(), "trapezoid");
+  const int d = trapezoid_dim(y, dim, "trapezoid");
   return sum(trapezoids(y, dx, d), d);
 }
 
+Tensor trapezoid(const Tensor& y, const Tensor& x, int64_t dim) {
+  const int d = trapezoid_dim(y, dim, "trapezoid");
+  return sum(trapezoids(y, spacing(y, x, d), d), d);
+}
+
+Tensor cumulative_trapezoid(const Tensor& y, const Tensor& x, int64_t dim) {
+  const int d = trapezoid_dim(y, dim, "cumulative_trapezoid");
+  return cumsum(trapezoids(y, spacing(y, x, d), d), d);
+}
+
 Tensor cumulative_trapezoid(const Tensor& y, double dx, int64_t dim) {
-  DS_CHECK(y.dim() > 0, ShapeError, "cumulative_trapezoid: the input is 0-d");
-  const int d = normalize_dim(dim, y.dim(), "cumulative_trapezoid");
+  const int d = trapezoid_dim(y, dim, "cumulative_trapezoid");
   return cumsum(trapezoids(y, dx, d), d);
 }
 

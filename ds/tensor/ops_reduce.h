@@ -130,8 +130,12 @@ Tensor logcumsumexp(const Tensor& input, int64_t dim);
 Tensor diff(const Tensor& input, int64_t n = 1, int64_t dim = -1);
 /// Integral along dim by the trapezoidal rule, with points dx apart.
 Tensor trapezoid(const Tensor& y, double dx = 1, int64_t dim = -1);
+/// Integral along dim by the trapezoidal rule, with points at x (1-d or of y's shape).
+Tensor trapezoid(const Tensor& y, const Tensor& x, int64_t dim = -1);
 /// Running integral along dim by the trapezoidal rule, with points dx apart.
 Tensor cumulative_trapezoid(const Tensor& y, double dx = 1, int64_t dim = -1);
+/// Running integral along dim by the trapezoidal rule, with points at x.
+Tensor cumulative_trapezoid(const Tensor& y, const Tensor& x, int64_t dim = -1);
 
 // --- sets and counts (these compute when the result's size depends on the values)
 // -------------------------

@@ -339,9 +339,12 @@ Tensor pad(const Tensor& input, const Shape& pad, const std::string& mode, doubl
              input.type());
     low[d] = std::max<int64_t>(front, 0);
     high[d] = std::max<int64_t>(back, 0);
-    if (mode != "constant" && (low[d] > 0 || high[d] > 0)) x = pad_dim(x, d, low[d], high[d], mode);
+    const bool fill = mode != "constant" && (low[d] > 0 || high[d] > 0);
+    // A negative side is cut after the other is filled, but a circle is what is left of it.
+    if (fill && mode != "circular") x = pad_dim(x, d, low[d], high[d], mode);
     const int64_t cut = -std::min<int64_t>(front, 0);
     x = sliced(x, d, cut, x.shape()[d] - cut + std::min<int64_t>(back, 0));
+    if (fill && mode == "circular") x = pad_dim(x, d, low[d], high[d], mode);
   }
   const Shape none = Shape::filled(input.dim(), 0);
   if (mode == "constant" && (low != none || high != none))

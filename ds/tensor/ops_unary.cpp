@@ -108,6 +108,8 @@ Tensor sinc(const Tensor& input) {
 Tensor polygamma(int64_t n, const Tensor& input) {
   DS_CHECK(n == 0 || n == 1, NotImplementedError, "polygamma: n=", n,
            " is not available; n can be 0 or 1");
+  DS_CHECK(n == 0 || !grad_enabled() || !input.requires_grad(), NotImplementedError,
+           "polygamma: the gradient for n=1 is not available; use no_grad() or detach()");
   return n == 0 ? digamma(input) : record(Op::trigamma_, {to_floating(input)});
 }
 

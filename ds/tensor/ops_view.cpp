@@ -262,7 +262,11 @@ Tensor diagonal(const Tensor& input, int64_t offset, int64_t dim1, int64_t dim2)
 }
 
 Tensor unfold(const Tensor& input, int64_t dimension, int64_t size, int64_t step) {
-  if (input.dim() == 0) return unfold(reshape(input, {1}), dimension, size, step);
+  if (input.dim() == 0) {
+    DS_CHECK(size >= 0 && size <= 1 && step > 0, ShapeError, "unfold: size ", size, " and step ",
+             step, " for a 0-d tensor");
+    return record_view(Op::as_strided_, input, {Shape{size}, Shape{1}, int64_t{0}});
+  }
   const int d = normalize_dim(dimension, input.dim(), "unfold");
   DS_CHECK(size >= 0 && size <= input.shape()[d], ShapeError, "unfold: size ", size,
            " exceeds dimension ", d, " of ", input.type());

@@ -90,7 +90,10 @@ bool parse_ints(nb::handle src, ds::Shape& out) noexcept {
     out = {};
     for (nb::handle item : src) {
       int64_t value;
-      if (!parse_int(item, value)) return false;
+      if (item.is_none())  // "keep this size", as in adaptive pooling
+        value = -1;
+      else if (!parse_int(item, value))
+        return false;
       out.push_back(value);
     }
     return true;

@@ -2,6 +2,7 @@
 // deepseek.nn.functional.
 #include "bindings.h"
 #include "casters.h"
+#include "ds/base/error.h"
 #include "ds/tensor/ops.h"
 
 using nb::literals::operator""_a;
@@ -11,6 +12,18 @@ namespace {
 using ds::OptionalTensor;
 using ds::PerDim;
 using ds::Tensor;
+
+/// Lengths as a tensor or a sequence.
+Tensor lengths(const nb::object& given) {
+  Tensor tensor;
+  if (nb::try_cast(given, tensor)) return tensor;
+  return ds::tensor(nb::cast<std::vector<int64_t>>(given));
+}
+
+void check_max_norm(const std::optional<double>& max_norm, double) {
+  DS_CHECK(!max_norm, NotImplementedError,
+           "embedding: max_norm is not available; call renorm on the weight instead");
+}
 
 /// The reduction that PyTorch's deprecated size_average and reduce never reach here.
 template <class F, class... Args>
@@ -194,15 +207,24 @@ void bind_vision(nb::module_& m) {
   def(m, "bilinear", &ds::bilinear, "input1"_a, "input2"_a, "weight"_a, "bias"_a = none);
   def(
       m, "embedding",
-      [](const Tensor& x, const Tensor& w, std::optional<int64_t> padding) {
-        return ds::embedding(x, w, padding);
+      [](const Tensor& x, const Tensor& w, std::optional<int64_t> padding,
+         std::optional<double> max_norm, double norm_type, bool by_frequency, bool) {
+        check_max_norm(max_norm, norm_type);
+        return ds::embedding(x, w, padding, by_frequency);
       },
-      "input"_a, "weight"_a, "padding_idx"_a = none);
+      "input"_a, "weight"_a, "padding_idx"_a = none, "max_norm"_a = none, "norm_type"_a = 2.0,
+      "scale_grad_by_freq"_a = false, "sparse"_a = false);
   def(
       m, "embedding_bag",
-      [](const Tensor& x, const Tensor& w, const OptionalTensor& offsets, const std::string& mode,
-         const OptionalTensor& weights) { return ds::embedding_bag(x, w, offsets, mode, weights); },
-      "input"_a, "weight"_a, "offsets"_a = none, "mode"_a = "mean", "per_sample_weights"_a = none);
+      [](const Tensor& x, const Tensor& w, const OptionalTensor& offsets,
+         std::optional<double> max_norm, double norm_type, bool, const std::string& mode, bool,
+         const OptionalTensor& weights, bool include_last, std::optional<int64_t> padding) {
+        check_max_norm(max_norm, norm_type);
+        return ds::embedding_bag(x, w, offsets, mode, weights, include_last, padding);
+      },
+      "input"_a, "weight"_a, "offsets"_a = none, "max_norm"_a = none, "norm_type"_a = 2.0,
+      "scale_grad_by_freq"_a = false, "mode"_a = "mean", "sparse"_a = false,
+      "per_sample_weights"_a = none, "include_last_offset"_a = false, "padding_idx"_a = none);
   def(m, "one_hot", &ds::one_hot, "tensor"_a, "num_classes"_a = -1);
   def(m, "cosine_similarity", &ds::cosine_similarity, "x1"_a, "x2"_a, "dim"_a = 1, "eps"_a = 1e-8);
   def(m, "pairwise_distance", &ds::pairwise_distance, "x1"_a, "x2"_a, "p"_a = 2.0, "eps"_a = 1e-6,
@@ -244,8 +266,15 @@ void bind_losses(nb::module_& m) {
   def(m, "multilabel_soft_margin_loss", &ds::multilabel_soft_margin_loss, "input"_a, "target"_a,
       "weight"_a = none, reduction);
   def(m, "soft_margin_loss", &ds::soft_margin_loss, "input"_a, "target"_a, reduction);
-  def(m, "ctc_loss", &ds::ctc_loss, "log_probs"_a, "targets"_a, "input_lengths"_a,
-      "target_lengths"_a, "blank"_a = 0, reduction, "zero_infinity"_a = false);
+  def(
+      m, "ctc_loss",
+      [](const Tensor& log_probs, const Tensor& targets, nb::object input_lengths,
+         nb::object target_lengths, int64_t blank, const std::string& reduce, bool zero_infinity) {
+        return ds::ctc_loss(log_probs, targets, lengths(input_lengths), lengths(target_lengths),
+                            blank, reduce, zero_infinity);
+      },
+      "log_probs"_a, "targets"_a, "input_lengths"_a, "target_lengths"_a, "blank"_a = 0, reduction,
+      "zero_infinity"_a = false);
 }
 
 }  // namespace

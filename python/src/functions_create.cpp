@@ -22,6 +22,11 @@ Tensor finish(Tensor tensor, bool requires_grad) {
   return tensor;
 }
 
+/// The number of a 0-d tensor or a number.
+double number(const Operand& value) {
+  return value.is_number() ? value.as_double() : value.tensor().item();
+}
+
 /// zeros(2, 3), zeros((2, 3)), zeros(size=(2, 3)).
 template <class F>
 void bind_filled(nb::module_& m, const char* name, F make) {
@@ -81,37 +86,55 @@ void bind_new(nb::module_& m, TensorClass& cls) {
   bind_like(m, "empty_like", [](const Tensor& x, MaybeDType t) { return ds::empty_like(x, t); });
   bind_like(m, "rand_like", [](const Tensor& x, MaybeDType t) { return ds::rand_like(x, t); });
   bind_like(m, "randn_like", [](const Tensor& x, MaybeDType t) { return ds::randn_like(x, t); });
-  m.def("full_like", &ds::full_like, "input"_a, "fill_value"_a, nb::kw_only(),
-        "dtype"_a = nb::none());
+  m.def(
+      "full_like",
+      [](const Tensor& x, const Operand& value, MaybeDType dtype, MaybeDevice device,
+         bool requires_grad) {
+        const Tensor made = ds::full_like(x, value, dtype);
+        return finish(device ? ds::to_device(made, *device) : made, requires_grad);
+      },
+      "input"_a, "fill_value"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),
+      "requires_grad"_a = false, header_doc("full_like"));
   m.def(
       "randint_like",
-      [](const Tensor& x, int64_t low, std::optional<int64_t> high, MaybeDType dtype) {
-        return ds::randint_like(x, high ? low : 0, high ? *high : low, dtype);
+      [](const Tensor& x, int64_t low, std::optional<int64_t> high, MaybeDType dtype,
+         MaybeDevice device) {
+        const Tensor made = ds::randint_like(x, high ? low : 0, high ? *high : low, dtype);
+        return device ? ds::to_device(made, *device) : made;
       },
-      "input"_a, "low"_a, "high"_a = nb::none(), nb::kw_only(), "dtype"_a = nb::none());
+      "input"_a, "low"_a, "high"_a = nb::none(), nb::kw_only(), "dtype"_a = nb::none(),
+      "device"_a = nb::none());
   m.def(
       "scalar_tensor",
-      [](const Operand& value, MaybeDType dtype, MaybeDevice device) {
-        return ds::scalar_tensor(value, dtype, device_or_default(device));
+      [](const Operand& value, MaybeDType dtype, MaybeDevice device, bool requires_grad) {
+        return finish(ds::scalar_tensor(value, dtype, device_or_default(device)), requires_grad);
       },
-      "value"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none());
+      "value"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),
+      "requires_grad"_a = false);
   const auto made_like = [&](const char* name, auto make) {
     cls.def(
         name,
-        [make](const Tensor& x, const nb::args& size, MaybeDType dtype) {
-          return make(sizes_of(size), dtype.value_or(x.dtype()), x.device());
+        [make](const Tensor& x, const nb::args& size, MaybeDType dtype, MaybeDevice device,
+               bool requires_grad) {
+          return finish(
+              make(sizes_of(size), dtype.value_or(x.dtype()), device.value_or(x.device())),
+              requires_grad);
         },
-        "size"_a, nb::kw_only(), "dtype"_a = nb::none());
+        "size"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),
+        "requires_grad"_a = false);
   };
   made_like("new_zeros", [](const Shape& s, DType t, Device d) { return ds::zeros(s, t, d); });
   made_like("new_ones", [](const Shape& s, DType t, Device d) { return ds::ones(s, t, d); });
   made_like("new_empty", [](const Shape& s, DType t, Device d) { return ds::empty(s, t, d); });
   cls.def(
       "new_full",
-      [](const Tensor& x, const Shape& size, const Operand& value, MaybeDType dtype) {
-        return ds::full(size, value, dtype.value_or(x.dtype()), x.device());
+      [](const Tensor& x, const Shape& size, const Operand& value, MaybeDType dtype,
+         MaybeDevice device, bool requires_grad) {
+        return finish(ds::full(size, value, dtype.value_or(x.dtype()), device.value_or(x.device())),
+                      requires_grad);
       },
-      "size"_a, "fill_value"_a, nb::kw_only(), "dtype"_a = nb::none());
+      "size"_a, "fill_value"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),
+      "requires_grad"_a = false);
   cls.def(
       "new_tensor",
       [](const Tensor& x, nb::object data, MaybeDType dtype) {
@@ -135,31 +158,43 @@ void bind_ranges(nb::module_& m) {
       "device"_a = nb::none(), "requires_grad"_a = false, header_doc("arange"));
   m.def(
       "linspace",
-      [](double start, double end, int64_t steps, MaybeDType dtype, MaybeDevice device) {
-        return ds::linspace(start, end, steps, dtype, device_or_default(device));
+      [](const Operand& start, const Operand& end, int64_t steps, MaybeDType dtype,
+         MaybeDevice device, bool requires_grad) {
+        return finish(
+            ds::linspace(number(start), number(end), steps, dtype, device_or_default(device)),
+            requires_grad);
       },
       "start"_a, "end"_a, "steps"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),
-      header_doc("linspace"));
+      "requires_grad"_a = false, header_doc("linspace"));
   m.def(
       "logspace",
-      [](double start, double end, int64_t steps, double base, MaybeDType dtype) {
-        return ds::logspace(start, end, steps, base, dtype);
+      [](const Operand& start, const Operand& end, int64_t steps, double base, MaybeDType dtype,
+         MaybeDevice device, bool requires_grad) {
+        const Tensor made = ds::logspace(number(start), number(end), steps, base, dtype);
+        return finish(device ? ds::to_device(made, *device) : made, requires_grad);
       },
       "start"_a, "end"_a, "steps"_a, "base"_a = 10.0, nb::kw_only(), "dtype"_a = nb::none(),
-      header_doc("logspace"));
+      "device"_a = nb::none(), "requires_grad"_a = false, header_doc("logspace"));
   m.def(
       "eye",
-      [](int64_t n, std::optional<int64_t> cols, MaybeDType dtype, MaybeDevice device) {
-        return ds::eye(n, cols, dtype, device_or_default(device));
+      [](int64_t n, std::optional<int64_t> cols, MaybeDType dtype, MaybeDevice device,
+         bool requires_grad) {
+        return finish(ds::eye(n, cols, dtype, device_or_default(device)), requires_grad);
       },
       "n"_a, "m"_a = nb::none(), nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),
-      header_doc("eye"));
-  m.def(
-      "tril_indices", [](int64_t r, int64_t c, int64_t o) { return ds::tril_indices(r, c, o); },
-      "row"_a, "col"_a, "offset"_a = 0);
-  m.def(
-      "triu_indices", [](int64_t r, int64_t c, int64_t o) { return ds::triu_indices(r, c, o); },
-      "row"_a, "col"_a, "offset"_a = 0);
+      "requires_grad"_a = false, header_doc("eye"));
+  const auto triangle = [&](const char* name, auto make) {
+    m.def(
+        name,
+        [make](int64_t rows, int64_t cols, int64_t offset, MaybeDType dtype, MaybeDevice device) {
+          return ds::to_dtype(make(rows, cols, offset, device_or_default(device)),
+                              dtype.value_or(DType::i64));
+        },
+        "row"_a, "col"_a, "offset"_a = 0, nb::kw_only(), "dtype"_a = nb::none(),
+        "device"_a = nb::none(), header_doc(name));
+  };
+  triangle("tril_indices", &ds::tril_indices);
+  triangle("triu_indices", &ds::triu_indices);
   m.def("vander", &ds::vander, "x"_a, "N"_a = nb::none(), "increasing"_a = false);
   m.def(
       "hann_window",
@@ -206,13 +241,15 @@ void bind_draws(nb::module_& m, TensorClass& cls) {
       "device"_a = nb::none(), header_doc("randperm"));
   m.def(
       "normal",
-      [](const Operand& mean, const Operand& std, std::optional<Shape> size, Generator* generator) {
-        return size ? ds::normal(mean.as_double(), std.as_double(), *size, std::nullopt,
-                                 ds::default_device(), generator)
+      [](const Operand& mean, const Operand& std, std::optional<Shape> size, Generator* generator,
+         MaybeDType dtype, MaybeDevice device) {
+        return size ? ds::normal(mean.as_double(), std.as_double(), *size, dtype,
+                                 device_or_default(device), generator)
                     : ds::normal(mean, std, generator);
       },
       "mean"_a = 0.0, "std"_a = 1.0, "size"_a = nb::none(), nb::kw_only(),
-      "generator"_a = nb::none(), header_doc("normal"));
+      "generator"_a = nb::none(), "dtype"_a = nb::none(), "device"_a = nb::none(),
+      header_doc("normal"));
   m.def(
       "bernoulli", [](const Tensor& p, Generator* g) { return ds::bernoulli(p, g); }, "input"_a,
       nb::kw_only(), "generator"_a = nb::none());

@@ -12,17 +12,18 @@ void bind_unary(Functions& f) {
   DS_UNARY(abs)
   DS_UNARY(neg)
   DS_UNARY(positive)
-  DS_UNARY(sign) DS_UNARY(sgn) DS_UNARY(signbit) DS_UNARY(exp) DS_UNARY(exp2) DS_UNARY(expm1)
-      DS_UNARY(log) DS_UNARY(log2) DS_UNARY(log10) DS_UNARY(log1p) DS_UNARY(sqrt) DS_UNARY(rsqrt)
-          DS_UNARY(reciprocal) DS_UNARY(square) DS_UNARY(sin) DS_UNARY(cos) DS_UNARY(tan) DS_UNARY(
-              asin) DS_UNARY(acos) DS_UNARY(atan) DS_UNARY(sinh) DS_UNARY(cosh) DS_UNARY(tanh)
-              DS_UNARY(asinh) DS_UNARY(acosh) DS_UNARY(atanh) DS_UNARY(sinc) DS_UNARY(erf)
-                  DS_UNARY(erfc) DS_UNARY(erfinv) DS_UNARY(lgamma) DS_UNARY(digamma)
-                      DS_UNARY(sigmoid) DS_UNARY(floor) DS_UNARY(ceil) DS_UNARY(trunc)
-                          DS_UNARY(frac) DS_UNARY(deg2rad) DS_UNARY(rad2deg) DS_UNARY(isnan)
-                              DS_UNARY(isinf) DS_UNARY(isfinite) DS_UNARY(isposinf)
-                                  DS_UNARY(isneginf) DS_UNARY(logical_not) DS_UNARY(bitwise_not)
-                                      DS_UNARY(relu)
+  DS_UNARY(sign)
+  DS_UNARY(sgn)
+  DS_UNARY(signbit) DS_UNARY(exp) DS_UNARY(exp2) DS_UNARY(expm1) DS_UNARY(log) DS_UNARY(log2)
+      DS_UNARY(log10) DS_UNARY(log1p) DS_UNARY(sqrt) DS_UNARY(rsqrt) DS_UNARY(reciprocal)
+          DS_UNARY(square) DS_UNARY(sin) DS_UNARY(cos) DS_UNARY(tan) DS_UNARY(asin) DS_UNARY(acos)
+              DS_UNARY(atan) DS_UNARY(sinh) DS_UNARY(cosh) DS_UNARY(tanh) DS_UNARY(asinh)
+                  DS_UNARY(acosh) DS_UNARY(atanh) DS_UNARY(sinc) DS_UNARY(erf) DS_UNARY(erfc)
+                      DS_UNARY(erfinv) DS_UNARY(lgamma) DS_UNARY(digamma) DS_UNARY(sigmoid)
+                          DS_UNARY(floor) DS_UNARY(ceil) DS_UNARY(trunc) DS_UNARY(frac)
+                              DS_UNARY(deg2rad) DS_UNARY(rad2deg) DS_UNARY(isnan) DS_UNARY(isinf)
+                                  DS_UNARY(isfinite) DS_UNARY(isposinf) DS_UNARY(isneginf)
+                                      DS_UNARY(logical_not) DS_UNARY(bitwise_not) DS_UNARY(relu)
 #undef DS_UNARY
                                           f.both("absolute",
                                                  static_cast<Tensor (*)(const Tensor&)>(&ds::abs));
@@ -63,15 +64,16 @@ void bind_binary(Functions& f) {
   DS_BINARY(mul)
   DS_BINARY(true_divide)
   DS_BINARY(floor_divide)
-  DS_BINARY(remainder) DS_BINARY(fmod) DS_BINARY(float_power) DS_BINARY(atan2) DS_BINARY(copysign)
-      DS_BINARY(hypot) DS_BINARY(maximum) DS_BINARY(minimum) DS_BINARY(fmax) DS_BINARY(fmin)
-          DS_BINARY(logaddexp) DS_BINARY(logaddexp2) DS_BINARY(xlogy) DS_BINARY(eq) DS_BINARY(ne)
-              DS_BINARY(lt) DS_BINARY(le) DS_BINARY(gt) DS_BINARY(ge) DS_BINARY(logical_and)
-                  DS_BINARY(logical_or) DS_BINARY(logical_xor) DS_BINARY(bitwise_and)
-                      DS_BINARY(bitwise_or) DS_BINARY(bitwise_xor) DS_BINARY(bitwise_left_shift)
-                          DS_BINARY(bitwise_right_shift)
+  DS_BINARY(remainder)
+  DS_BINARY(fmod)
+  DS_BINARY(float_power) DS_BINARY(atan2) DS_BINARY(copysign) DS_BINARY(hypot) DS_BINARY(maximum)
+      DS_BINARY(minimum) DS_BINARY(fmax) DS_BINARY(fmin) DS_BINARY(logaddexp) DS_BINARY(logaddexp2)
+          DS_BINARY(xlogy) DS_BINARY(eq) DS_BINARY(ne) DS_BINARY(lt) DS_BINARY(le) DS_BINARY(gt)
+              DS_BINARY(ge) DS_BINARY(logical_and) DS_BINARY(logical_or) DS_BINARY(logical_xor)
+                  DS_BINARY(bitwise_and) DS_BINARY(bitwise_or) DS_BINARY(bitwise_xor)
+                      DS_BINARY(bitwise_left_shift) DS_BINARY(bitwise_right_shift)
 #undef DS_BINARY
-                              f.both("pow", &ds::pow, "exponent"_a);
+                          f.both("pow", &ds::pow, "exponent"_a);
   f.both("multiply", &ds::mul, "other"_a);
   f.both("arctan2", &ds::atan2, "other"_a);
   f.both("not_equal", &ds::ne, "other"_a);

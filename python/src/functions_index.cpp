@@ -61,14 +61,28 @@ void bind_index_ops(nb::module_& m, TensorClass& cls) {
   f.both("argwhere", &ds::argwhere);
   f.function(
       "searchsorted",
-      [](const Tensor& sorted, const Operand& values, bool right, std::optional<std::string> side) {
-        return ds::searchsorted(sorted, values, right || side == "right");
+      [](const Tensor& sequence, const Operand& values, bool out_int32, bool right,
+         std::optional<std::string> side, const std::optional<Tensor>& sorter) {
+        const Tensor sorted = sorter ? ds::gather(sequence, -1, *sorter) : sequence;
+        const Tensor found = ds::searchsorted(sorted, values, right || side == "right");
+        return out_int32 ? ds::to_dtype(found, ds::DType::i32) : found;
       },
-      "sorted_sequence"_a, "input"_a, nb::kw_only(), "right"_a = false, "side"_a = nb::none());
-  f.function("bucketize", &ds::bucketize, "input"_a, "boundaries"_a, nb::kw_only(),
-             "right"_a = false);
+      "sorted_sequence"_a, "input"_a, nb::kw_only(), "out_int32"_a = false, "right"_a = false,
+      "side"_a = nb::none(), "sorter"_a = nb::none());
+  f.function(
+      "bucketize",
+      [](const Operand& input, const Tensor& boundaries, bool out_int32, bool right) {
+        const Tensor found = ds::bucketize(input, boundaries, right);
+        return out_int32 ? ds::to_dtype(found, ds::DType::i32) : found;
+      },
+      "input"_a, "boundaries"_a, nb::kw_only(), "out_int32"_a = false, "right"_a = false);
   f.inplace({"scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy", "index_fill",
              "masked_fill", "masked_scatter"});
+}
+
+/// The symmetric matrix whose lower half is x's.
+Tensor mirrored(const Tensor& x) {
+  return ds::add(ds::tril(x), ds::transpose(ds::tril(x, -1), -2, -1));
 }
 
 void bind_linalg(nb::module_& m, TensorClass& cls) {
@@ -118,19 +132,34 @@ void bind_linalg(nb::module_& m, TensorClass& cls) {
   linalg.def(
       "svd",
       [](const Tensor& x, bool full_matrices) {
-        DS_CHECK(!full_matrices, NotImplementedError,
-                 "svd: full_matrices=True is not available; pass full_matrices=False");
+        DS_CHECK(!full_matrices || (x.dim() >= 2 && x.size(-1) == x.size(-2)), NotImplementedError,
+                 "svd: the full matrices of ", x.type(),
+                 ", which is not square, are not available; pass full_matrices=False");
         return ds::svd(x);
       },
-      "A"_a, "full_matrices"_a = false);
+      "A"_a, "full_matrices"_a = true);
   linalg.def("svdvals", &ds::svdvals, "A"_a);
   linalg.def("eigh", &ds::eigh, "A"_a, "UPLO"_a = "L");
   linalg.def("eigvalsh", &ds::eigvalsh, "A"_a, "UPLO"_a = "L");
-  linalg.def("pinv", &ds::pinv, "A"_a, "rtol"_a = nb::none());
-  linalg.def("lstsq", &ds::lstsq, "A"_a, "B"_a);
+  linalg.def(
+      "pinv",
+      [](const Tensor& x, std::optional<double> rtol, bool hermitian) {
+        return ds::pinv(hermitian ? mirrored(x) : x, rtol);
+      },
+      "A"_a, nb::kw_only(), "rtol"_a = nb::none(), "hermitian"_a = false);
+  linalg.def("_lstsq", &ds::lstsq, "A"_a, "B"_a);
   linalg.def("matrix_power", &ds::matrix_power, "A"_a, "n"_a);
   linalg.def("matrix_exp", &ds::matrix_exp, "A"_a);
-  linalg.def("matrix_rank", &ds::matrix_rank, "A"_a, nb::kw_only(), "tol"_a = nb::none());
+  linalg.def(
+      "matrix_rank",
+      [](const Tensor& x, std::optional<double> tol, std::optional<double> atol,
+         std::optional<double> rtol, bool hermitian) {
+        DS_CHECK(!rtol, NotImplementedError,
+                 "matrix_rank: rtol is not available; pass atol, a tolerance for singular values");
+        return ds::matrix_rank(hermitian ? mirrored(x) : x, tol ? tol : atol);
+      },
+      "A"_a, nb::kw_only(), "tol"_a = nb::none(), "atol"_a = nb::none(), "rtol"_a = nb::none(),
+      "hermitian"_a = false);
   linalg.def("cond", &ds::cond, "A"_a);
   linalg.def("multi_dot", &ds::multi_dot, "tensors"_a);
   linalg.def("vecdot", &ds::vecdot, "x"_a, "y"_a, nb::kw_only(), "dim"_a = -1);

@@ -38,9 +38,11 @@ void bind_median(Functions& f, const char* name, Whole whole, Along along) {
       "dim"_a = nb::none(), "keepdim"_a = false);
 }
 
+using MaybeTensor = std::optional<Tensor>;
+
 /// correction from PyTorch's two spellings: unbiased=True is correction=1.
-double correction_of(const nb::object& unbiased, double correction) {
-  return unbiased.is_none() ? correction : nb::cast<bool>(unbiased) ? 1.0 : 0.0;
+double correction_of(const nb::object& unbiased, std::optional<double> correction) {
+  return unbiased.is_none() ? correction.value_or(1.0) : nb::cast<bool>(unbiased) ? 1.0 : 0.0;
 }
 
 /// std(x, unbiased), std(x, dim, unbiased, keepdim), std(x, dim, *, correction, keepdim).
@@ -48,7 +50,8 @@ template <class F>
 void bind_variance(Functions& f, const char* name, F function) {
   f.both(
       name,
-      [=](const Tensor& x, nb::object dim, nb::object unbiased, bool keepdim, double correction) {
+      [=](const Tensor& x, nb::object dim, nb::object unbiased, bool keepdim,
+          std::optional<double> correction) {
         if (nb::isinstance<nb::bool_>(dim)) {
           unbiased = dim;
           dim = nb::none();
@@ -56,7 +59,7 @@ void bind_variance(Functions& f, const char* name, F function) {
         return function(x, nb::cast<Dims>(dim), correction_of(unbiased, correction), keepdim);
       },
       "dim"_a = nb::none(), "unbiased"_a = nb::none(), "keepdim"_a = false, nb::kw_only(),
-      "correction"_a = 1.0);
+      "correction"_a = nb::none());
 }
 
 /// The order of a norm from a number, "fro" or "inf".
@@ -69,6 +72,11 @@ double norm_order(const nb::object& p) {
     return name == "fro" ? 2.0 : name == "inf" ? INFINITY : -INFINITY;
   }
   return nb::cast<double>(p);
+}
+
+void check_flat(const nb::object& dim, const char* op) {
+  DS_CHECK(dim.is_none(), NotImplementedError, op,
+           ": dim is not available; flatten the tensor or leave dim out");
 }
 
 nb::object unique_tuple(const ds::UniqueResult& r, bool inverse, bool counts) {
@@ -86,12 +94,14 @@ void bind_sums(Functions& f) {
   DS_REDUCE(sum)
   DS_REDUCE(mean)
   DS_REDUCE(prod)
-  DS_REDUCE(nansum) DS_REDUCE(nanmean)
+  DS_REDUCE(nansum)
+  DS_REDUCE(nanmean)
 #undef DS_REDUCE
 #define DS_REDUCE(name) f.both(#name, &ds::name, "dim"_a = nb::none(), "keepdim"_a = false);
-      DS_REDUCE(amax) DS_REDUCE(amin) DS_REDUCE(any) DS_REDUCE(all)
+  DS_REDUCE(amax)
+  DS_REDUCE(amin) DS_REDUCE(any) DS_REDUCE(all)
 #undef DS_REDUCE
-          f.both("count_nonzero", &ds::count_nonzero, "dim"_a = nb::none());
+      f.both("count_nonzero", &ds::count_nonzero, "dim"_a = nb::none());
   f.both("argmax", &ds::argmax, "dim"_a = nb::none(), "keepdim"_a = false);
   f.both("argmin", &ds::argmin, "dim"_a = nb::none(), "keepdim"_a = false);
   f.both("logsumexp", &ds::logsumexp, "dim"_a, "keepdim"_a = false);
@@ -104,6 +114,9 @@ void bind_sums(Functions& f) {
       "norm",
       [](const Tensor& x, nb::object p, const Dims& dim, bool keepdim,
          std::optional<ds::DType> dtype) {
+        if (nb::isinstance<nb::str>(p) && nb::cast<std::string>(p) == "nuc")
+          return ds::matrix_norm(dtype ? ds::to_dtype(x, *dtype) : x, "nuc",
+                                 dim.all() ? ds::Shape{-2, -1} : dim.given(), keepdim);
         return ds::norm(x, norm_order(p), dim, keepdim, dtype);
       },
       "p"_a = "fro", "dim"_a = nb::none(), "keepdim"_a = false, "dtype"_a = nb::none());
@@ -162,16 +175,19 @@ void bind_order(Functions& f) {
       "k"_a, "dim"_a = -1, "keepdim"_a = false);
   f.both(
       "unique",
-      [](const Tensor& x, bool sorted, bool inverse, bool counts) {
+      [](const Tensor& x, bool sorted, bool inverse, bool counts, nb::object dim) {
+        check_flat(dim, "unique");
         return unique_tuple(ds::unique(x, sorted, inverse, counts), inverse, counts);
       },
-      "sorted"_a = true, "return_inverse"_a = false, "return_counts"_a = false);
+      "sorted"_a = true, "return_inverse"_a = false, "return_counts"_a = false,
+      "dim"_a = nb::none());
   f.both(
       "unique_consecutive",
-      [](const Tensor& x, bool inverse, bool counts) {
+      [](const Tensor& x, bool inverse, bool counts, nb::object dim) {
+        check_flat(dim, "unique_consecutive");
         return unique_tuple(ds::unique_consecutive(x, inverse, counts), inverse, counts);
       },
-      "return_inverse"_a = false, "return_counts"_a = false);
+      "return_inverse"_a = false, "return_counts"_a = false, "dim"_a = nb::none());
   f.both("histc", &ds::histc, "bins"_a = 100, "min"_a = 0, "max"_a = 0);
   f.both("bincount", &ds::bincount, "weights"_a = nb::none(), "minlength"_a = 0);
 }
@@ -187,7 +203,10 @@ void bind_reduce(nb::module_& m, TensorClass& cls) {
              "eps"_a = 1e-8);
   f.function("pairwise_distance", &ds::pairwise_distance, "x1"_a, "x2"_a, "p"_a = 2, "eps"_a = 1e-6,
              "keepdim"_a = false);
-  f.function("cdist", &ds::cdist, "x1"_a, "x2"_a, "p"_a = 2);
+  f.function(
+      "cdist",
+      [](const Tensor& x1, const Tensor& x2, double p, nb::object) { return ds::cdist(x1, x2, p); },
+      "x1"_a, "x2"_a, "p"_a = 2, "compute_mode"_a = nb::none());
   f.function("pdist", &ds::pdist, "input"_a, "p"_a = 2);
   f.both("cumsum", &ds::cumsum, "dim"_a, nb::kw_only(), "dtype"_a = nb::none());
   f.both("cumprod", &ds::cumprod, "dim"_a, nb::kw_only(), "dtype"_a = nb::none());
@@ -198,9 +217,28 @@ void bind_reduce(nb::module_& m, TensorClass& cls) {
       "cummin", [](const Tensor& x, int64_t dim) { return values_indices(ds::cummin(x, dim)); },
       "dim"_a);
   f.both("logcumsumexp", &ds::logcumsumexp, "dim"_a);
-  f.both("diff", &ds::diff, "n"_a = 1, "dim"_a = -1);
-  f.function("trapezoid", &ds::trapezoid, "y"_a, nb::kw_only(), "dx"_a = 1, "dim"_a = -1);
-  f.function("cumulative_trapezoid", &ds::cumulative_trapezoid, "y"_a, nb::kw_only(), "dx"_a = 1,
-             "dim"_a = -1);
+  f.both(
+      "diff",
+      [](const Tensor& x, int64_t n, int64_t dim, const MaybeTensor& prepend,
+         const MaybeTensor& append) {
+        std::vector<Tensor> parts{x};
+        if (prepend) parts.insert(parts.begin(), *prepend);
+        if (append) parts.push_back(*append);
+        return ds::diff(parts.size() == 1 ? x : ds::cat(parts, dim), n, dim);
+      },
+      "n"_a = 1, "dim"_a = -1, "prepend"_a = nb::none(), "append"_a = nb::none());
+  for (const char* name : {"trapezoid", "trapz"})
+    f.function(
+        name,
+        [](const Tensor& y, const MaybeTensor& x, double dx, int64_t dim) {
+          return x ? ds::trapezoid(y, *x, dim) : ds::trapezoid(y, dx, dim);
+        },
+        "y"_a, "x"_a = nb::none(), nb::kw_only(), "dx"_a = 1, "dim"_a = -1);
+  f.function(
+      "cumulative_trapezoid",
+      [](const Tensor& y, const MaybeTensor& x, double dx, int64_t dim) {
+        return x ? ds::cumulative_trapezoid(y, *x, dim) : ds::cumulative_trapezoid(y, dx, dim);
+      },
+      "y"_a, "x"_a = nb::none(), nb::kw_only(), "dx"_a = 1, "dim"_a = -1);
   f.inplace({"cumsum", "cumprod"});
 }

@@ -18,6 +18,21 @@ void bind_sized(Functions& f, const char* name, const char* argument, F function
   });
 }
 
+/// f(x) -> Tensor; f(x, y), f([x, y]) -> tuple.
+template <class F>
+void bind_at_least(Functions& f, const char* name, F function) {
+  f.function(name, [function](const nb::args& tensors) -> nb::object {
+    const bool one = tensors.size() == 1;
+    if (one && nb::isinstance<ds::TensorImpl>(tensors[0]))
+      return nb::cast(function(nb::cast<Tensor>(tensors[0])));
+    nb::list out;
+    for (const Tensor& x :
+         nb::cast<std::vector<Tensor>>(one ? nb::object(tensors[0]) : nb::object(tensors)))
+      out.append(function(x));
+    return nb::tuple(out);
+  });
+}
+
 void bind_views(Functions& f) {
   bind_sized(f, "reshape", "shape",
              [](const Tensor& x, const Shape& s) { return ds::reshape(x, s); });
@@ -44,6 +59,7 @@ void bind_views(Functions& f) {
   f.both(
       "squeeze",
       [](const Tensor& x, const std::optional<ds::Dims>& dim) {
+        if (dim && dim->all()) return ds::reshape(x, x.shape());  // an empty tuple names none
         return ds::squeeze(x, dim.value_or(ds::Dims()));
       },
       "dim"_a = nb::none());
@@ -67,7 +83,8 @@ void bind_views(Functions& f) {
   f.function("broadcast_shapes", [](const nb::args& shapes) {
     Shape result;
     for (nb::handle shape : shapes)
-      result = ds::broadcast_shapes(result, nb::cast<Shape>(shape), "broadcast_shapes");
+      result =
+          ds::broadcast_shapes(result, nb::cast<ds::PerDim>(shape).given(), "broadcast_shapes");
     return result;
   });
   f.both("narrow", &ds::narrow, "dim"_a, "start"_a, "length"_a);
@@ -78,9 +95,9 @@ void bind_views(Functions& f) {
   f.both("unbind", &ds::unbind, "dim"_a = 0);
   f.both("contiguous", &ds::contiguous);
   f.both("clone", &ds::clone);
-  f.both("atleast_1d", &ds::atleast_1d);
-  f.both("atleast_2d", &ds::atleast_2d);
-  f.both("atleast_3d", &ds::atleast_3d);
+  bind_at_least(f, "atleast_1d", &ds::atleast_1d);
+  bind_at_least(f, "atleast_2d", &ds::atleast_2d);
+  bind_at_least(f, "atleast_3d", &ds::atleast_3d);
 }
 
 void bind_splits(Functions& f) {
@@ -104,9 +121,21 @@ void bind_splits(Functions& f) {
                    : ds::tensor_split_indices(x, nb::cast<std::vector<int64_t>>(where), dim);
       },
       "indices_or_sections"_a, "dim"_a = 0);
-  f.both("hsplit", &ds::hsplit, "sections"_a);
-  f.both("vsplit", &ds::vsplit, "sections"_a);
-  f.both("dsplit", &ds::dsplit, "sections"_a);
+  const auto by_dim = [&](const char* name, auto dim_of) {
+    f.both(
+        name,
+        [dim_of](const Tensor& x, nb::object where) {
+          int64_t sections;
+          return parse_int(where, sections)
+                     ? ds::tensor_split(x, sections, dim_of(x))
+                     : ds::tensor_split_indices(x, nb::cast<std::vector<int64_t>>(where),
+                                                dim_of(x));
+        },
+        "indices_or_sections"_a);
+  };
+  by_dim("hsplit", [](const Tensor& x) { return x.dim() == 1 ? 0 : 1; });
+  by_dim("vsplit", [](const Tensor&) { return 0; });
+  by_dim("dsplit", [](const Tensor&) { return 2; });
 }
 
 void bind_joins(Functions& f) {
@@ -135,13 +164,13 @@ void bind_joins(Functions& f) {
       "tensors"_a, "indexing"_a = "ij");
   f.both(
       "repeat_interleave",
-      [](const Tensor& x, nb::object repeats, std::optional<int64_t> dim) {
+      [](const Tensor& x, nb::object repeats, std::optional<int64_t> dim, nb::object) {
         int64_t one;
         return parse_int(repeats, one) && !nb::isinstance<ds::TensorImpl>(repeats)
                    ? ds::repeat_interleave(x, one, dim)
                    : ds::repeat_interleave(x, nb::cast<Tensor>(repeats), dim);
       },
-      "repeats"_a, "dim"_a = nb::none());
+      "repeats"_a, "dim"_a = nb::none(), nb::kw_only(), "output_size"_a = nb::none());
 }
 
 void bind_rearrange(Functions& f) {

@@ -232,7 +232,9 @@ void bind_conversions(TensorClass& cls) {
           [](const Tensor& x) { return reinterpret_cast<intptr_t>(x.impl().get()) >> 4; });
   cls.def("to", &convert, "Converted to a dtype, a device or both; itself when nothing changes.");
   const auto cast = [&](const char* name, ds::DType dtype) {
-    cls.def(name, [dtype](const Tensor& x) { return ds::to_dtype(x, dtype); });
+    cls.def(
+        name, [dtype](const Tensor& x, nb::object) { return ds::to_dtype(x, dtype); },
+        "memory_format"_a = nb::none());
   };
   cast("float", ds::DType::f32);
   cast("double", ds::DType::f64);

@@ -47,8 +47,11 @@ void put(const KernelArgs& args, int output, int64_t i, const M& value) {
   storer<double>(args.out_dtype(output))(args.out(output), i * m.size(), 1, m.size(), m.data());
 }
 
+/// f(i) for every matrix. Eigen's decompositions do not take matrices without elements: a kernel
+/// whose outputs are not empty for them says so with `with_empty`.
 template <class F>
-void for_each_matrix(const Batch& a, F f) {
+void for_each_matrix(const Batch& a, F f, bool with_empty = false) {
+  if (a.rows() * a.cols() == 0 && !with_empty) return;
   const int64_t size = std::max(a.rows(), a.cols());
   parallel_for(a.count(), grain_for(size * a.rows() * a.cols()), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) f(i);
@@ -112,18 +115,26 @@ void inverse(const KernelArgs& args) {
 
 void slogdet(const KernelArgs& args) {
   const Batch a(args, 0);
-  for_each_matrix(a, [&](int64_t i) {
-    const Eigen::PartialPivLU<MatrixXd> lu(a[i]);
-    double sign = static_cast<double>(lu.permutationP().determinant());
-    double log = 0;
-    for (int64_t d = 0; d < a.rows(); ++d) {
-      const double pivot = lu.matrixLU()(d, d);
-      sign *= static_cast<double>((pivot > 0) - (pivot < 0));
-      log += std::log(std::fabs(pivot));
-    }
-    put(args, 0, i, MatrixXd::Constant(1, 1, sign));
-    put(args, 1, i, MatrixXd::Constant(1, 1, log));
-  });
+  for_each_matrix(
+      a,
+      [&](int64_t i) {
+        if (a.rows() == 0) {  // the empty product
+          put(args, 0, i, MatrixXd::Constant(1, 1, 1));
+          put(args, 1, i, MatrixXd::Zero(1, 1));
+          return;
+        }
+        const Eigen::PartialPivLU<MatrixXd> lu(a[i]);
+        double sign = static_cast<double>(lu.permutationP().determinant());
+        double log = 0;
+        for (int64_t d = 0; d < a.rows(); ++d) {
+          const double pivot = lu.matrixLU()(d, d);
+          sign *= static_cast<double>((pivot > 0) - (pivot < 0));
+          log += std::log(std::fabs(pivot));
+        }
+        put(args, 0, i, MatrixXd::Constant(1, 1, sign));
+        put(args, 1, i, MatrixXd::Constant(1, 1, log));
+      },
+      true);
 }
 
 /// Householder's method with LAPACK's signs: a column's reflection gives it the sign opposite to

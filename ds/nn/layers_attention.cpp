@@ -155,50 +155,54 @@ AttentionOptions attention_options(const TransformerOptions& o) {
 }  // namespace
 
 TransformerEncoderLayer::TransformerEncoderLayer(TransformerOptions o) : options_(o) {
-  self_attn_ = add<MultiheadAttention>("self_attn", attention_options(o));
-  linear1_ = add<Linear>("linear1", o.d_model, o.dim_feedforward, o.bias);
-  dropout_ = add<Dropout>("dropout", o.dropout);
-  linear2_ = add<Linear>("linear2", o.dim_feedforward, o.d_model, o.bias);
-  norm1_ = add<LayerNorm>("norm1", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
-  norm2_ = add<LayerNorm>("norm2", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
-  dropout1_ = add<Dropout>("dropout1", o.dropout);
-  dropout2_ = add<Dropout>("dropout2", o.dropout);
+  add<MultiheadAttention>("self_attn", attention_options(o));
+  add<Linear>("linear1", o.d_model, o.dim_feedforward, o.bias);
+  add<Dropout>("dropout", o.dropout);
+  add<Linear>("linear2", o.dim_feedforward, o.d_model, o.bias);
+  add<LayerNorm>("norm1", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  add<LayerNorm>("norm2", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  add<Dropout>("dropout1", o.dropout);
+  add<Dropout>("dropout2", o.dropout);
 }
 
 Tensor TransformerEncoderLayer::feed_forward(const Tensor& x) {
-  return (*dropout2_)((*linear2_)((*dropout_)(activate(options_, (*linear1_)(x)))));
+  return (*child("dropout2"))(
+      (*child("linear2"))((*child("dropout"))(activate(options_, (*child("linear1"))(x)))));
 }
 
 Tensor TransformerEncoderLayer::forward(const Tensor& src, const Mask& src_mask,
                                         const Mask& src_key_padding_mask, bool is_causal) {
   const auto attend = [&](const Tensor& x) {
-    return (*dropout1_)(
-        self_attn_->forward(x, x, x, src_key_padding_mask, false, src_mask, true, is_causal).first);
+    return (*child("dropout1"))(
+        child_as<MultiheadAttention>("self_attn")
+            .forward(x, x, x, src_key_padding_mask, false, src_mask, true, is_causal)
+            .first);
   };
   if (options_.norm_first) {
-    const Tensor x = src + attend((*norm1_)(src));
-    return x + feed_forward((*norm2_)(x));
+    const Tensor x = src + attend((*child("norm1"))(src));
+    return x + feed_forward((*child("norm2"))(x));
   }
-  const Tensor x = (*norm1_)(src + attend(src));
-  return (*norm2_)(x + feed_forward(x));
+  const Tensor x = (*child("norm1"))(src + attend(src));
+  return (*child("norm2"))(x + feed_forward(x));
 }
 
 TransformerDecoderLayer::TransformerDecoderLayer(TransformerOptions o) : options_(o) {
-  self_attn_ = add<MultiheadAttention>("self_attn", attention_options(o));
-  cross_attn_ = add<MultiheadAttention>("multihead_attn", attention_options(o));
-  linear1_ = add<Linear>("linear1", o.d_model, o.dim_feedforward, o.bias);
-  dropout_ = add<Dropout>("dropout", o.dropout);
-  linear2_ = add<Linear>("linear2", o.dim_feedforward, o.d_model, o.bias);
-  norm1_ = add<LayerNorm>("norm1", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
-  norm2_ = add<LayerNorm>("norm2", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
-  norm3_ = add<LayerNorm>("norm3", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
-  dropout1_ = add<Dropout>("dropout1", o.dropout);
-  dropout2_ = add<Dropout>("dropout2", o.dropout);
-  dropout3_ = add<Dropout>("dropout3", o.dropout);
+  add<MultiheadAttention>("self_attn", attention_options(o));
+  add<MultiheadAttention>("multihead_attn", attention_options(o));
+  add<Linear>("linear1", o.d_model, o.dim_feedforward, o.bias);
+  add<Dropout>("dropout", o.dropout);
+  add<Linear>("linear2", o.dim_feedforward, o.d_model, o.bias);
+  add<LayerNorm>("norm1", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  add<LayerNorm>("norm2", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  add<LayerNorm>("norm3", Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
+  add<Dropout>("dropout1", o.dropout);
+  add<Dropout>("dropout2", o.dropout);
+  add<Dropout>("dropout3", o.dropout);
 }
 
 Tensor TransformerDecoderLayer::feed_forward(const Tensor& x) {
-  return (*dropout3_)((*linear2_)((*dropout_)(activate(options_, (*linear1_)(x)))));
+  return (*child("dropout3"))(
+      (*child("linear2"))((*child("dropout"))(activate(options_, (*child("linear1"))(x)))));
 }
 
 Tensor TransformerDecoderLayer::forward(const Tensor& tgt, const Tensor& memory,
@@ -207,82 +211,95 @@ Tensor TransformerDecoderLayer::forward(const Tensor& tgt, const Tensor& memory,
                                         const Mask& memory_key_padding_mask, bool tgt_is_causal,
                                         bool memory_is_causal) {
   const auto self = [&](const Tensor& x) {
-    return (*dropout1_)(
-        self_attn_->forward(x, x, x, tgt_key_padding_mask, false, tgt_mask, true, tgt_is_causal)
+    return (*child("dropout1"))(
+        child_as<MultiheadAttention>("self_attn")
+            .forward(x, x, x, tgt_key_padding_mask, false, tgt_mask, true, tgt_is_causal)
             .first);
   };
   const auto cross = [&](const Tensor& x) {
-    return (*dropout2_)(cross_attn_
-                            ->forward(x, memory, memory, memory_key_padding_mask, false,
-                                      memory_mask, true, memory_is_causal)
-                            .first);
+    return (*child("dropout2"))(child_as<MultiheadAttention>("multihead_attn")
+                                    .forward(x, memory, memory, memory_key_padding_mask, false,
+                                             memory_mask, true, memory_is_causal)
+                                    .first);
   };
   if (options_.norm_first) {
-    Tensor x = tgt + self((*norm1_)(tgt));
-    x = x + cross((*norm2_)(x));
-    return x + feed_forward((*norm3_)(x));
+    Tensor x = tgt + self((*child("norm1"))(tgt));
+    x = x + cross((*child("norm2"))(x));
+    return x + feed_forward((*child("norm3"))(x));
   }
-  Tensor x = (*norm1_)(tgt + self(tgt));
-  x = (*norm2_)(x + cross(x));
-  return (*norm3_)(x + feed_forward(x));
+  Tensor x = (*child("norm1"))(tgt + self(tgt));
+  x = (*child("norm2"))(x + cross(x));
+  return (*child("norm3"))(x + feed_forward(x));
 }
 
 namespace {
 
-template <class Layer>
-std::vector<std::shared_ptr<Layer>> add_layers(Module& owner, const Layer& model, int64_t count) {
-  DS_CHECK(count >= 1, ValueError, owner.type_name(), ": num_layers is ", count,
-           "; it must be at least 1");
-  std::vector<std::shared_ptr<Layer>> layers;
+void add_layers(Module& owner, const std::vector<ModulePtr>& layers, const ModulePtr& norm) {
+  DS_CHECK(!layers.empty(), ValueError, owner.type_name(), ": it needs at least 1 layer");
   const auto list = owner.add<ModuleList>("layers");
-  for (int64_t i = 0; i < count; ++i) {
-    layers.push_back(std::make_shared<Layer>(model.options()));
-    list->append(layers.back());
-  }
+  for (const ModulePtr& layer : layers) list->append(layer);
+  if (norm) owner.register_module("norm", norm);
+}
+
+template <class Layer>
+std::vector<ModulePtr> make_layers(const TransformerOptions& options, int64_t count) {
+  std::vector<ModulePtr> layers;
+  for (int64_t i = 0; i < count; ++i) layers.push_back(std::make_shared<Layer>(options));
   return layers;
+}
+
+/// What the optional last norm makes of x.
+Tensor last_norm(const Module& owner, const Tensor& x) {
+  return owner.has_child("norm") ? (*owner.child("norm"))(x) : x;
 }
 
 }  // namespace
 
-TransformerEncoder::TransformerEncoder(const TransformerEncoderLayer& layer, int64_t num_layers,
-                                       std::shared_ptr<LayerNorm> norm)
-    : layers_(add_layers(*this, layer, num_layers)), norm_(std::move(norm)) {
-  if (norm_) register_module("norm", norm_);
+TransformerEncoder::TransformerEncoder(const std::vector<ModulePtr>& layers, ModulePtr norm) {
+  add_layers(*this, layers, norm);
 }
+TransformerEncoder::TransformerEncoder(const TransformerOptions& options, int64_t num_layers,
+                                       ModulePtr norm)
+    : TransformerEncoder(make_layers<TransformerEncoderLayer>(options, num_layers), norm) {}
 
 Tensor TransformerEncoder::forward(const Tensor& src, const Mask& mask,
                                    const Mask& src_key_padding_mask, bool is_causal) {
   Tensor x = src;
-  for (const auto& layer : layers_) x = layer->forward(x, mask, src_key_padding_mask, is_causal);
-  return norm_ ? (*norm_)(x) : x;
+  const ModulePtr layers = child("layers");
+  for (const auto& [name, layer] : layers->named_children())
+    x = layers->child_as<TransformerEncoderLayer>(name).forward(x, mask, src_key_padding_mask,
+                                                                is_causal);
+  return last_norm(*this, x);
 }
 
-TransformerDecoder::TransformerDecoder(const TransformerDecoderLayer& layer, int64_t num_layers,
-                                       std::shared_ptr<LayerNorm> norm)
-    : layers_(add_layers(*this, layer, num_layers)), norm_(std::move(norm)) {
-  if (norm_) register_module("norm", norm_);
+TransformerDecoder::TransformerDecoder(const std::vector<ModulePtr>& layers, ModulePtr norm) {
+  add_layers(*this, layers, norm);
 }
+TransformerDecoder::TransformerDecoder(const TransformerOptions& options, int64_t num_layers,
+                                       ModulePtr norm)
+    : TransformerDecoder(make_layers<TransformerDecoderLayer>(options, num_layers), norm) {}
 
 Tensor TransformerDecoder::forward(const Tensor& tgt, const Tensor& memory, const Mask& tgt_mask,
                                    const Mask& memory_mask, const Mask& tgt_key_padding_mask,
                                    const Mask& memory_key_padding_mask, bool tgt_is_causal,
                                    bool memory_is_causal) {
   Tensor x = tgt;
-  for (const auto& layer : layers_)
-    x = layer->forward(x, memory, tgt_mask, memory_mask, tgt_key_padding_mask,
-                       memory_key_padding_mask, tgt_is_causal, memory_is_causal);
-  return norm_ ? (*norm_)(x) : x;
+  const ModulePtr layers = child("layers");
+  for (const auto& [name, layer] : layers->named_children())
+    x = layers->child_as<TransformerDecoderLayer>(name).forward(
+        x, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask,
+        tgt_is_causal, memory_is_causal);
+  return last_norm(*this, x);
 }
 
 Transformer::Transformer(TransformerOptions o, int64_t num_encoder_layers,
-                         int64_t num_decoder_layers) {
+                         int64_t num_decoder_layers)
+    : options_(o) {
   const auto norm = [&] {
     return std::make_shared<LayerNorm>(Shape{o.d_model}, o.layer_norm_eps, true, o.bias);
   };
-  encoder_ =
-      add<TransformerEncoder>("encoder", TransformerEncoderLayer(o), num_encoder_layers, norm());
-  decoder_ =
-      add<TransformerDecoder>("decoder", TransformerDecoderLayer(o), num_decoder_layers, norm());
+  add<TransformerEncoder>("encoder", o, num_encoder_layers, norm());
+  add<TransformerDecoder>("decoder", o, num_decoder_layers, norm());
   for (const Tensor& parameter : parameters())
     if (parameter.dim() > 1) init::xavier_uniform_(parameter);
 }
@@ -291,9 +308,10 @@ Tensor Transformer::forward(const Tensor& src, const Tensor& tgt, const Mask& sr
                             const Mask& tgt_mask, const Mask& memory_mask,
                             const Mask& src_key_padding_mask, const Mask& tgt_key_padding_mask,
                             const Mask& memory_key_padding_mask) {
-  const Tensor memory = encoder_->forward(src, src_mask, src_key_padding_mask);
-  return decoder_->forward(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask,
-                           memory_key_padding_mask);
+  const Tensor memory =
+      child_as<TransformerEncoder>("encoder").forward(src, src_mask, src_key_padding_mask);
+  return child_as<TransformerDecoder>("decoder").forward(
+      tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask);
 }
 
 Tensor Transformer::generate_square_subsequent_mask(int64_t size) {

@@ -38,6 +38,8 @@ class MultiheadAttention : public Module {
                                     const Mask& key_padding_mask = {}, bool need_weights = true,
                                     const Mask& attn_mask = {}, bool average_attn_weights = true,
                                     bool is_causal = false);
+  const AttentionOptions& options() const { return options_; }
+  AttentionOptions& options() { return options_; }
 
  private:
   Tensor project(const Tensor& x, int part) const;
@@ -72,10 +74,6 @@ class TransformerEncoderLayer : public Module {
   Tensor feed_forward(const Tensor& x);
 
   TransformerOptions options_;
-  std::shared_ptr<MultiheadAttention> self_attn_;
-  std::shared_ptr<Linear> linear1_, linear2_;
-  std::shared_ptr<LayerNorm> norm1_, norm2_;
-  std::shared_ptr<Dropout> dropout_, dropout1_, dropout2_;
 };
 
 class TransformerDecoderLayer : public Module {
@@ -93,41 +91,33 @@ class TransformerDecoderLayer : public Module {
   Tensor feed_forward(const Tensor& x);
 
   TransformerOptions options_;
-  std::shared_ptr<MultiheadAttention> self_attn_, cross_attn_;
-  std::shared_ptr<Linear> linear1_, linear2_;
-  std::shared_ptr<LayerNorm> norm1_, norm2_, norm3_;
-  std::shared_ptr<Dropout> dropout_, dropout1_, dropout2_, dropout3_;
 };
 
-/// num_layers layers made with the options of `layer`, and an optional last norm.
+/// A row of layers with an optional last norm.
 class TransformerEncoder : public Module {
  public:
-  TransformerEncoder(const TransformerEncoderLayer& layer, int64_t num_layers,
-                     std::shared_ptr<LayerNorm> norm = {});
+  /// Empty: children "layers" and "norm" are registered by the caller.
+  TransformerEncoder() = default;
+  explicit TransformerEncoder(const std::vector<ModulePtr>& layers, ModulePtr norm = {});
+  TransformerEncoder(const TransformerOptions& options, int64_t num_layers, ModulePtr norm = {});
   std::string type_name() const override { return "TransformerEncoder"; }
   Tensor forward(const Tensor& src) override { return forward(src, {}); }
   Tensor forward(const Tensor& src, const Mask& mask, const Mask& src_key_padding_mask = {},
                  bool is_causal = false);
-
- private:
-  std::vector<std::shared_ptr<TransformerEncoderLayer>> layers_;
-  std::shared_ptr<LayerNorm> norm_;
 };
 
 class TransformerDecoder : public Module {
  public:
-  TransformerDecoder(const TransformerDecoderLayer& layer, int64_t num_layers,
-                     std::shared_ptr<LayerNorm> norm = {});
+  /// Empty: children "layers" and "norm" are registered by the caller.
+  TransformerDecoder() = default;
+  explicit TransformerDecoder(const std::vector<ModulePtr>& layers, ModulePtr norm = {});
+  TransformerDecoder(const TransformerOptions& options, int64_t num_layers, ModulePtr norm = {});
   std::string type_name() const override { return "TransformerDecoder"; }
   using Module::forward;
   Tensor forward(const Tensor& tgt, const Tensor& memory, const Mask& tgt_mask = {},
                  const Mask& memory_mask = {}, const Mask& tgt_key_padding_mask = {},
                  const Mask& memory_key_padding_mask = {}, bool tgt_is_causal = false,
                  bool memory_is_causal = false);
-
- private:
-  std::vector<std::shared_ptr<TransformerDecoderLayer>> layers_;
-  std::shared_ptr<LayerNorm> norm_;
 };
 
 /// Encoder and decoder.
@@ -143,10 +133,10 @@ class Transformer : public Module {
                  const Mask& memory_key_padding_mask = {});
   /// [size, size] with -inf above the diagonal.
   static Tensor generate_square_subsequent_mask(int64_t size);
+  const TransformerOptions& options() const { return options_; }
 
  private:
-  std::shared_ptr<TransformerEncoder> encoder_;
-  std::shared_ptr<TransformerDecoder> decoder_;
+  TransformerOptions options_;
 };
 
 }  // namespace ds::nn

@@ -75,10 +75,15 @@ ConvBase::ConvBase(int spatial_dims, bool transposed, ConvOptions options)
   Shape shape = transposed ? Shape{o.in_channels, o.out_channels / o.groups}
                            : Shape{o.out_channels, o.in_channels / o.groups};
   for (int64_t size : kernel) shape.push_back(size);
-  const Tensor weight = register_parameter("weight", empty(shape));
+  register_parameter("weight", empty(shape));
+  register_parameter("bias", o.bias ? empty({o.out_channels}) : Tensor());
+  reset_parameters();
+}
+
+void ConvBase::reset_parameters() {
+  const Tensor weight = parameter("weight"), bias = parameter("bias");
   init::kaiming_uniform_(weight, std::sqrt(5.0));
-  const Tensor bias = register_parameter("bias", o.bias ? empty({o.out_channels}) : Tensor());
-  if (o.bias && weight.numel() > 0) {
+  if (bias.defined() && weight.numel() > 0) {
     const double bound = 1.0 / std::sqrt(static_cast<double>(init::fans(weight).in));
     init::uniform_(bias, -bound, bound);
   }
@@ -198,7 +203,7 @@ Tensor Pool<D>::forward(const Tensor& x) {
 
 template <int D>
 AdaptivePool<D>::AdaptivePool(PoolKind kind, PerDim output_size)
-    : kind_(kind), output_size_(std::move(output_size)) {}
+    : output_size(std::move(output_size)), kind_(kind) {}
 
 template <int D>
 std::string AdaptivePool<D>::type_name() const {
@@ -207,23 +212,23 @@ std::string AdaptivePool<D>::type_name() const {
 
 template <int D>
 std::string AdaptivePool<D>::extra_repr() const {
-  return "output_size=" + plain_text(output_size_);
+  return "output_size=" + plain_text(output_size);
 }
 
 template <int D>
 std::pair<Tensor, Tensor> AdaptivePool<D>::forward_with_indices(const Tensor& x) {
   DS_CHECK(kind_ == PoolKind::max, ValueError, type_name(), ": only max pooling has indices");
-  if constexpr (D == 1) return adaptive_max_pool1d(x, output_size_);
-  if constexpr (D == 2) return adaptive_max_pool2d(x, output_size_);
-  return adaptive_max_pool3d(x, output_size_);
+  if constexpr (D == 1) return adaptive_max_pool1d(x, output_size);
+  if constexpr (D == 2) return adaptive_max_pool2d(x, output_size);
+  return adaptive_max_pool3d(x, output_size);
 }
 
 template <int D>
 Tensor AdaptivePool<D>::forward(const Tensor& x) {
   if (kind_ == PoolKind::max) return forward_with_indices(x).first;
-  if constexpr (D == 1) return adaptive_avg_pool1d(x, output_size_);
-  if constexpr (D == 2) return adaptive_avg_pool2d(x, output_size_);
-  return adaptive_avg_pool3d(x, output_size_);
+  if constexpr (D == 1) return adaptive_avg_pool1d(x, output_size);
+  if constexpr (D == 2) return adaptive_avg_pool2d(x, output_size);
+  return adaptive_avg_pool3d(x, output_size);
 }
 
 template class Pool<1>;

@@ -30,6 +30,9 @@ class ConvBase : public Module {
   std::string type_name() const override;
   std::string extra_repr() const override;
   const ConvOptions& options() const { return options_; }
+  ConvOptions& options() { return options_; }
+  /// Draws weight and bias anew.
+  void reset_parameters();
 
  protected:
   int spatial_dims_;
@@ -82,11 +85,33 @@ class Pool : public Module {
   Tensor forward(const Tensor& x) override;
   /// Values and indices of max pooling.
   std::pair<Tensor, Tensor> forward_with_indices(const Tensor& x);
+  const PoolOptions& options() const { return options_; }
+  PoolOptions& options() { return options_; }
 
  private:
   PoolKind kind_;
   PoolOptions options_;
 };
+
+template <int D>
+class MaxPool : public Pool<D> {
+ public:
+  explicit MaxPool(PoolOptions options) : Pool<D>(PoolKind::max, std::move(options)) {}
+  /// Asks callers that can return two tensors for forward_with_indices().
+  bool return_indices = false;
+};
+using MaxPool1d = MaxPool<1>;
+using MaxPool2d = MaxPool<2>;
+using MaxPool3d = MaxPool<3>;
+
+template <int D>
+class AvgPool : public Pool<D> {
+ public:
+  explicit AvgPool(PoolOptions options) : Pool<D>(PoolKind::avg, std::move(options)) {}
+};
+using AvgPool1d = AvgPool<1>;
+using AvgPool2d = AvgPool<2>;
+using AvgPool3d = AvgPool<3>;
 
 /// Pooling to a given output size; -1 keeps a dimension.
 template <int D>
@@ -98,9 +123,29 @@ class AdaptivePool : public Module {
   Tensor forward(const Tensor& x) override;
   std::pair<Tensor, Tensor> forward_with_indices(const Tensor& x);
 
+  PerDim output_size;
+
  private:
   PoolKind kind_;
-  PerDim output_size_;
 };
+
+template <int D>
+class AdaptiveMaxPool : public AdaptivePool<D> {
+ public:
+  explicit AdaptiveMaxPool(PerDim output_size) : AdaptivePool<D>(PoolKind::max, output_size) {}
+  bool return_indices = false;
+};
+using AdaptiveMaxPool1d = AdaptiveMaxPool<1>;
+using AdaptiveMaxPool2d = AdaptiveMaxPool<2>;
+using AdaptiveMaxPool3d = AdaptiveMaxPool<3>;
+
+template <int D>
+class AdaptiveAvgPool : public AdaptivePool<D> {
+ public:
+  explicit AdaptiveAvgPool(PerDim output_size) : AdaptivePool<D>(PoolKind::avg, output_size) {}
+};
+using AdaptiveAvgPool1d = AdaptiveAvgPool<1>;
+using AdaptiveAvgPool2d = AdaptiveAvgPool<2>;
+using AdaptiveAvgPool3d = AdaptiveAvgPool<3>;
 
 }  // namespace ds::nn

@@ -5,17 +5,13 @@
 
 #include "ds/base/error.h"
 #include "ds/nn/init.h"
+#include "ds/nn/repr_text.h"
 #include "ds/tensor/ops.h"
+#include "ds/tensor/record.h"
 
 namespace ds::nn {
-namespace {
-
-const char* py_bool(bool value) { return value ? "True" : "False"; }
-
-}  // namespace
-
 Linear::Linear(int64_t in_features, int64_t out_features, bool bias)
-    : in_features_(in_features), out_features_(out_features) {
+    : in_features(in_features), out_features(out_features) {
   DS_CHECK(in_features >= 0 && out_features >= 0, ValueError, "Linear: sizes ", in_features,
            " and ", out_features, " must not be negative");
   register_parameter("weight", empty({out_features, in_features}));
@@ -27,12 +23,12 @@ void Linear::reset_parameters() {
   init::kaiming_uniform_(parameter("weight"), std::sqrt(5.0));
   const Tensor bias = parameter("bias");
   if (!bias.defined()) return;
-  const double bound = in_features_ > 0 ? 1.0 / std::sqrt(static_cast<double>(in_features_)) : 0.0;
+  const double bound = in_features > 0 ? 1.0 / std::sqrt(static_cast<double>(in_features)) : 0.0;
   init::uniform_(bias, -bound, bound);
 }
 
 std::string Linear::extra_repr() const {
-  return str("in_features=", in_features_, ", out_features=", out_features_,
+  return str("in_features=", in_features, ", out_features=", out_features,
              ", bias=", py_bool(parameter("bias").defined()));
 }
 
@@ -41,16 +37,17 @@ Tensor Linear::forward(const Tensor& x) {
 }
 
 Bilinear::Bilinear(int64_t in1_features, int64_t in2_features, int64_t out_features, bool bias)
-    : in1_(in1_features), in2_(in2_features), out_(out_features) {
-  const double bound = 1.0 / std::sqrt(static_cast<double>(std::max<int64_t>(in1_, 1)));
-  init::uniform_(register_parameter("weight", empty({out_, in1_, in2_})), -bound, bound);
-  const Tensor b = register_parameter("bias", bias ? empty({out_}) : Tensor());
+    : in1_features(in1_features), in2_features(in2_features), out_features(out_features) {
+  const double bound = 1.0 / std::sqrt(static_cast<double>(std::max<int64_t>(in1_features, 1)));
+  init::uniform_(register_parameter("weight", empty({out_features, in1_features, in2_features})),
+                 -bound, bound);
+  const Tensor b = register_parameter("bias", bias ? empty({out_features}) : Tensor());
   if (bias) init::uniform_(b, -bound, bound);
 }
 
 std::string Bilinear::extra_repr() const {
-  return str("in1_features=", in1_, ", in2_features=", in2_, ", out_features=", out_,
-             ", bias=", py_bool(parameter("bias").defined()));
+  return str("in1_features=", in1_features, ", in2_features=", in2_features,
+             ", out_features=", out_features, ", bias=", py_bool(parameter("bias").defined()));
 }
 
 Tensor Bilinear::forward(const Tensor& x1, const Tensor& x2) {
@@ -59,53 +56,67 @@ Tensor Bilinear::forward(const Tensor& x1, const Tensor& x2) {
 
 Embedding::Embedding(int64_t num_embeddings, int64_t embedding_dim,
                      std::optional<int64_t> padding_idx)
-    : num_embeddings_(num_embeddings), embedding_dim_(embedding_dim), padding_idx_(padding_idx) {
-  if (padding_idx_ && *padding_idx_ < 0) *padding_idx_ += num_embeddings;
-  DS_CHECK(!padding_idx_ || (*padding_idx_ >= 0 && *padding_idx_ < num_embeddings), ValueError,
+    : num_embeddings(num_embeddings), embedding_dim(embedding_dim), padding_idx(padding_idx) {
+  if (padding_idx && *padding_idx < 0) *padding_idx += num_embeddings;
+  this->padding_idx = padding_idx;
+  DS_CHECK(!padding_idx || (*padding_idx >= 0 && *padding_idx < num_embeddings), ValueError,
            "Embedding: padding_idx ", *padding_idx, " is out of range for ", num_embeddings,
            " rows");
-  const Tensor weight = register_parameter("weight", empty({num_embeddings, embedding_dim}));
+  register_parameter("weight", empty({num_embeddings, embedding_dim}));
+  reset_parameters();
+}
+
+void Embedding::reset_parameters() {
+  const Tensor weight = parameter("weight");
   init::normal_(weight);
-  if (padding_idx_) {
+  if (padding_idx) {
     const GradMode no_grad(false);
-    init::zeros_(select(weight, 0, *padding_idx_));
+    init::zeros_(select(weight, 0, *padding_idx));
   }
 }
 
 std::string Embedding::extra_repr() const {
-  std::string text = str(num_embeddings_, ", ", embedding_dim_);
-  if (padding_idx_) text += str(", padding_idx=", *padding_idx_);
+  std::string text = str(num_embeddings, ", ", embedding_dim);
+  if (padding_idx) text += str(", padding_idx=", *padding_idx);
   return text;
 }
 
 Tensor Embedding::forward(const Tensor& indices) {
-  return embedding(indices, parameter("weight"), padding_idx_);
+  return embedding(indices, parameter("weight"), padding_idx);
 }
 
-Dropout::Dropout(double p, std::string kind) : p_(p), kind_(std::move(kind)) {
+Dropout::Dropout(double p, std::string kind) : p(p), kind_(std::move(kind)) {
   DS_CHECK(p >= 0.0 && p <= 1.0, ValueError, "Dropout: p is ", p, "; it must be between 0 and 1");
 }
 
 std::string Dropout::type_name() const {
-  return kind_ == "alpha" ? "AlphaDropout" : "Dropout" + kind_;
+  return kind_ == "alpha"           ? "AlphaDropout"
+         : kind_ == "feature_alpha" ? "FeatureAlphaDropout"
+                                    : "Dropout" + kind_;
 }
-std::string Dropout::extra_repr() const { return str("p=", p_, ", inplace=False"); }
+std::string Dropout::extra_repr() const {
+  return str("p=", py_float(p), ", inplace=", py_bool(inplace));
+}
 
 Tensor Dropout::forward(const Tensor& x) {
-  if (!is_training() || p_ == 0.0) return x;
-  if (kind_ == "alpha") return alpha_dropout(x, p_, true);
-  if (kind_ == "1d") return dropout1d(x, p_, true);
-  if (kind_ == "2d") return dropout2d(x, p_, true);
-  if (kind_ == "3d") return dropout3d(x, p_, true);
-  return dropout(x, p_, true);
+  if (!is_training() || p == 0.0) return x;
+  const Tensor y = kind_ == "alpha"           ? alpha_dropout(x, p, true)
+                   : kind_ == "feature_alpha" ? feature_alpha_dropout(x, p, true)
+                   : kind_ == "1d"            ? dropout1d(x, p, true)
+                   : kind_ == "2d"            ? dropout2d(x, p, true)
+                   : kind_ == "3d"            ? dropout3d(x, p, true)
+                                              : dropout(x, p, true);
+  return inplace ? ds::assign(x, y) : y;
 }
 
-std::string Flatten::extra_repr() const { return str("start_dim=", start_, ", end_dim=", end_); }
-Tensor Flatten::forward(const Tensor& x) { return flatten(x, start_, end_); }
-std::string Unflatten::extra_repr() const {
-  return str("dim=", dim_, ", unflattened_size=", sizes_);
+std::string Flatten::extra_repr() const {
+  return str("start_dim=", start_dim, ", end_dim=", end_dim);
 }
-Tensor Unflatten::forward(const Tensor& x) { return unflatten(x, dim_, sizes_); }
+Tensor Flatten::forward(const Tensor& x) { return flatten(x, start_dim, end_dim); }
+std::string Unflatten::extra_repr() const {
+  return str("dim=", dim, ", unflattened_size=", py_tuple(unflattened_size));
+}
+Tensor Unflatten::forward(const Tensor& x) { return unflatten(x, dim, unflattened_size); }
 
 Sequential::Sequential(const std::vector<ModulePtr>& modules) {
   for (const ModulePtr& module : modules) append(module);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linear, Embedding, dropout, identity and reshaping layers; arguments and defaults as torch.nn.
+// Linear, Embedding, dropout, identity and reshaping layers; arguments and defaults as torch.nn. In
+// all layers the public fields are the arguments; a change acts from the next call on.
 #pragma once
 
 #include <optional>
@@ -23,8 +24,7 @@ class Linear : public Module {
   Tensor forward(const Tensor& x) override;
   void reset_parameters();
 
- private:
-  int64_t in_features_, out_features_;
+  int64_t in_features, out_features;
 };
 
 /// y = x1^T A x2 + b: [..., in1], [..., in2] -> [..., out].
@@ -36,8 +36,7 @@ class Bilinear : public Module {
   using Module::forward;
   Tensor forward(const Tensor& x1, const Tensor& x2);
 
- private:
-  int64_t in1_, in2_, out_;
+  int64_t in1_features, in2_features, out_features;
 };
 
 /// Rows of a table picked by i64 indices of any shape: [...] -> [..., embedding_dim].
@@ -47,10 +46,11 @@ class Embedding : public Module {
   std::string type_name() const override { return "Embedding"; }
   std::string extra_repr() const override;
   Tensor forward(const Tensor& indices) override;
+  /// Draws the table anew; the padding row is zero.
+  void reset_parameters();
 
- private:
-  int64_t num_embeddings_, embedding_dim_;
-  std::optional<int64_t> padding_idx_;
+  int64_t num_embeddings, embedding_dim;
+  std::optional<int64_t> padding_idx;
 };
 
 /// Zeroes elements with probability p while training. kind: "", "1d", "2d", "3d" (whole channels)
@@ -62,33 +62,54 @@ class Dropout : public Module {
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override;
 
+  double p;
+  bool inplace = false;
+
  private:
-  double p_;
   std::string kind_;
+};
+
+class Dropout1d : public Dropout {
+ public:
+  explicit Dropout1d(double p = 0.5) : Dropout(p, "1d") {}
+};
+class Dropout2d : public Dropout {
+ public:
+  explicit Dropout2d(double p = 0.5) : Dropout(p, "2d") {}
+};
+class Dropout3d : public Dropout {
+ public:
+  explicit Dropout3d(double p = 0.5) : Dropout(p, "3d") {}
+};
+class AlphaDropout : public Dropout {
+ public:
+  explicit AlphaDropout(double p = 0.5) : Dropout(p, "alpha") {}
+};
+class FeatureAlphaDropout : public Dropout {
+ public:
+  explicit FeatureAlphaDropout(double p = 0.5) : Dropout(p, "feature_alpha") {}
 };
 
 class Flatten : public Module {
  public:
   explicit Flatten(int64_t start_dim = 1, int64_t end_dim = -1)
-      : start_(start_dim), end_(end_dim) {}
+      : start_dim(start_dim), end_dim(end_dim) {}
   std::string type_name() const override { return "Flatten"; }
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override;
 
- private:
-  int64_t start_, end_;
+  int64_t start_dim, end_dim;
 };
 
 class Unflatten : public Module {
  public:
-  Unflatten(int64_t dim, Shape sizes) : dim_(dim), sizes_(std::move(sizes)) {}
+  Unflatten(int64_t dim, Shape sizes) : dim(dim), unflattened_size(std::move(sizes)) {}
   std::string type_name() const override { return "Unflatten"; }
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override;
 
- private:
-  int64_t dim_;
-  Shape sizes_;
+  int64_t dim;
+  Shape unflattened_size;
 };
 
 /// Children in a row, each fed the output of the one before.

@@ -6,80 +6,99 @@
 
 namespace ds::nn {
 
-using In = const std::vector<Tensor>&;
-using Weight = std::optional<Tensor>;
-
-Loss::Loss(std::string name, int inputs, Function function)
-    : name_(std::move(name)), inputs_(inputs), function_(std::move(function)) {}
-
-Tensor Loss::forward(const std::vector<Tensor>& inputs) {
-  DS_CHECK(static_cast<int>(inputs.size()) == inputs_, ValueError, name_, ": it takes ", inputs_,
-           " tensors, got ", inputs.size());
-  return function_(inputs);
+Tensor Loss::forward(const Inputs& inputs) {
+  DS_CHECK(inputs.size() == inputs_, ValueError, name_, ": it takes ", inputs_, " tensors, got ",
+           inputs.size());
+  return compute(inputs);
 }
 
-CrossEntropyLoss::CrossEntropyLoss(Weight weight, int64_t ignore_index,
-                                   const std::string& reduction, double smoothing)
-    : Loss("CrossEntropyLoss", 2, [=](In in) {
-        return cross_entropy(in[0], in[1], weight, ignore_index, reduction, smoothing);
-      }) {}
-NLLLoss::NLLLoss(Weight weight, int64_t ignore_index, const std::string& reduction)
-    : Loss("NLLLoss", 2,
-           [=](In in) { return nll_loss(in[0], in[1], weight, ignore_index, reduction); }) {}
-MSELoss::MSELoss(const std::string& reduction)
-    : Loss("MSELoss", 2, [=](In in) { return mse_loss(in[0], in[1], reduction); }) {}
-L1Loss::L1Loss(const std::string& reduction)
-    : Loss("L1Loss", 2, [=](In in) { return l1_loss(in[0], in[1], reduction); }) {}
-SmoothL1Loss::SmoothL1Loss(const std::string& reduction, double beta)
-    : Loss("SmoothL1Loss", 2,
-           [=](In in) { return smooth_l1_loss(in[0], in[1], reduction, beta); }) {}
-HuberLoss::HuberLoss(const std::string& reduction, double delta)
-    : Loss("HuberLoss", 2, [=](In in) { return huber_loss(in[0], in[1], reduction, delta); }) {}
-BCELoss::BCELoss(Weight weight, const std::string& reduction)
-    : Loss("BCELoss", 2,
-           [=](In in) { return binary_cross_entropy(in[0], in[1], weight, reduction); }) {}
-BCEWithLogitsLoss::BCEWithLogitsLoss(Weight weight, const std::string& reduction, Weight pos_weight)
-    : Loss("BCEWithLogitsLoss", 2, [=](In in) {
-        return binary_cross_entropy_with_logits(in[0], in[1], weight, reduction, pos_weight);
-      }) {}
-KLDivLoss::KLDivLoss(const std::string& reduction, bool log_target)
-    : Loss("KLDivLoss", 2, [=](In in) { return kl_div(in[0], in[1], reduction, log_target); }) {}
-CosineEmbeddingLoss::CosineEmbeddingLoss(double margin, const std::string& reduction)
-    : Loss("CosineEmbeddingLoss", 3,
-           [=](In in) { return cosine_embedding_loss(in[0], in[1], in[2], margin, reduction); }) {}
-MarginRankingLoss::MarginRankingLoss(double margin, const std::string& reduction)
-    : Loss("MarginRankingLoss", 3,
-           [=](In in) { return margin_ranking_loss(in[0], in[1], in[2], margin, reduction); }) {}
-HingeEmbeddingLoss::HingeEmbeddingLoss(double margin, const std::string& reduction)
-    : Loss("HingeEmbeddingLoss", 2,
-           [=](In in) { return hinge_embedding_loss(in[0], in[1], margin, reduction); }) {}
-TripletMarginLoss::TripletMarginLoss(double margin, double p, double eps, bool swap,
-                                     const std::string& reduction)
-    : Loss("TripletMarginLoss", 3, [=](In in) {
-        return triplet_margin_loss(in[0], in[1], in[2], margin, p, eps, swap, reduction);
-      }) {}
-PoissonNLLLoss::PoissonNLLLoss(bool log_input, bool full, double eps, const std::string& reduction)
-    : Loss("PoissonNLLLoss", 2,
-           [=](In in) { return poisson_nll_loss(in[0], in[1], log_input, full, eps, reduction); }) {
+CrossEntropyLoss::CrossEntropyLoss(const Weight& weight, int64_t ignore_index,
+                                   std::string reduction, double label_smoothing)
+    : Loss("CrossEntropyLoss", 2, std::move(reduction)),
+      ignore_index(ignore_index),
+      label_smoothing(label_smoothing) {
+  register_buffer("weight", weight.value_or(Tensor()));
 }
-GaussianNLLLoss::GaussianNLLLoss(bool full, double eps, const std::string& reduction)
-    : Loss("GaussianNLLLoss", 3,
-           [=](In in) { return gaussian_nll_loss(in[0], in[1], in[2], full, eps, reduction); }) {}
-MultiMarginLoss::MultiMarginLoss(int64_t p, double margin, Weight weight,
-                                 const std::string& reduction)
-    : Loss("MultiMarginLoss", 2,
-           [=](In in) { return multi_margin_loss(in[0], in[1], p, margin, weight, reduction); }) {}
-MultiLabelMarginLoss::MultiLabelMarginLoss(const std::string& reduction)
-    : Loss("MultiLabelMarginLoss", 2,
-           [=](In in) { return multilabel_margin_loss(in[0], in[1], reduction); }) {}
-MultiLabelSoftMarginLoss::MultiLabelSoftMarginLoss(Weight weight, const std::string& reduction)
-    : Loss("MultiLabelSoftMarginLoss", 2,
-           [=](In in) { return multilabel_soft_margin_loss(in[0], in[1], weight, reduction); }) {}
-SoftMarginLoss::SoftMarginLoss(const std::string& reduction)
-    : Loss("SoftMarginLoss", 2, [=](In in) { return soft_margin_loss(in[0], in[1], reduction); }) {}
-CTCLoss::CTCLoss(int64_t blank, const std::string& reduction, bool zero_infinity)
-    : Loss("CTCLoss", 4, [=](In in) {
-        return ctc_loss(in[0], in[1], in[2], in[3], blank, reduction, zero_infinity);
-      }) {}
+Tensor CrossEntropyLoss::compute(const Inputs& in) const {
+  return cross_entropy(in[0], in[1], optional_buffer("weight"), ignore_index, reduction,
+                       label_smoothing);
+}
+NLLLoss::NLLLoss(const Weight& weight, int64_t ignore_index, std::string reduction)
+    : Loss("NLLLoss", 2, std::move(reduction)), ignore_index(ignore_index) {
+  register_buffer("weight", weight.value_or(Tensor()));
+}
+Tensor NLLLoss::compute(const Inputs& in) const {
+  return nll_loss(in[0], in[1], optional_buffer("weight"), ignore_index, reduction);
+}
+Tensor MSELoss::compute(const Inputs& in) const { return mse_loss(in[0], in[1], reduction); }
+Tensor L1Loss::compute(const Inputs& in) const { return l1_loss(in[0], in[1], reduction); }
+Tensor SmoothL1Loss::compute(const Inputs& in) const {
+  return smooth_l1_loss(in[0], in[1], reduction, beta);
+}
+Tensor HuberLoss::compute(const Inputs& in) const {
+  return huber_loss(in[0], in[1], reduction, delta);
+}
+BCELoss::BCELoss(const Weight& weight, std::string reduction)
+    : Loss("BCELoss", 2, std::move(reduction)) {
+  register_buffer("weight", weight.value_or(Tensor()));
+}
+Tensor BCELoss::compute(const Inputs& in) const {
+  return binary_cross_entropy(in[0], in[1], optional_buffer("weight"), reduction);
+}
+BCEWithLogitsLoss::BCEWithLogitsLoss(const Weight& weight, std::string reduction,
+                                     const Weight& pos_weight)
+    : Loss("BCEWithLogitsLoss", 2, std::move(reduction)) {
+  register_buffer("weight", weight.value_or(Tensor()));
+  register_buffer("pos_weight", pos_weight.value_or(Tensor()));
+}
+Tensor BCEWithLogitsLoss::compute(const Inputs& in) const {
+  return binary_cross_entropy_with_logits(in[0], in[1], optional_buffer("weight"), reduction,
+                                          optional_buffer("pos_weight"));
+}
+Tensor KLDivLoss::compute(const Inputs& in) const {
+  return kl_div(in[0], in[1], reduction, log_target);
+}
+Tensor CosineEmbeddingLoss::compute(const Inputs& in) const {
+  return cosine_embedding_loss(in[0], in[1], in[2], margin, reduction);
+}
+Tensor MarginRankingLoss::compute(const Inputs& in) const {
+  return margin_ranking_loss(in[0], in[1], in[2], margin, reduction);
+}
+Tensor HingeEmbeddingLoss::compute(const Inputs& in) const {
+  return hinge_embedding_loss(in[0], in[1], margin, reduction);
+}
+Tensor TripletMarginLoss::compute(const Inputs& in) const {
+  return triplet_margin_loss(in[0], in[1], in[2], margin, p, eps, swap, reduction);
+}
+Tensor PoissonNLLLoss::compute(const Inputs& in) const {
+  return poisson_nll_loss(in[0], in[1], log_input, full, eps, reduction);
+}
+Tensor GaussianNLLLoss::compute(const Inputs& in) const {
+  return gaussian_nll_loss(in[0], in[1], in[2], full, eps, reduction);
+}
+MultiMarginLoss::MultiMarginLoss(int64_t p, double margin, const Weight& weight,
+                                 std::string reduction)
+    : Loss("MultiMarginLoss", 2, std::move(reduction)), p(p), margin(margin) {
+  register_buffer("weight", weight.value_or(Tensor()));
+}
+Tensor MultiMarginLoss::compute(const Inputs& in) const {
+  return multi_margin_loss(in[0], in[1], p, margin, optional_buffer("weight"), reduction);
+}
+Tensor MultiLabelMarginLoss::compute(const Inputs& in) const {
+  return multilabel_margin_loss(in[0], in[1], reduction);
+}
+MultiLabelSoftMarginLoss::MultiLabelSoftMarginLoss(const Weight& weight, std::string reduction)
+    : Loss("MultiLabelSoftMarginLoss", 2, std::move(reduction)) {
+  register_buffer("weight", weight.value_or(Tensor()));
+}
+Tensor MultiLabelSoftMarginLoss::compute(const Inputs& in) const {
+  return multilabel_soft_margin_loss(in[0], in[1], optional_buffer("weight"), reduction);
+}
+Tensor SoftMarginLoss::compute(const Inputs& in) const {
+  return soft_margin_loss(in[0], in[1], reduction);
+}
+Tensor CTCLoss::compute(const Inputs& in) const {
+  return ctc_loss(in[0], in[1], in[2], in[3], blank, reduction, zero_infinity);
+}
 
 }  // namespace ds::nn

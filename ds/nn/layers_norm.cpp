@@ -2,13 +2,12 @@
 #include "ds/nn/layers_norm.h"
 
 #include "ds/base/error.h"
+#include "ds/nn/repr_text.h"
 #include "ds/tensor/ops.h"
 #include "ds/tensor/record.h"
 
 namespace ds::nn {
 namespace {
-
-const char* py_bool(bool value) { return value ? "True" : "False"; }
 
 void add_affine(Module& module, const Shape& shape, bool weight, bool bias) {
   module.register_parameter("weight", weight ? clone(ones(shape)) : Tensor());
@@ -23,12 +22,6 @@ void add_running_stats(Module& module, int64_t features, bool track) {
                          track ? Tensor::from_host(&zero, {DType::i64, {}}) : Tensor());
 }
 
-std::string shape_text(const Shape& shape) {
-  std::string text = "(";
-  for (int i = 0; i < shape.rank(); ++i) text += str(i ? ", " : "", shape[i]);
-  return text + (shape.rank() == 1 ? ",)" : ")");
-}
-
 /// x has `spatial` spatial dimensions after [N, C]; with `low`, as few as that.
 void check_rank(const Module& module, const Tensor& x, int low, int high) {
   DS_CHECK(x.dim() >= low && x.dim() <= high, ShapeError, module.type_name(), ": the input is ",
@@ -37,14 +30,28 @@ void check_rank(const Module& module, const Tensor& x, int low, int high) {
 
 }  // namespace
 
+void Norm::reset_parameters() {
+  const GradMode no_grad(false);
+  for (const auto& [name, tensor] : own_parameters())
+    if (tensor.defined())
+      ds::assign(tensor, name == "weight" ? ones_like(tensor) : zeros_like(tensor));
+}
+
+void Norm::reset_running_stats() {
+  const GradMode no_grad(false);
+  for (const auto& [name, tensor] : own_buffers())
+    if (tensor.defined())
+      ds::assign(tensor, name == "running_var" ? ones_like(tensor) : zeros_like(tensor));
+}
+
 template <int D>
 BatchNorm<D>::BatchNorm(int64_t num_features, double eps, std::optional<double> momentum,
                         bool affine, bool track_running_stats)
-    : num_features_(num_features),
-      eps_(eps),
-      momentum_(momentum),
-      affine_(affine),
-      track_(track_running_stats) {
+    : num_features(num_features),
+      eps(eps),
+      momentum(momentum),
+      affine(affine),
+      track_running_stats(track_running_stats) {
   add_affine(*this, {num_features}, affine, affine);
   add_running_stats(*this, num_features, track_running_stats);
 }
@@ -56,24 +63,25 @@ std::string BatchNorm<D>::type_name() const {
 
 template <int D>
 std::string BatchNorm<D>::extra_repr() const {
-  return str(num_features_, ", eps=", eps_, ", momentum=", momentum_ ? str(*momentum_) : "None",
-             ", affine=", py_bool(affine_), ", track_running_stats=", py_bool(track_));
+  return str(num_features, ", eps=", py_float(eps),
+             ", momentum=", momentum ? py_float(*momentum) : "None", ", affine=", py_bool(affine),
+             ", track_running_stats=", py_bool(track_running_stats));
 }
 
 template <int D>
 Tensor BatchNorm<D>::forward(const Tensor& x) {
   check_rank(*this, x, D == 1 ? 2 : D + 2, D + 2);
-  double factor = momentum_.value_or(0.0);
-  if (is_training() && track_) {
+  double factor = momentum.value_or(0.0);
+  if (is_training() && track_running_stats) {
     const GradMode no_grad(false);
     const Tensor count = buffer("num_batches_tracked");
     ds::assign(count, ds::add(count, 1));
-    if (!momentum_) factor = 1.0 / static_cast<double>(count.item_int());  // cumulative average
+    if (!momentum) factor = 1.0 / static_cast<double>(count.item_int());  // cumulative average
   }
-  const bool use_batch = is_training() || !track_;
+  const bool use_batch = is_training() || !track_running_stats;
   return batch_norm(x, optional_buffer("running_mean"), optional_buffer("running_var"),
                     optional_parameter("weight"), optional_parameter("bias"), use_batch, factor,
-                    eps_);
+                    eps);
 }
 
 template class BatchNorm<1>;
@@ -83,11 +91,11 @@ template class BatchNorm<3>;
 template <int D>
 InstanceNorm<D>::InstanceNorm(int64_t num_features, double eps, double momentum, bool affine,
                               bool track_running_stats)
-    : num_features_(num_features),
-      eps_(eps),
-      momentum_(momentum),
-      affine_(affine),
-      track_(track_running_stats) {
+    : num_features(num_features),
+      eps(eps),
+      momentum(momentum),
+      affine(affine),
+      track_running_stats(track_running_stats) {
   add_affine(*this, {num_features}, affine, affine);
   add_running_stats(*this, num_features, track_running_stats);
 }
@@ -99,8 +107,8 @@ std::string InstanceNorm<D>::type_name() const {
 
 template <int D>
 std::string InstanceNorm<D>::extra_repr() const {
-  return str(num_features_, ", eps=", eps_, ", momentum=", momentum_, ", affine=", py_bool(affine_),
-             ", track_running_stats=", py_bool(track_));
+  return str(num_features, ", eps=", py_float(eps), ", momentum=", py_float(momentum),
+             ", affine=", py_bool(affine), ", track_running_stats=", py_bool(track_running_stats));
 }
 
 template <int D>
@@ -110,7 +118,7 @@ Tensor InstanceNorm<D>::forward(const Tensor& x) {
   const Tensor y =
       instance_norm(batched, optional_buffer("running_mean"), optional_buffer("running_var"),
                     optional_parameter("weight"), optional_parameter("bias"),
-                    is_training() || !track_, momentum_, eps_);
+                    is_training() || !track_running_stats, momentum, eps);
   return x.dim() == D + 1 ? squeeze(y, 0) : y;
 }
 
@@ -119,53 +127,59 @@ template class InstanceNorm<2>;
 template class InstanceNorm<3>;
 
 LayerNorm::LayerNorm(Shape normalized_shape, double eps, bool elementwise_affine, bool bias)
-    : shape_(std::move(normalized_shape)), eps_(eps), affine_(elementwise_affine) {
-  add_affine(*this, shape_, affine_, affine_ && bias);
+    : normalized_shape(std::move(normalized_shape)),
+      eps(eps),
+      elementwise_affine(elementwise_affine) {
+  add_affine(*this, this->normalized_shape, elementwise_affine, elementwise_affine && bias);
 }
 
 std::string LayerNorm::extra_repr() const {
-  return str(shape_text(shape_), ", eps=", eps_, ", elementwise_affine=", py_bool(affine_));
+  return str(py_tuple(normalized_shape), ", eps=", py_float(eps),
+             ", elementwise_affine=", py_bool(elementwise_affine));
 }
 
 Tensor LayerNorm::forward(const Tensor& x) {
-  return layer_norm(x, shape_, optional_parameter("weight"), optional_parameter("bias"), eps_);
+  return layer_norm(x, normalized_shape, optional_parameter("weight"), optional_parameter("bias"),
+                    eps);
 }
 
 RMSNorm::RMSNorm(Shape normalized_shape, std::optional<double> eps, bool elementwise_affine)
-    : shape_(std::move(normalized_shape)), eps_(eps), affine_(elementwise_affine) {
-  register_parameter("weight", affine_ ? clone(ones(shape_)) : Tensor());
+    : normalized_shape(std::move(normalized_shape)),
+      eps(eps),
+      elementwise_affine(elementwise_affine) {
+  register_parameter("weight", elementwise_affine ? clone(ones(this->normalized_shape)) : Tensor());
 }
 
 std::string RMSNorm::extra_repr() const {
-  return str(shape_text(shape_), ", eps=", eps_ ? str(*eps_) : "None",
-             ", elementwise_affine=", py_bool(affine_));
+  return str(py_tuple(normalized_shape), ", eps=", eps ? py_float(*eps) : "None",
+             ", elementwise_affine=", py_bool(elementwise_affine));
 }
 
 Tensor RMSNorm::forward(const Tensor& x) {
-  return rms_norm(x, shape_, optional_parameter("weight"), eps_);
+  return rms_norm(x, normalized_shape, optional_parameter("weight"), eps);
 }
 
 GroupNorm::GroupNorm(int64_t num_groups, int64_t num_channels, double eps, bool affine)
-    : num_groups_(num_groups), num_channels_(num_channels), eps_(eps), affine_(affine) {
+    : num_groups(num_groups), num_channels(num_channels), eps(eps), affine(affine) {
   DS_CHECK(num_groups >= 1 && num_channels % num_groups == 0, ValueError, "GroupNorm: num_groups ",
            num_groups, " must divide num_channels ", num_channels);
   add_affine(*this, {num_channels}, affine, affine);
 }
 
 std::string GroupNorm::extra_repr() const {
-  return str(num_groups_, ", ", num_channels_, ", eps=", eps_, ", affine=", py_bool(affine_));
+  return str(num_groups, ", ", num_channels, ", eps=", py_float(eps), ", affine=", py_bool(affine));
 }
 
 Tensor GroupNorm::forward(const Tensor& x) {
-  return group_norm(x, num_groups_, optional_parameter("weight"), optional_parameter("bias"), eps_);
+  return group_norm(x, num_groups, optional_parameter("weight"), optional_parameter("bias"), eps);
 }
 
 std::string LocalResponseNorm::extra_repr() const {
-  return str(size_, ", alpha=", alpha_, ", beta=", beta_, ", k=", k_);
+  return str(size, ", alpha=", py_float(alpha), ", beta=", py_float(beta), ", k=", py_float(k));
 }
 
 Tensor LocalResponseNorm::forward(const Tensor& x) {
-  return local_response_norm(x, size_, alpha_, beta_, k_);
+  return local_response_norm(x, size, alpha, beta, k);
 }
 
 }  // namespace ds::nn

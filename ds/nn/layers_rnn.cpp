@@ -36,6 +36,12 @@ RecurrentState step(CellKind kind, const Tensor& xp, const Tensor& hp, const Rec
   return {kind == CellKind::rnn_relu ? relu(sum) : tanh(sum), {}};
 }
 
+CellKind rnn_kind(const std::string& nonlinearity) {
+  DS_CHECK(nonlinearity == "tanh" || nonlinearity == "relu", ValueError, "RNN: nonlinearity '",
+           nonlinearity, "' is unknown; use tanh or relu");
+  return nonlinearity == "relu" ? CellKind::rnn_relu : CellKind::rnn_tanh;
+}
+
 void add_uniform(Module& module, const std::string& name, bool present, const Shape& shape,
                  int64_t hidden) {
   const Tensor t = module.register_parameter(name, present ? empty(shape) : Tensor());
@@ -153,7 +159,7 @@ std::pair<Tensor, RecurrentState> Recurrent::forward(const Tensor& input,
 }
 
 RecurrentCell::RecurrentCell(CellKind kind, int64_t input_size, int64_t hidden_size, bool bias)
-    : kind_(kind), input_size_(input_size), hidden_size_(hidden_size) {
+    : input_size(input_size), hidden_size(hidden_size), kind_(kind) {
   const int64_t gates = gate_count(kind) * hidden_size;
   add_uniform(*this, "weight_ih", true, {gates, input_size}, hidden_size);
   add_uniform(*this, "weight_hh", true, {gates, hidden_size}, hidden_size);
@@ -162,7 +168,7 @@ RecurrentCell::RecurrentCell(CellKind kind, int64_t input_size, int64_t hidden_s
 }
 
 std::string RecurrentCell::type_name() const { return kind_name(kind_) + "Cell"; }
-std::string RecurrentCell::extra_repr() const { return str(input_size_, ", ", hidden_size_); }
+std::string RecurrentCell::extra_repr() const { return str(input_size, ", ", hidden_size); }
 
 RecurrentState RecurrentCell::forward(const Tensor& input,
                                       const std::optional<RecurrentState>& given) {
@@ -174,7 +180,7 @@ RecurrentState RecurrentCell::forward(const Tensor& input,
     if (!batched)
       state = {unsqueeze(state.h, 0), state.c.defined() ? unsqueeze(state.c, 0) : Tensor()};
   } else {
-    state.h = zeros({x.size(0), hidden_size_}, x.dtype(), x.device());
+    state.h = zeros({x.size(0), hidden_size}, x.dtype(), x.device());
     state.c = state.h;
   }
   RecurrentState next =
@@ -183,5 +189,11 @@ RecurrentState RecurrentCell::forward(const Tensor& input,
   if (!batched) next = {squeeze(next.h, 0), next.c.defined() ? squeeze(next.c, 0) : Tensor()};
   return next;
 }
+
+RNN::RNN(RecurrentOptions options, const std::string& nonlinearity)
+    : Recurrent(rnn_kind(nonlinearity), options) {}
+RNNCell::RNNCell(int64_t input_size, int64_t hidden_size, bool bias,
+                 const std::string& nonlinearity)
+    : RecurrentCell(rnn_kind(nonlinearity), input_size, hidden_size, bias) {}
 
 }  // namespace ds::nn

@@ -40,6 +40,8 @@ class Recurrent : public Module {
   std::pair<Tensor, RecurrentState> forward(const Tensor& x,
                                             const std::optional<RecurrentState>& initial);
   CellKind kind() const { return kind_; }
+  const RecurrentOptions& options() const { return options_; }
+  RecurrentOptions& options() { return options_; }
 
  private:
   std::pair<Tensor, RecurrentState> run_direction(const Tensor& x, int64_t layer, bool reverse,
@@ -60,9 +62,39 @@ class RecurrentCell : public Module {
   RecurrentState forward(const Tensor& x, const std::optional<RecurrentState>& state);
   CellKind kind() const { return kind_; }
 
+  int64_t input_size, hidden_size;
+
  private:
   CellKind kind_;
-  int64_t input_size_, hidden_size_;
+};
+
+/// nonlinearity is tanh or relu.
+class RNN : public Recurrent {
+ public:
+  explicit RNN(RecurrentOptions options, const std::string& nonlinearity = "tanh");
+};
+class LSTM : public Recurrent {
+ public:
+  explicit LSTM(RecurrentOptions options) : Recurrent(CellKind::lstm, options) {}
+};
+class GRU : public Recurrent {
+ public:
+  explicit GRU(RecurrentOptions options) : Recurrent(CellKind::gru, options) {}
+};
+class RNNCell : public RecurrentCell {
+ public:
+  RNNCell(int64_t input_size, int64_t hidden_size, bool bias = true,
+          const std::string& nonlinearity = "tanh");
+};
+class LSTMCell : public RecurrentCell {
+ public:
+  LSTMCell(int64_t input_size, int64_t hidden_size, bool bias = true)
+      : RecurrentCell(CellKind::lstm, input_size, hidden_size, bias) {}
+};
+class GRUCell : public RecurrentCell {
+ public:
+  GRUCell(int64_t input_size, int64_t hidden_size, bool bias = true)
+      : RecurrentCell(CellKind::gru, input_size, hidden_size, bias) {}
 };
 
 }  // namespace ds::nn

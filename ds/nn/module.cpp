@@ -50,17 +50,14 @@ std::string indented(const std::string& text) {
   return out;
 }
 
-/// A leaf with the converted value of `tensor`, trainable as before.
-void convert(Tensor& tensor, const std::function<Tensor(const Tensor&)>& f) {
+/// The converted value in the same handle, so that an optimizer made before keeps its parameters.
+void convert(const Tensor& tensor, const std::function<Tensor(const Tensor&)>& f) {
   const GradMode no_grad(false);
-  Tensor converted = f(tensor);
+  const Tensor converted = f(tensor);
   if (converted.impl() == tensor.impl()) return;
-  // The handle stays the same object for optimizers when only values change; a new dtype or
-  // device needs a new leaf.
-  const bool trainable = tensor.requires_grad();
-  tensor = converted.detach();
-  if (trainable) tensor.requires_grad_();
-  tensor.set_parameter(trainable);
+  const Tensor grad = tensor.grad();
+  tensor.set_data(converted);
+  if (grad.defined()) Tensor(tensor).set_grad(f(grad));
 }
 
 }  // namespace
@@ -69,14 +66,25 @@ Tensor Module::forward(const Tensor&) {
   throw NotImplementedError(str(type_name(), ": forward() is not defined for one tensor"));
 }
 
-Tensor Module::operator()(const Tensor& x) {
+Tensor Module::run_pre_hooks(const Tensor& x) {
   Tensor input = x;
   for (const auto& [key, hook] : pre_hooks_)
     if (Tensor replaced = hook(*this, input); replaced.defined()) input = replaced;
-  Tensor output = forward(input);
+  return input;
+}
+
+Tensor Module::run_hooks(const Tensor& x, const Tensor& out) {
+  Tensor output = out;
   for (const auto& [key, hook] : hooks_)
-    if (Tensor replaced = hook(*this, input, output); replaced.defined()) output = replaced;
+    if (Tensor replaced = hook(*this, x, output); replaced.defined()) output = replaced;
   return output;
+}
+
+Tensor Module::operator()(const Tensor& x) {
+  if (peer_ && peer_->intercepts()) return peer_->call(x);
+  if (!has_hooks()) return forward(x);
+  const Tensor input = run_pre_hooks(x);
+  return run_hooks(input, forward(input));
 }
 
 void Module::check_name(const std::string& name, const char* what) const {
@@ -119,6 +127,11 @@ std::optional<Tensor> Module::optional_buffer(const std::string& name) const {
   return tensor.defined() ? std::optional(tensor) : std::nullopt;
 }
 ModulePtr Module::child(const std::string& name) const { return at(children_, name, "child"); }
+void Module::fail_replaced(const std::string& name) const {
+  const ModulePtr found = child(name);
+  throw StateError(str(type_name(), ": its child '", name, "' was replaced by ",
+                       found ? found->type_name() : "None", ", which does not take its arguments"));
+}
 bool Module::has_parameter(const std::string& name) const {
   return find(parameters_, name) != parameters_.end();
 }
@@ -129,17 +142,23 @@ bool Module::has_child(const std::string& name) const {
   return find(children_, name) != children_.end();
 }
 
+Named<Tensor> Module::own_buffers() const {
+  Named<Tensor> list;
+  for (const auto& [name, buffer] : buffers_) list.emplace_back(name, buffer.tensor);
+  return list;
+}
+bool Module::is_persistent(const std::string& buffer) const {
+  return at(buffers_, buffer, "buffer").persistent;
+}
+
 void Module::set_parameter(const std::string& name, Tensor parameter) {
   at(parameters_, name, "parameter") = std::move(parameter);
-  on_state_changed();
 }
 void Module::set_buffer(const std::string& name, Tensor buffer) {
   at(buffers_, name, "buffer").tensor = std::move(buffer);
-  on_state_changed();
 }
 void Module::set_child(const std::string& name, ModulePtr module) {
   at(children_, name, "child") = std::move(module);
-  on_state_changed();
 }
 
 void Module::remove(const std::string& name) {
@@ -170,16 +189,42 @@ std::vector<ModulePtr> Module::modules() {
   return list;
 }
 
-Named<Tensor> Module::named_parameters(bool recurse, const std::string& prefix) const {
+namespace {
+
+/// visit(module, path) for a module and all below it, a shared one once.
+template <class Visit>
+void walk(const Module& module, const std::string& path, std::unordered_set<const Module*>& seen,
+          const Visit& visit) {
+  if (!seen.insert(&module).second) return;
+  visit(module, path);
+  for (const auto& [name, child] : module.named_children())
+    if (child) walk(*child, join(path, name), seen, visit);
+}
+
+/// The defined tensors that own(module) lists, a shared one once.
+template <class Own>
+Named<Tensor> named_tensors(const Module& root, bool recurse, const std::string& prefix,
+                            const Own& own) {
   Named<Tensor> list;
-  std::unordered_set<const TensorImpl*> seen;
-  for (const auto& [path, module] : const_cast<Module*>(this)->named_modules(prefix)) {
-    for (const auto& [name, tensor] : module->parameters_)
-      if (tensor.defined() && seen.insert(tensor.impl().get()).second)
+  std::unordered_set<const TensorImpl*> seen_tensors;
+  const auto visit = [&](const Module& module, const std::string& path) {
+    for (const auto& [name, tensor] : own(module))
+      if (tensor.defined() && seen_tensors.insert(tensor.impl().get()).second)
         list.emplace_back(join(path, name), tensor);
-    if (!recurse) break;
-  }
+  };
+  std::unordered_set<const Module*> seen_modules;
+  if (recurse)
+    walk(root, prefix, seen_modules, visit);
+  else
+    visit(root, prefix);
   return list;
+}
+
+}  // namespace
+
+Named<Tensor> Module::named_parameters(bool recurse, const std::string& prefix) const {
+  return named_tensors(*this, recurse, prefix,
+                       [](const Module& module) { return module.own_parameters(); });
 }
 
 std::vector<Tensor> Module::parameters(bool recurse) const {
@@ -189,15 +234,8 @@ std::vector<Tensor> Module::parameters(bool recurse) const {
 }
 
 Named<Tensor> Module::named_buffers(bool recurse, const std::string& prefix) const {
-  Named<Tensor> list;
-  std::unordered_set<const TensorImpl*> seen;
-  for (const auto& [path, module] : const_cast<Module*>(this)->named_modules(prefix)) {
-    for (const auto& [name, buffer] : module->buffers_)
-      if (buffer.tensor.defined() && seen.insert(buffer.tensor.impl().get()).second)
-        list.emplace_back(join(path, name), buffer.tensor);
-    if (!recurse) break;
-  }
-  return list;
+  return named_tensors(*this, recurse, prefix,
+                       [](const Module& module) { return module.own_buffers(); });
 }
 
 std::vector<Tensor> Module::buffers(bool recurse) const {
@@ -217,6 +255,7 @@ ModulePtr Module::get_submodule(const std::string& path) {
 }
 
 void Module::train(bool on) {
+  if (peer_ && peer_->intercepts()) return peer_->train(on);
   training_ = on;
   for (const auto& [name, child] : children_)
     if (child) child->train(on);
@@ -231,24 +270,22 @@ void Module::apply(const std::function<void(Module&)>& f) {
 void Module::to(DType dtype) {
   DS_CHECK(is_floating(dtype), DTypeError, "to: a module converts to floating dtypes, not ", dtype);
   apply([&](Module& module) {
-    const auto change = [&](Tensor& tensor) {
+    const auto change = [&](const Tensor& tensor) {
       if (tensor.defined() && is_floating(tensor.dtype()))
         convert(tensor, [&](const Tensor& t) { return to_dtype(t, dtype); });
     };
     for (auto& [name, tensor] : module.parameters_) change(tensor);
     for (auto& [name, buffer] : module.buffers_) change(buffer.tensor);
-    module.on_state_changed();
   });
 }
 
 void Module::to(Device device) {
   apply([&](Module& module) {
-    const auto change = [&](Tensor& tensor) {
+    const auto change = [&](const Tensor& tensor) {
       if (tensor.defined()) convert(tensor, [&](const Tensor& t) { return to_device(t, device); });
     };
     for (auto& [name, tensor] : module.parameters_) change(tensor);
     for (auto& [name, buffer] : module.buffers_) change(buffer.tensor);
-    module.on_state_changed();
   });
 }
 
@@ -304,7 +341,6 @@ LoadResult Module::load_state_dict(const StateDict& state, bool strict) {
   for (const auto& [name, tensor] : own)
     if (const auto found = given.find(name); found != given.end())
       ds::assign(tensor, to_device(*found->second, tensor.device()));
-  apply([](Module& module) { module.on_state_changed(); });
   return result;
 }
 

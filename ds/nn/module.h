@@ -21,6 +21,18 @@ using Named = std::vector<std::pair<std::string, T>>;
 /// Parameters and persistent buffers by their dotted names, in order of registration.
 using StateDict = Named<Tensor>;
 
+/// The object that stands for a module in another language, such as Python's, where a user may have
+/// overridden what the module does.
+class Peer {
+ public:
+  virtual ~Peer() = default;
+  /// Calls of the module from C++ go through the peer: it has hooks or overrides.
+  virtual bool intercepts() const = 0;
+  /// What calling the module does there, hooks included.
+  virtual Tensor call(const Tensor& x) = 0;
+  virtual void train(bool on) = 0;
+};
+
 /// Names that load_state_dict could not match.
 struct LoadResult {
   std::vector<std::string> missing;     // in the module, not in the state
@@ -31,7 +43,6 @@ class Module : public std::enable_shared_from_this<Module> {
  public:
   Module() = default;
   virtual ~Module() = default;
-  Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
   /// Class name in repr(), such as "Linear".
@@ -40,8 +51,16 @@ class Module : public std::enable_shared_from_this<Module> {
   virtual std::string extra_repr() const { return {}; }
   /// The computation of a module of one input and one output; NotImplementedError by default.
   virtual Tensor forward(const Tensor& x);
-  /// forward() between the hooks.
+  /// forward() between the hooks; through the peer when it intercepts.
   Tensor operator()(const Tensor& x);
+  /// What the hooks of each kind make of an input or an output.
+  Tensor run_pre_hooks(const Tensor& x);
+  Tensor run_hooks(const Tensor& x, const Tensor& out);
+  bool has_hooks() const { return !pre_hooks_.empty() || !hooks_.empty(); }
+
+  /// Set by the binding while its object lives; not owned.
+  void set_peer(Peer* peer) { peer_ = peer; }
+  Peer* peer() const { return peer_; }
 
   /// Adds a parameter (requires_grad is set) or, when undefined, its name only (a bias that is
   /// switched off). ValueError when the name is taken, empty or contains a dot.
@@ -61,12 +80,23 @@ class Module : public std::enable_shared_from_this<Module> {
   Tensor parameter(const std::string& name) const;
   Tensor buffer(const std::string& name) const;
   ModulePtr child(const std::string& name) const;
+  /// The child as a layer of a known class; StateError when something else took its place.
+  template <class M>
+  M& child_as(const std::string& name) const {
+    auto* found = dynamic_cast<M*>(child(name).get());
+    if (!found) fail_replaced(name);
+    return *found;
+  }
   /// The parameter, or nothing when it is registered as None.
   std::optional<Tensor> optional_parameter(const std::string& name) const;
   std::optional<Tensor> optional_buffer(const std::string& name) const;
   bool has_parameter(const std::string& name) const;
   bool has_buffer(const std::string& name) const;
   bool has_child(const std::string& name) const;
+  /// Own parameters, undefined ones included, and own buffers, by order of registration.
+  const Named<Tensor>& own_parameters() const { return parameters_; }
+  Named<Tensor> own_buffers() const;
+  bool is_persistent(const std::string& buffer) const;
   /// Replaces a registered tensor or child; KeyError when absent.
   void set_parameter(const std::string& name, Tensor parameter);
   void set_buffer(const std::string& name, Tensor buffer);
@@ -88,6 +118,8 @@ class Module : public std::enable_shared_from_this<Module> {
 
   /// Sets training mode here and below.
   void train(bool on = true);
+  /// Sets training mode here only.
+  void set_training(bool on) { training_ = on; }
   void eval() { train(false); }
   bool is_training() const { return training_; }
   /// f for every module, children first.
@@ -117,14 +149,16 @@ class Module : public std::enable_shared_from_this<Module> {
   std::string repr() const;
 
  protected:
-  /// After parameters or buffers were replaced or loaded.
-  virtual void on_state_changed() {}
+  /// For copies of layers: the mode, but no parameters, buffers, children or hooks.
+  Module(const Module& other)
+      : std::enable_shared_from_this<Module>(other), training_(other.training_) {}
 
  private:
   struct Buffer {
     Tensor tensor;
     bool persistent;
   };
+  [[noreturn]] void fail_replaced(const std::string& name) const;
   void check_name(const std::string& name, const char* what) const;
   void collect_state(const std::string& prefix, StateDict& state) const;
 
@@ -134,6 +168,7 @@ class Module : public std::enable_shared_from_this<Module> {
   std::vector<std::pair<uint64_t, PreHook>> pre_hooks_;
   std::vector<std::pair<uint64_t, Hook>> hooks_;
   uint64_t next_hook_ = 1;
+  Peer* peer_ = nullptr;
   bool training_ = true;
 };
 

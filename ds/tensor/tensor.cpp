@@ -127,6 +127,23 @@ void Tensor::assign(const Value& value) const {
   impl.assign(value);
 }
 
+void Tensor::set_data(const Tensor& other) const {
+  TensorImpl& impl = checked(impl_);
+  Value next = detached(other.value());
+  impl.parent = nullptr;
+  impl.step = Op::input_;
+  impl.step_attrs = {};
+  impl.parent_value = {};
+  impl.device = other.device();
+  impl.donor = nullptr;
+  impl.value = std::move(next);
+  impl.variable = {};
+  impl.hooked = {};
+  impl.released = false;
+  ++impl.version;
+  impl.update_live();
+}
+
 bool Tensor::shares_storage(const Tensor& other) const {
   return &checked(impl_).root() == &checked(other.impl_).root();
 }

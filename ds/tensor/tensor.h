@@ -93,6 +93,9 @@ class Tensor {
   /// Marks a module's parameter, which Python shows as nn.Parameter.
   bool is_parameter() const;
   void set_parameter(bool on);
+  /// Takes the value of `other`, its dtype, shape and device included, without history; the handle
+  /// and its flags stay, views of it do not follow. What `tensor.data = other` does.
+  void set_data(const Tensor& other) const;
   /// Counts in-place writes to the storage.
   uint64_t version() const;
 

@@ -65,6 +65,10 @@ NB_MODULE(_core, m) {
   bind_linalg(m, cls);
   bind_functional(m);
   bind_engine(m);
+  nb::module_ nn = m.def_submodule("nn", "Module and the layers.");
+  bind_module(nn);
+  bind_layers(nn);
+  bind_sequence_layers(nn);
   m.def("num_threads", &ds::num_threads, "Threads that a parallel loop uses.");
   m.def("set_num_threads", &ds::set_num_threads, nb::arg("count"),
         "Sets the number of threads of later loops; ValueError below 1.");

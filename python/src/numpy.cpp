@@ -203,10 +203,41 @@ void bind_numpy(nb::module_& m, TensorClass& cls) {
     const auto view = x.host_view();
     return view ? reinterpret_cast<intptr_t>(view->data) : 0;
   });
-  cls.def("__getstate__", [](const Tensor& x) {
+  m.def("_rebuild_tensor", [](nb::object array, DType dtype, bool requires_grad, bool parameter) {
+    Tensor x = ds::to_dtype(from_array(array, false), dtype);
+    if (requires_grad) x.requires_grad_();
+    x.set_parameter(parameter);
+    return x;
+  });
+  cls.def("__reduce__", [](nb::object self) {
+    const Tensor x = nb::cast<Tensor>(self);
     const Tensor plain = x.detach();
     const bool wide = x.dtype() == DType::bf16;
-    return nb::make_tuple(to_array(wide ? ds::to_dtype(plain, DType::f32) : plain, true), x.dtype(),
-                          x.requires_grad() && x.is_leaf(), x.is_parameter());
+    return nb::make_tuple(
+        nb::module_::import_("deepseek._pickling").attr("rebuild_tensor"),
+        nb::make_tuple(to_array(wide ? ds::to_dtype(plain, DType::f32) : plain, true), x.dtype(),
+                       x.requires_grad() && x.is_leaf(), x.is_parameter()),
+        nb::hasattr(self, "__dict__") ? nb::object(self.attr("__dict__")) : nb::none());
   });
+  cls.def(
+      "__deepcopy__",
+      [](nb::object self, nb::dict memo) {
+        const Tensor x = nb::cast<Tensor>(self);
+        const nb::object key = nb::module_::import_("builtins").attr("id")(self);
+        if (memo.contains(key)) return nb::object(memo[key]);
+        DS_CHECK(x.is_leaf(), StateError,
+                 "deepcopy: only tensors made by the user can be copied so; the tensor ", x.type(),
+                 " is the result of ", x.grad_op(), "; use detach() or clone()");
+        Tensor copy = ds::clone(x.detach());
+        if (x.requires_grad()) copy.requires_grad_();
+        copy.set_parameter(x.is_parameter());
+        if (x.grad().defined()) copy.set_grad(ds::clone(x.grad()));
+        nb::object made = nb::cast(copy);
+        memo[key] = made;
+        const nb::object attributes =
+            nb::module_::import_("copy").attr("deepcopy")(nb::getattr(self, "__dict__"), memo);
+        made.attr("__dict__").attr("update")(attributes);
+        return made;
+      },
+      "memo"_a);
 }

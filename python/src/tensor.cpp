@@ -174,7 +174,7 @@ void bind_properties(TensorClass& cls) {
       "_version", [](const Tensor& x) { return x.version(); }, "In-place writes so far.");
   cls.def_prop_rw(
       "data", [](const Tensor& x) { return x.detach(); },
-      [](const Tensor& x, const Tensor& value) { ds::assign(x.detach(), value); },
+      [](const Tensor& x, const Tensor& value) { x.set_data(value); },
       "The values without history.");
   cls.def_prop_ro("is_cuda", [](const Tensor&) { return false; });
   cls.def_prop_rw(

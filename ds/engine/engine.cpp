@@ -103,6 +103,11 @@ ProgramPtr find_or_plan(const EvaluateRequest& request, const Trace& trace, Cach
   return program;
 }
 
+bool same_layout(const Buffer& a, const Buffer& b) {
+  if (!a.layout() || !b.layout()) return !a.layout() && !b.layout();
+  return a.layout()->equals(*b.layout());
+}
+
 void realize_outputs(const EvaluateRequest& request, const Program& program, Job& job) {
   for (size_t i = 0; i < request.outputs.size(); ++i) {
     const Value& output = request.outputs[i];
@@ -135,11 +140,14 @@ void evaluate(const EvaluateRequest& request) {
   s.last = program;
   if (s.profiling && std::find(s.profiled.begin(), s.profiled.end(), program) == s.profiled.end())
     s.profiled.push_back(program);
-  Job job{program, request.device, trace.inputs, {}};
+  Job job{program, request.device, trace.inputs, {}, {}};
   for (size_t k = 0; k < trace.constants.size(); ++k)
     if (entry.lifted[k])
       job.inputs.push_back(constant_buffer(*trace.nodes[trace.constants[k]], request.device));
   realize_outputs(request, *program, job);
+  job.fallbacks.resize(job.outputs.size());
+  for (const auto& [output, buffer] : request.fallbacks)
+    if (same_layout(*buffer, *job.outputs[output])) job.fallbacks[output] = buffer;
   submit(std::move(job));
 }
 

@@ -27,12 +27,21 @@ struct EvaluateRequest {
   Device device;
   /// (output, buffer): the output may take over the buffer's memory, which nobody else reads.
   std::vector<std::pair<size_t, BufferPtr>> donations;
+  /// (output, buffer): when a step fails that the output depends on, it keeps the buffer's value: a
+  /// parameter is then what it was before the step.
+  std::vector<std::pair<size_t, BufferPtr>> fallbacks;
 };
 
 /// Plans the request, or finds its plan, and queues it. On return the nodes of all outputs are
 /// realized with buffers that become ready later. Errors of planning are thrown here; errors of
 /// running surface where a buffer is waited for.
 void evaluate(const EvaluateRequest& request);
+
+/// Raises, once, the error of a program whose outputs all fell back to what they were: nothing was
+/// lost, but the user has to hear of it.
+void raise_unseen_error();
+/// Called when a failed buffer has reported this error.
+void forget_unseen_error(const std::exception_ptr& error);
 
 /// Blocks until everything queued has run.
 void synchronize();

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "ds/base/error.h"
+#include "ds/base/location.h"
 
 namespace ds {
 namespace {
@@ -21,10 +22,6 @@ constexpr size_t kMaxQueued = 4;
 
 std::atomic<bool> g_step_timing{false};
 std::atomic<bool> g_forked{false};
-
-void fail_outputs(const Job& job, const std::exception_ptr& error, uint32_t location) {
-  for (const BufferPtr& output : job.outputs) output->fail(error, location);
-}
 
 /// Temporaries of all programs of a backend share one arena: only one runs at a time.
 class Arenas {
@@ -46,11 +43,74 @@ class Arenas {
   std::array<Arena, 256> arenas_;
 };
 
+/// An error that no failed buffer will report, because its values fell back to what they were.
+struct UnseenError {
+  std::mutex mutex;
+  std::exception_ptr error;
+  uint32_t location = 0;
+};
+
+UnseenError& unseen() {
+  static auto* instance = new UnseenError;
+  return *instance;
+}
+
+/// Marks everything that depends on the failed node.
+void lose(const Graph& graph, RunContext& context) {
+  context.lost.insert(context.node);
+  const std::vector<NodePtr> order = graph.topological();
+  bool known = false;
+  for (const NodePtr& node : order) {
+    known = known || node.get() == context.node;
+    for (const Value& input : node->inputs())
+      if (context.lost.count(input.node.get())) context.lost.insert(node.get());
+  }
+  context.lost_outputs.assign(graph.outputs.size(), !known);
+  for (size_t i = 0; i < graph.outputs.size(); ++i)
+    if (context.lost.count(graph.outputs[i].node.get())) context.lost_outputs[i] = true;
+  if (!known)
+    for (const NodePtr& node : order) context.lost.insert(node.get());
+}
+
+/// Gives lost outputs what they were before, or the error.
+void settle_lost(const Job& job, const RunContext& context, const std::exception_ptr& error,
+                 uint32_t location) {
+  for (size_t i = 0; i < job.outputs.size(); ++i) {
+    if (!context.lost_outputs[i]) continue;
+    const BufferPtr fallback = i < job.fallbacks.size() ? job.fallbacks[i] : nullptr;
+    if (!fallback || fallback->error()) {
+      job.outputs[i]->fail(error, location);
+      continue;
+    }
+    fallback->mark_shared();
+    job.outputs[i]->mark_shared();
+    job.outputs[i]->finish(fallback->memory());
+    const std::lock_guard lock(unseen().mutex);
+    unseen().error = error;
+    unseen().location = location;
+  }
+}
+
+/// An input that failed takes its dependents with it, as if the step that made it were here.
+void lose_failed_inputs(const Job& job, RunContext& context, std::exception_ptr& error,
+                        uint32_t& location) {
+  const Graph& graph = job.program->graph;
+  for (size_t i = 0; i < job.inputs.size(); ++i) {
+    if (!job.inputs[i]->error()) continue;
+    error = job.inputs[i]->error();
+    location = job.inputs[i]->error_location();
+    context.node = graph.inputs[i].get();
+    lose(graph, context);
+  }
+  context.node = nullptr;
+}
+
 void run_job(const Job& job, Arenas& arenas) {
-  for (const BufferPtr& input : job.inputs)
-    if (input->error()) return fail_outputs(job, input->error(), input->error_location());
   Program& program = *job.program;
   RunContext context;
+  std::exception_ptr error;
+  uint32_t location = 0;
+  lose_failed_inputs(job, context, error, location);
   try {
     std::vector<const void*> inputs;
     for (const BufferPtr& input : job.inputs) inputs.push_back(input->data());
@@ -72,10 +132,27 @@ void run_job(const Job& job, Arenas& arenas) {
       context.step_seconds = &program.step_seconds;
       ++program.profiled_runs;
     }
-    program.executable->run(inputs, outputs, context);
-    for (size_t i = 0; i < job.outputs.size(); ++i) job.outputs[i]->finish(std::move(memory[i]));
-  } catch (...) {
-    fail_outputs(job, std::current_exception(), context.node ? context.node->location() : 0);
+    for (bool done = false; !done;) {
+      try {
+        program.executable->run(inputs, outputs, context);
+        done = true;
+      } catch (...) {
+        if (!context.node) throw;
+        if (!error) {
+          error = std::current_exception();
+          location = context.node->location();
+        }
+        lose(program.graph, context);
+        ++context.step;
+        context.node = nullptr;
+      }
+    }
+    for (size_t i = 0; i < job.outputs.size(); ++i)
+      if (!error || !context.lost_outputs[i]) job.outputs[i]->finish(std::move(memory[i]));
+    if (error) settle_lost(job, context, error, location);
+  } catch (...) {  // no memory, or our own mistake
+    context.lost_outputs.assign(job.outputs.size(), true);
+    settle_lost(job, context, std::current_exception(), 0);
   }
 }
 
@@ -158,6 +235,24 @@ void submit(Job job) {
 
 void drain() {
   if (!g_forked) executor().drain();
+}
+
+void raise_unseen_error() {
+  std::exception_ptr error;
+  uint32_t location;
+  {
+    const std::lock_guard lock(unseen().mutex);
+    error = std::exchange(unseen().error, nullptr);
+    location = unseen().location;
+  }
+  if (!error) return;
+  const std::string place = location_text(location);
+  rethrow_with_context(error, place.empty() ? "" : " (recorded at " + place + ")");
+}
+
+void forget_unseen_error(const std::exception_ptr& error) {
+  const std::lock_guard lock(unseen().mutex);
+  if (unseen().error == error) unseen().error = nullptr;
 }
 
 void set_step_timing(bool on) { g_step_timing = on; }

@@ -27,6 +27,7 @@ struct Job {
   Device device;
   std::vector<BufferPtr> inputs;
   std::vector<BufferPtr> outputs;
+  std::vector<BufferPtr> fallbacks;  // per output: what it keeps when a step failed, or null
 };
 
 /// Queues a job. Blocks while many are waiting, so that a loop that never asks for a value cannot

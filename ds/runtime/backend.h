@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -44,9 +45,15 @@ struct StepInfo {
 };
 
 /// Told to an executable while it runs.
+///
+/// When a step raises, the engine works out what depends on it (`lost`) and calls run() again to go
+/// on behind that step, so that an error only reaches the values it concerns.
 struct RunContext {
   void* arena = nullptr;       // arena_bytes() of memory, aligned to kAlignment
   const Node* node = nullptr;  // the executable keeps the node it is running here, for errors
+  size_t step = 0;             // where to start; the executable keeps the running step here
+  std::unordered_set<const Node*> lost;  // nodes whose steps are left out
+  std::vector<bool> lost_outputs;        // outputs that must not be written; empty for none
   /// When not null, seconds of each step are added here (one entry per step).
   std::vector<double>* step_seconds = nullptr;
 };

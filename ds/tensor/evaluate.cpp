@@ -120,31 +120,32 @@ void keep_history(const std::vector<TensorImpl*>& roots, Outputs& outputs,
   }
 }
 
-/// Memory of assigned-over values that only the visited nodes still read: parameters and optimizer
-/// state are updated in place.
-std::vector<std::pair<size_t, BufferPtr>> find_donations(
-    const std::vector<TensorImpl*>& roots, const Components& components, const Outputs& outputs,
-    const std::unordered_set<const Node*>& kept) {
+/// Values that were assigned over: what their tensors keep when the step fails, and, where only the
+/// visited nodes still read them, memory for the new values (parameters and optimizer state are
+/// updated in place).
+void find_previous(const std::vector<TensorImpl*>& roots, const Components& components,
+                   const Outputs& outputs, const std::unordered_set<const Node*>& kept,
+                   EvaluateRequest& request) {
   std::unordered_map<const Node*, long> reads;
   for (const TensorImpl* root : roots)
     if (root->donor) reads.emplace(root->donor.get(), 0);
-  std::vector<std::pair<size_t, BufferPtr>> donations;
-  if (reads.empty()) return donations;
+  if (reads.empty()) return;
   for (const Node* node : components.visited())
     for (const Value& input : node->inputs())
       if (const auto found = reads.find(input.node.get()); found != reads.end()) ++found->second;
   for (TensorImpl* root : roots) {
     const NodePtr donor = std::move(root->donor);
     root->donor = nullptr;
-    if (!donor || kept.count(donor.get())) continue;
+    if (!donor) continue;
     const BufferPtr buffer = buffer_of({donor, 0});
-    const bool sole = donor.use_count() == reads[donor.get()] + 1 && buffer->holders == 1;
     const size_t index = outputs.index_of(strip_markers(root->value));
-    if (sole && !buffer->shared() && index < outputs.list().size() &&
-        outputs.list()[index].type() == buffer->type())
-      donations.emplace_back(index, buffer);
+    if (index >= outputs.list().size() || !(outputs.list()[index].type() == buffer->type()))
+      continue;
+    request.fallbacks.emplace_back(index, buffer);
+    const bool sole = donor.use_count() == reads[donor.get()] + 1 && buffer->holders == 1;
+    if (sole && !buffer->shared() && !kept.count(donor.get()))
+      request.donations.emplace_back(index, buffer);
   }
-  return donations;
 }
 
 /// Drops the history of a computed root that needs none.
@@ -175,6 +176,7 @@ constexpr uint32_t kMaxRecorded = 100000;
 }  // namespace
 
 void evaluate_impls(const std::vector<TensorImpl*>& asked) {
+  raise_unseen_error();
   const std::lock_guard lock(graph_mutex());
   Components components;
   std::vector<TensorImpl*> roots;
@@ -202,8 +204,8 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked) {
   std::unordered_set<const Node*> kept;
   keep_history(roots, outputs, kept);
   if (!outputs.list().empty()) {
-    EvaluateRequest request{outputs.list(), roots.front()->device, {}};
-    request.donations = find_donations(roots, components, outputs, kept);
+    EvaluateRequest request{outputs.list(), roots.front()->device, {}, {}};
+    find_previous(roots, components, outputs, kept, request);
     evaluate(request);
     renew_rng_leaf();
   }

@@ -159,7 +159,12 @@ Value leaf_of(const Value& computed) {
 std::shared_ptr<void> host_bytes(const Value& value) {
   const BufferPtr buffer = buffer_of(value);
   DS_ASSERT(buffer);
-  buffer->wait();
+  try {
+    buffer->wait();
+  } catch (...) {
+    forget_unseen_error(buffer->error());
+    throw;
+  }
   Backend& backend = backend_of(buffer->device());
   if (backend.host_memory() && !buffer->layout()) return buffer->memory();
   auto bytes = std::shared_ptr<char[]>(new char[std::max<size_t>(type_bytes(buffer->type()), 1)]);

@@ -27,13 +27,15 @@ Index parse_one(nb::handle key) {
              "; it must be positive, use flip()");
     return slice;
   }
-  if (nb::try_cast(key, tensor)) {
-    if (tensor.dim() == 0 && ds::is_integer(tensor.dtype())) return Index(tensor);
-    return Index(tensor);
-  }
+  if (nb::try_cast(key, tensor)) return Index(tensor);
   if (parse_int(key, number)) return Index(number);
+  const bool sequence = PyList_Check(key.ptr()) || PyTuple_Check(key.ptr()) ||
+                        PyBool_Check(key.ptr()) || nb::hasattr(key, "__array__");
+  DS_CHECK(sequence, IndexError, "index: ", nb::repr(key).c_str(),
+           " is no index; use integers, slices, ..., None, lists or tensors");
   const nb::object converted = nb::module_::import_("deepseek._core").attr("as_tensor")(key);
-  return Index(nb::cast<Tensor>(converted));
+  tensor = nb::cast<Tensor>(converted);
+  return Index(tensor.numel() == 0 ? ds::to_dtype(tensor, ds::DType::i64) : tensor);
 }
 
 /// A tuple is several keys; a list is one index tensor.

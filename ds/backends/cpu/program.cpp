@@ -29,8 +29,9 @@ class CpuExecutable final : public Executable {
       if (slot.kind == SlotKind::temporary)
         frame_.set(id, static_cast<char*>(context.arena) + slot.arena_offset);
     }
-    for (size_t i = 0; i < parts_.steps.size(); ++i) {
+    for (size_t& i = context.step; i < parts_.steps.size(); ++i) {
       const Step& step = parts_.steps[i];
+      if (!context.lost.empty() && context.lost.count(step.info.node)) continue;
       context.node = step.info.node;
       if (!context.step_seconds) {
         step.run(frame_);

@@ -11,7 +11,7 @@ void fused_kernel(const KernelArgs& args) {
   const std::shared_ptr<void> arena = allocate_host(body.arena_bytes());
   for (size_t i = 0; i < body.nodes().size(); ++i)
     body.run_node(i, args.inputs, args.outputs, arena.get());
-  body.finish(args.inputs, args.outputs, arena.get());
+  body.finish(args.inputs, args.outputs, arena.get(), {});
 }
 
 }  // namespace ds::ref

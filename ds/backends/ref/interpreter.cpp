@@ -43,8 +43,10 @@ void Interpreter::run_node(size_t i, std::span<const void* const> inputs,
 }
 
 void Interpreter::finish(std::span<const void* const> inputs, std::span<void* const> outputs,
-                         void* arena) const {
+                         void* arena, const std::vector<bool>& lost_outputs) const {
   for (const NodePlan::Move& move : plan_.moves) {
+    if (move.to.kind == Place::Kind::output && !lost_outputs.empty() && lost_outputs[move.to.index])
+      continue;
     const void* from = address(move.from, inputs, outputs, arena);
     void* to = address(move.to, outputs, arena);
     if (from != to && move.bytes > 0) std::memcpy(to, from, move.bytes);

@@ -17,9 +17,9 @@ class Interpreter {
   /// Runs the i-th node; all before it have run.
   void run_node(size_t i, std::span<const void* const> inputs, std::span<void* const> outputs,
                 void* arena) const;
-  /// Fills the outputs that no node has written; after all nodes.
-  void finish(std::span<const void* const> inputs, std::span<void* const> outputs,
-              void* arena) const;
+  /// Fills the outputs that no node has written, except lost ones; after all nodes.
+  void finish(std::span<const void* const> inputs, std::span<void* const> outputs, void* arena,
+              const std::vector<bool>& lost_outputs) const;
 
  private:
   struct Step {

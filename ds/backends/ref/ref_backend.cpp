@@ -28,7 +28,8 @@ class RefExecutable final : public Executable {
   void run(std::span<const void* const> inputs, std::span<void* const> outputs,
            RunContext& context) override {
     using Clock = std::chrono::steady_clock;
-    for (size_t i = 0; i < steps_.size(); ++i) {
+    for (size_t& i = context.step; i < steps_.size(); ++i) {
+      if (context.lost.count(steps_[i].node)) continue;
       context.node = steps_[i].node;
       const Clock::time_point start = context.step_seconds ? Clock::now() : Clock::time_point();
       interpreter_.run_node(i, inputs, outputs, context.arena);
@@ -36,7 +37,7 @@ class RefExecutable final : public Executable {
         (*context.step_seconds)[i] += std::chrono::duration<double>(Clock::now() - start).count();
     }
     context.node = nullptr;
-    interpreter_.finish(inputs, outputs, context.arena);
+    interpreter_.finish(inputs, outputs, context.arena, context.lost_outputs);
   }
 
   size_t arena_bytes() const override { return interpreter_.arena_bytes(); }

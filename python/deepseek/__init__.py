@@ -10,6 +10,11 @@ _core._set_package_path(_os.path.dirname(__file__) + _os.sep)
 
 # Tensor, its functions, dtypes and error types; all names without a leading underscore.
 from ._core import *  # noqa: E402, F403
+
+# The binding's submodules; the packages of these names are imported below.
+for _name in ("nn", "optim", "train"):
+    globals().pop(_name, None)
+
 from ._core import Tensor, __version__, float16, float32, float64, int16, int32, int64  # noqa: E402
 from ._modes import (  # noqa: E402
     autocast,
@@ -18,7 +23,7 @@ from ._modes import (  # noqa: E402
     no_grad,
     set_grad_enabled,
 )
-from . import autograd, cuda, debug, linalg  # noqa: E402
+from . import autograd, cuda, debug, linalg, nn  # noqa: E402
 
 inf = _math.inf
 nan = _math.nan

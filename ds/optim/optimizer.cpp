@@ -39,9 +39,10 @@ void Optimizer::set_lr(double lr) {
   for (ParamGroup& group : groups_) group.hyper["lr"] = lr;
 }
 
-Tensor Optimizer::scalar(double value) {
-  const auto [entry, made] = scalars_.try_emplace(value);
-  if (made) entry->second = Tensor::input_scalar(value, DType::f32, groups_[0].params[0].device());
+Tensor Optimizer::scalar(const char* name, double value) {
+  const auto [entry, made] = scalars_.try_emplace({group_, name, value});
+  if (made)
+    entry->second = Tensor::input_scalar(value, DType::f32, groups_[group_].params[0].device());
   return entry->second;
 }
 
@@ -64,7 +65,8 @@ void Optimizer::step(const StepGuard& guard) {
   guard_ = guard;
   scalars_.clear();
   std::vector<Tensor> updated;
-  for (ParamGroup& group : groups_) {
+  for (group_ = 0; group_ < groups_.size(); ++group_) {
+    const ParamGroup& group = groups_[group_];
     for (const Tensor& param : group.params) {
       Tensor grad = param.grad();
       if (!grad.defined()) continue;
@@ -72,7 +74,7 @@ void Optimizer::step(const StepGuard& guard) {
       if (group.hyper.count("maximize") && group.flag("maximize")) grad = neg(grad);
       ParamState& state = states_[param.impl().get()];
       const Tensor next =
-          update(param, to_dtype(grad, param.dtype()), state, group, scalar(group.at("lr")));
+          update(param, to_dtype(grad, param.dtype()), state, group, scalar("lr", group.at("lr")));
       write(param, next);
       updated.push_back(param);
     }

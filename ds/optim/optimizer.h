@@ -8,6 +8,7 @@
 
 #include <map>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -75,8 +76,9 @@ class Optimizer {
   /// Records the update of one parameter: returns its next value. `lr` is a 0-d input.
   virtual Tensor update(const Tensor& param, const Tensor& grad, ParamState& state,
                         const ParamGroup& group, const Tensor& lr) = 0;
-  /// 0-d inputs of this step, shared by all parameters with the same step count.
-  Tensor scalar(double value);
+  /// A 0-d input of this step. Parameters of a group share one for the same name and value; other
+  /// names and groups never do, so that equal numbers by chance do not change the plan.
+  Tensor scalar(const char* name, double value);
 
   /// A zero tensor like `param` in `state`, computed at once so that every step has one plan.
   static Tensor& zeros_state(ParamState& state, const std::string& name, const Tensor& param,
@@ -89,7 +91,8 @@ class Optimizer {
  private:
   std::vector<ParamGroup> groups_;
   std::unordered_map<const TensorImpl*, ParamState> states_;
-  std::map<double, Tensor> scalars_;  // of the current step
+  std::map<std::tuple<size_t, std::string, double>, Tensor> scalars_;  // of the current step
+  size_t group_ = 0;                                                   // being updated
   StepGuard guard_;
 };
 

@@ -46,16 +46,17 @@ SGD::SGD(Params params, double lr, double momentum, double dampening, double wei
 Tensor SGD::update(const Tensor& param, const Tensor& grad, ParamState& state,
                    const ParamGroup& group, const Tensor& lr) {
   const double momentum = group.at("momentum"), decay = group.at("weight_decay");
+  const Tensor factor = scalar("momentum", momentum);  // schedules cycle it
   Tensor g = decay == 0 ? grad : grad + param * decay;
   if (momentum != 0) {
     const bool first = !state.tensors.count("momentum_buffer");
     const Tensor buffer = zeros_state(state, "momentum_buffer", param);
     // The first buffer is the gradient itself, undamped. A 0-d input carries that, so that the
     // first step has the plan of all others.
-    const Tensor share = scalar(first ? 1.0 : 1.0 - group.at("dampening"));
-    const Tensor next = buffer * momentum + g * share;
+    const Tensor share = scalar("share", first ? 1.0 : 1.0 - group.at("dampening"));
+    const Tensor next = buffer * factor + g * share;
     write(buffer, next);
-    g = group.flag("nesterov") ? g + next * momentum : next;
+    g = group.flag("nesterov") ? g + next * factor : next;
   }
   return param - g * lr;
 }
@@ -99,7 +100,8 @@ Tensor Adam::update(const Tensor& param, const Tensor& grad, ParamState& state,
   }
   const Tensor m = zeros_state(state, "exp_avg", param),
                v = zeros_state(state, "exp_avg_sq", param);
-  const Tensor m_next = m * b1 + g * (1 - b1);
+  // Schedules cycle beta1.
+  const Tensor m_next = m * scalar("beta1", b1) + g * scalar("1 - beta1", 1 - b1);
   const Tensor v_next = v * b2 + g * g * (1 - b2);
   write(m, m_next);
   write(v, v_next);
@@ -109,8 +111,8 @@ Tensor Adam::update(const Tensor& param, const Tensor& grad, ParamState& state,
     v_used = maximum(most, v_next);
     write(most, v_used);
   }
-  const Tensor inverse_root2 = scalar(1.0 / std::sqrt(1 - std::pow(b2, step)));
-  const Tensor size = lr * scalar(1.0 / (1 - std::pow(b1, step)));
+  const Tensor inverse_root2 = scalar("root2", 1.0 / std::sqrt(1 - std::pow(b2, step)));
+  const Tensor size = lr * scalar("correction1", 1.0 / (1 - std::pow(b1, step)));
   return p - size * m_next / (sqrt(v_used) * inverse_root2 + group.at("eps"));
 }
 
@@ -167,7 +169,7 @@ Tensor Adagrad::update(const Tensor& param, const Tensor& grad, ParamState& stat
   const Tensor sum = zeros_state(state, "sum", param, group.at("initial_accumulator_value"));
   const Tensor next = sum + g * g;
   write(sum, next);
-  const Tensor size = lr * scalar(1.0 / (1 + (step - 1) * group.at("lr_decay")));
+  const Tensor size = lr * scalar("decay", 1.0 / (1 + (step - 1) * group.at("lr_decay")));
   return param - size * g / (sqrt(next) + group.at("eps"));
 }
 
@@ -188,9 +190,10 @@ Tensor Adafactor::update(const Tensor& param, const Tensor& grad, ParamState& st
   const double step = state.numbers["step"] += 1;
   // Negative eps1 stands for the machine epsilon of f32.
   const double eps1 = group.at("eps1") < 0 ? 0x1p-23 : group.at("eps1");
-  const Tensor share = scalar(std::pow(step, group.at("beta2_decay")));  // 1 - beta2 of this step
+  const Tensor share =
+      scalar("share", std::pow(step, group.at("beta2_decay")));  // 1 - beta2 of this step
   const auto rms = [](const Tensor& x) { return sqrt(mean(x * x)); };
-  const Tensor rate = minimum(lr, scalar(1.0 / std::sqrt(step)));
+  const Tensor rate = minimum(lr, scalar("rate", 1.0 / std::sqrt(step)));
   const Tensor alpha = maximum(rms(param), group.at("eps2")) * rate;
   const Tensor p =
       group.at("weight_decay") == 0 ? param : param * (1.0 - lr * group.at("weight_decay"));
@@ -240,8 +243,8 @@ Tensor LAMB::update(const Tensor& param, const Tensor& grad, ParamState& state,
   const Tensor v_next = v * b2 + grad * grad * (1 - b2);
   write(m, m_next);
   write(v, v_next);
-  const Tensor m_hat = m_next * scalar(1 / (1 - std::pow(b1, step)));
-  const Tensor v_hat = v_next * scalar(1 / (1 - std::pow(b2, step)));
+  const Tensor m_hat = m_next * scalar("correction1", 1 / (1 - std::pow(b1, step)));
+  const Tensor v_hat = v_next * scalar("correction2", 1 / (1 - std::pow(b2, step)));
   const Tensor direction =
       m_hat / (sqrt(v_hat) + group.at("eps")) + param * group.at("weight_decay");
   const Tensor p_norm = sqrt(sum(param * param)), d_norm = sqrt(sum(direction * direction));

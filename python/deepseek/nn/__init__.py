@@ -2,7 +2,7 @@
 """Modules: layers, containers, losses. Names, arguments and defaults are PyTorch's."""
 
 from .. import _core
-from . import functional
+from . import functional, init, parameter, utils
 from .containers import (
     ModuleDict,
     ModuleList,
@@ -30,4 +30,7 @@ __all__ = [
     "ParameterList",
     "Sequential",
     "functional",
+    "init",
+    "parameter",
+    "utils",
 ]

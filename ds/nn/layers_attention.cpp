@@ -14,14 +14,6 @@ namespace {
 
 constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 
-/// A linear layer whose repr and state names are those of PyTorch's
-/// NonDynamicallyQuantizableLinear.
-class OutputProjection : public Linear {
- public:
-  using Linear::Linear;
-  std::string type_name() const override { return "NonDynamicallyQuantizableLinear"; }
-};
-
 /// Bool masks (true is left out) become masks to add.
 Tensor additive(const Tensor& mask, DType dtype) {
   if (mask.dtype() != DType::bool_) return to_dtype(mask, dtype);

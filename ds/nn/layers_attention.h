@@ -13,6 +13,13 @@ namespace ds::nn {
 
 using Mask = std::optional<Tensor>;
 
+/// The last projection of MultiheadAttention, named as in PyTorch.
+class OutputProjection : public Linear {
+ public:
+  using Linear::Linear;
+  std::string type_name() const override { return "NonDynamicallyQuantizableLinear"; }
+};
+
 struct AttentionOptions {
   int64_t embed_dim;
   int64_t num_heads;

@@ -24,6 +24,11 @@ std::string plain_text(const PerDim& values) {
                                     : tuple_text(values, values.given().rank());
 }
 
+/// A pooling argument: a tuple in AvgPool1d, else as it was given.
+std::string pool_text(const PerDim& values, bool tuple) {
+  return tuple ? tuple_text(values, 1) : plain_text(values);
+}
+
 bool is_all(const PerDim& values, int64_t value) {
   for (int64_t v : values.given())
     if (v != value) return false;
@@ -168,9 +173,10 @@ std::string Pool<D>::type_name() const {
 template <int D>
 std::string Pool<D>::extra_repr() const {
   const PoolOptions& o = options_;
-  std::string text = "kernel_size=" + plain_text(o.kernel_size) +
-                     ", stride=" + plain_text(o.stride.empty() ? o.kernel_size : o.stride) +
-                     ", padding=" + plain_text(o.padding);
+  const bool tuple = D == 1 && kind_ == PoolKind::avg;
+  std::string text = "kernel_size=" + pool_text(o.kernel_size, tuple) +
+                     ", stride=" + pool_text(o.stride.empty() ? o.kernel_size : o.stride, tuple) +
+                     ", padding=" + pool_text(o.padding, tuple);
   if (kind_ == PoolKind::max)
     text +=
         str(", dilation=", plain_text(o.dilation), ", ceil_mode=", o.ceil_mode ? "True" : "False");
@@ -212,7 +218,12 @@ std::string AdaptivePool<D>::type_name() const {
 
 template <int D>
 std::string AdaptivePool<D>::extra_repr() const {
-  return "output_size=" + plain_text(output_size);
+  const Shape& sizes = output_size.given();
+  if (sizes.rank() == 1) return str("output_size=", sizes[0]);
+  std::string text;
+  for (int64_t size : sizes)
+    text += (text.empty() ? "" : ", ") + (size < 0 ? "None" : std::to_string(size));
+  return "output_size=(" + text + ")";
 }
 
 template <int D>

@@ -37,6 +37,8 @@ void Norm::reset_parameters() {
       ds::assign(tensor, name == "weight" ? ones_like(tensor) : zeros_like(tensor));
 }
 
+std::string Norm::bias_text() const { return str(", bias=", py_bool(parameter("bias").defined())); }
+
 void Norm::reset_running_stats() {
   const GradMode no_grad(false);
   for (const auto& [name, tensor] : own_buffers())
@@ -46,13 +48,13 @@ void Norm::reset_running_stats() {
 
 template <int D>
 BatchNorm<D>::BatchNorm(int64_t num_features, double eps, std::optional<double> momentum,
-                        bool affine, bool track_running_stats)
+                        bool affine, bool track_running_stats, bool bias)
     : num_features(num_features),
       eps(eps),
       momentum(momentum),
       affine(affine),
       track_running_stats(track_running_stats) {
-  add_affine(*this, {num_features}, affine, affine);
+  add_affine(*this, {num_features}, affine, affine && bias);
   add_running_stats(*this, num_features, track_running_stats);
 }
 
@@ -65,7 +67,7 @@ template <int D>
 std::string BatchNorm<D>::extra_repr() const {
   return str(num_features, ", eps=", py_float(eps),
              ", momentum=", momentum ? py_float(*momentum) : "None", ", affine=", py_bool(affine),
-             ", track_running_stats=", py_bool(track_running_stats));
+             bias_text(), ", track_running_stats=", py_bool(track_running_stats));
 }
 
 template <int D>
@@ -90,13 +92,13 @@ template class BatchNorm<3>;
 
 template <int D>
 InstanceNorm<D>::InstanceNorm(int64_t num_features, double eps, double momentum, bool affine,
-                              bool track_running_stats)
+                              bool track_running_stats, bool bias)
     : num_features(num_features),
       eps(eps),
       momentum(momentum),
       affine(affine),
       track_running_stats(track_running_stats) {
-  add_affine(*this, {num_features}, affine, affine);
+  add_affine(*this, {num_features}, affine, affine && bias);
   add_running_stats(*this, num_features, track_running_stats);
 }
 
@@ -108,7 +110,8 @@ std::string InstanceNorm<D>::type_name() const {
 template <int D>
 std::string InstanceNorm<D>::extra_repr() const {
   return str(num_features, ", eps=", py_float(eps), ", momentum=", py_float(momentum),
-             ", affine=", py_bool(affine), ", track_running_stats=", py_bool(track_running_stats));
+             ", affine=", py_bool(affine), bias_text(),
+             ", track_running_stats=", py_bool(track_running_stats));
 }
 
 template <int D>
@@ -135,7 +138,7 @@ LayerNorm::LayerNorm(Shape normalized_shape, double eps, bool elementwise_affine
 
 std::string LayerNorm::extra_repr() const {
   return str(py_tuple(normalized_shape), ", eps=", py_float(eps),
-             ", elementwise_affine=", py_bool(elementwise_affine));
+             ", elementwise_affine=", py_bool(elementwise_affine), bias_text());
 }
 
 Tensor LayerNorm::forward(const Tensor& x) {
@@ -159,15 +162,16 @@ Tensor RMSNorm::forward(const Tensor& x) {
   return rms_norm(x, normalized_shape, optional_parameter("weight"), eps);
 }
 
-GroupNorm::GroupNorm(int64_t num_groups, int64_t num_channels, double eps, bool affine)
+GroupNorm::GroupNorm(int64_t num_groups, int64_t num_channels, double eps, bool affine, bool bias)
     : num_groups(num_groups), num_channels(num_channels), eps(eps), affine(affine) {
   DS_CHECK(num_groups >= 1 && num_channels % num_groups == 0, ValueError, "GroupNorm: num_groups ",
            num_groups, " must divide num_channels ", num_channels);
-  add_affine(*this, {num_channels}, affine, affine);
+  add_affine(*this, {num_channels}, affine, affine && bias);
 }
 
 std::string GroupNorm::extra_repr() const {
-  return str(num_groups, ", ", num_channels, ", eps=", py_float(eps), ", affine=", py_bool(affine));
+  return str(num_groups, ", ", num_channels, ", eps=", py_float(eps), ", affine=", py_bool(affine),
+             bias_text());
 }
 
 Tensor GroupNorm::forward(const Tensor& x) {

@@ -15,6 +15,10 @@ class Norm : public Module {
   void reset_parameters();
   /// Mean 0 and variance 1 of no batches.
   void reset_running_stats();
+
+ protected:
+  /// ", bias=True" of extra_repr().
+  std::string bias_text() const;
 };
 
 /// Batch normalisation over all dimensions but 1 (Ioffe and Szegedy, 2015). D is the number of
@@ -23,7 +27,7 @@ template <int D>
 class BatchNorm : public Norm {
  public:
   explicit BatchNorm(int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
-                     bool affine = true, bool track_running_stats = true);
+                     bool affine = true, bool track_running_stats = true, bool bias = true);
   std::string type_name() const override;
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override;
@@ -42,7 +46,7 @@ template <int D>
 class InstanceNorm : public Norm {
  public:
   explicit InstanceNorm(int64_t num_features, double eps = 1e-5, double momentum = 0.1,
-                        bool affine = false, bool track_running_stats = false);
+                        bool affine = false, bool track_running_stats = false, bool bias = true);
   std::string type_name() const override;
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override;
@@ -86,7 +90,8 @@ class RMSNorm : public Norm {
 /// Over groups of channels (Wu and He, 2018).
 class GroupNorm : public Norm {
  public:
-  GroupNorm(int64_t num_groups, int64_t num_channels, double eps = 1e-5, bool affine = true);
+  GroupNorm(int64_t num_groups, int64_t num_channels, double eps = 1e-5, bool affine = true,
+            bool bias = true);
   std::string type_name() const override { return "GroupNorm"; }
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override;

@@ -92,7 +92,12 @@ Tensor pad_dim(const Tensor& x, int dim, int64_t low, int64_t high, const std::s
 
 Tensor clone(const Tensor& input) {
   if (grad_enabled() && input.requires_grad()) return record(Op::cast_, {input}, {input.dtype()});
-  return {detached(input.value()), input.device()};
+  const Value value = detached(input.value());
+  // Values are shared, except memory that others may write to: an array's, or one handed out.
+  const BufferPtr buffer = value.node->op() == Op::input_ ? buffer_of(value) : nullptr;
+  if (buffer && buffer->shared())
+    return Tensor::from_host(host_bytes(value).get(), input.type(), input.device());
+  return {value, input.device()};
 }
 
 Tensor contiguous(const Tensor& input) { return row_major(*input.impl()) ? input : clone(input); }

@@ -24,10 +24,12 @@ void bind_batch_norm(nb::module_& m, const char* name) {
   LayerClass<T> layer(m, name, "Normalisation over the batch and space of each channel.");
   layer
       .factory(
-          [](int64_t features, double eps, std::optional<double> momentum, bool affine,
-             bool track) { return std::make_shared<T>(features, eps, momentum, affine, track); },
+          [](int64_t features, double eps, std::optional<double> momentum, bool affine, bool track,
+             bool bias) {
+            return std::make_shared<T>(features, eps, momentum, affine, track, bias);
+          },
           "num_features"_a, "eps"_a = 1e-5, nb::arg("momentum").none() = 0.1, "affine"_a = true,
-          "track_running_stats"_a = true)
+          "track_running_stats"_a = true, "bias"_a = true)
       .field("num_features", &T::num_features)
       .field("eps", &T::eps)
       .field("momentum", &T::momentum)
@@ -43,11 +45,11 @@ void bind_instance_norm(nb::module_& m, const char* name) {
   LayerClass<T> layer(m, name, "Normalisation over the space of each channel of each sample.");
   layer
       .factory(
-          [](int64_t features, double eps, double momentum, bool affine, bool track) {
-            return std::make_shared<T>(features, eps, momentum, affine, track);
+          [](int64_t features, double eps, double momentum, bool affine, bool track, bool bias) {
+            return std::make_shared<T>(features, eps, momentum, affine, track, bias);
           },
           "num_features"_a, "eps"_a = 1e-5, "momentum"_a = 0.1, "affine"_a = false,
-          "track_running_stats"_a = false)
+          "track_running_stats"_a = false, "bias"_a = true)
       .field("num_features", &T::num_features)
       .field("eps", &T::eps)
       .field("momentum", &T::momentum)
@@ -90,10 +92,10 @@ void bind_norm_layers(nb::module_& m) {
       .forward("x");
   LayerClass<GroupNorm>(m, "GroupNorm", "Normalisation over groups of channels.")
       .factory(
-          [](int64_t groups, int64_t channels, double eps, bool affine) {
-            return std::make_shared<GroupNorm>(groups, channels, eps, affine);
+          [](int64_t groups, int64_t channels, double eps, bool affine, bool bias) {
+            return std::make_shared<GroupNorm>(groups, channels, eps, affine, bias);
           },
-          "num_groups"_a, "num_channels"_a, "eps"_a = 1e-5, "affine"_a = true)
+          "num_groups"_a, "num_channels"_a, "eps"_a = 1e-5, "affine"_a = true, "bias"_a = true)
       .field("num_groups", &GroupNorm::num_groups)
       .field("num_channels", &GroupNorm::num_channels)
       .field("eps", &GroupNorm::eps)

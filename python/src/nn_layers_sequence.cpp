@@ -124,6 +124,12 @@ void bind_recurrent(nb::module_& m) {
 }
 
 void bind_attention(nb::module_& m) {
+  LayerClass<OutputProjection>(m, "NonDynamicallyQuantizableLinear", m.attr("Linear"), "A Linear.")
+      .factory([](int64_t in, int64_t out,
+                  bool bias) { return std::make_shared<OutputProjection>(in, out, bias); },
+               "in_features"_a, "out_features"_a, "bias"_a = true)
+      .field("in_features", &Linear::in_features)
+      .field("out_features", &Linear::out_features);
   using T = MultiheadAttention;
   const nb::none none;
   LayerClass<T> layer(m, "MultiheadAttention", "Attention of several heads.");

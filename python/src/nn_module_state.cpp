@@ -126,12 +126,16 @@ nb::object load_state_dict(nb::handle self, nb::object mapping, bool strict, boo
     throw ds::StateError(text);
   }
   const ds::GradMode no_grad(false);
+  std::vector<Tensor> loaded;
   for (const auto& [own, given] : loading.copies) {
     if (assign)
-      own.set_data(given);
+      own.set_data(ds::clone(given));
     else
-      ds::assign(own, ds::to_device(given, own.device()));
+      ds::assign(own, ds::clone(ds::to_device(given, own.device())));
+    loaded.push_back(own);
   }
+  // Copied now: the memory may be another library's, which goes on writing to it.
+  ds::evaluate(loaded);
   for (const auto& [object, value] : loading.extra) object.attr("set_extra_state")(value);
   return nb::module_::import_("deepseek.nn._results")
       .attr("IncompatibleKeys")(nb::cast(loading.missing), nb::cast(loading.unexpected));

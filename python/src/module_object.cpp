@@ -32,7 +32,9 @@ struct PyRelease {
 };
 
 PyObject* module_new(PyTypeObject* type, PyObject*, PyObject*) {
-  PyObject* self = type->tp_alloc(type, 0);
+  // object's own constructor refuses abstract classes.
+  const nb::object none = nb::steal(PyTuple_New(0));
+  PyObject* self = PyBaseObject_Type.tp_new(type, none.ptr(), nullptr);
   if (!self) return nullptr;
   new (&layout(self)->module) ds::nn::ModulePtr();
   new (&layout(self)->peer) PyPeer();
@@ -159,6 +161,12 @@ nb::object call_with_hooks(nb::handle handle, nb::object args, nb::object kwargs
     input = object->module->run_pre_hooks(input);
     args = nb::make_tuple(input);
   }
+  nb::object watch;
+  if (object->backward_hooks) {
+    watch = nb::module_::import_("deepseek.nn._backward_hooks")
+                .attr("watch")(nb::handle(self), nb::handle(object->backward_hooks));
+    args = watch.attr("wrap_inputs")(args);
+  }
   nb::object output;
   try {
     output = call_forward(self, args, kwargs);
@@ -170,10 +178,7 @@ nb::object call_with_hooks(nb::handle handle, nb::object args, nb::object kwargs
   if (input.defined() && nb::try_cast(output, out))
     output = nb::cast(object->module->run_hooks(input, out));
   if (object->hooks) output = run_hooks(self, args, kwargs, std::move(output));
-  if (object->backward_hooks)
-    output =
-        nb::module_::import_("deepseek.nn._backward_hooks")
-            .attr("attach")(nb::handle(self), nb::handle(object->backward_hooks), args, output);
+  if (watch.is_valid()) output = watch.attr("wrap_output")(output);
   return output;
 }
 

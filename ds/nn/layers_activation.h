@@ -189,4 +189,18 @@ class Upsample : public Module {
   std::optional<bool> align_corners;
 };
 
+class UpsamplingNearest2d : public Upsample {
+ public:
+  UpsamplingNearest2d(std::optional<Shape> size, std::vector<double> scale_factor)
+      : Upsample(std::move(size), std::move(scale_factor)) {}
+  std::string type_name() const override { return "UpsamplingNearest2d"; }
+};
+/// Corners aligned.
+class UpsamplingBilinear2d : public Upsample {
+ public:
+  UpsamplingBilinear2d(std::optional<Shape> size, std::vector<double> scale_factor)
+      : Upsample(std::move(size), std::move(scale_factor), "bilinear", true) {}
+  std::string type_name() const override { return "UpsamplingBilinear2d"; }
+};
+
 }  // namespace ds::nn

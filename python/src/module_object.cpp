@@ -49,6 +49,7 @@ int module_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(object->pre_hooks);
   Py_VISIT(object->hooks);
   Py_VISIT(object->backward_hooks);
+  Py_VISIT(object->state_hooks);
   Py_VISIT(object->kept);
   // Children are reachable from here only where nobody else owns the C++ module or the entry; else
   // they count as held from outside.
@@ -65,6 +66,7 @@ int module_clear(PyObject* self) {
   Py_CLEAR(object->pre_hooks);
   Py_CLEAR(object->hooks);
   Py_CLEAR(object->backward_hooks);
+  Py_CLEAR(object->state_hooks);
   Py_CLEAR(object->kept);
   if (object->module && object->module.use_count() == 1) {
     const ds::nn::Named<ds::nn::ModulePtr> children = object->module->named_children();
@@ -85,6 +87,7 @@ void module_dealloc(PyObject* self) {
   Py_CLEAR(object->pre_hooks);
   Py_CLEAR(object->hooks);
   Py_CLEAR(object->backward_hooks);
+  Py_CLEAR(object->state_hooks);
   Py_CLEAR(object->kept);
   module.reset();
   object->module.~shared_ptr();

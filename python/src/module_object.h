@@ -41,7 +41,8 @@ struct __attribute__((visibility("hidden"))) ModuleObject {
   PyObject* pre_hooks;  // id -> (callable, with_kwargs, always_call), or null
   PyObject* hooks;
   PyObject* backward_hooks;
-  PyObject* kept;  // name -> the Python object of a tensor, so that it stays the same object
+  PyObject* state_hooks;  // id -> (callable, kind of state hook)
+  PyObject* kept;         // name -> the Python object of a tensor, so that it stays the same object
 };
 
 /// The C++ module of a class written in Python.

@@ -241,6 +241,30 @@ void bind_activations(nb::module_& m) {
       .forward();
 }
 
+std::vector<double> factors_of(nb::handle factor) {
+  if (factor.is_none()) return {};
+  if (nb::isinstance<nb::float_>(factor) || nb::isinstance<nb::int_>(factor))
+    return {nb::cast<double>(factor)};
+  return nb::cast<std::vector<double>>(factor);
+}
+
+std::optional<ds::Shape> sizes_of(nb::handle size) {
+  if (size.is_none()) return std::nullopt;
+  if (nb::isinstance<nb::int_>(size)) return ds::Shape{nb::cast<int64_t>(size)};
+  return nb::cast<ds::Shape>(size);
+}
+
+template <class T>
+void add_upsample_sizes(LayerClass<T>& layer) {
+  layer.field("size", &Upsample::size);
+  layer.property("scale_factor", [](const T& self) -> nb::object {
+    if (self.scale_factor.empty()) return nb::none();
+    if (self.scale_factor.size() == 1) return nb::float_(self.scale_factor[0]);
+    return nb::tuple(nb::cast(self.scale_factor));
+  });
+  layer.forward();
+}
+
 void bind_shuffles(nb::module_& m) {
   LayerClass<PixelShuffle>(m, "PixelShuffle")
       .init([](int64_t factor) { return std::make_shared<PixelShuffle>(factor); },
@@ -256,34 +280,28 @@ void bind_shuffles(nb::module_& m) {
       .init([](int64_t groups) { return std::make_shared<ChannelShuffle>(groups); }, "groups"_a)
       .field("groups", &ChannelShuffle::groups)
       .forward();
-  LayerClass<Upsample>(m, "Upsample", "Resizes to a size or by a factor, see interpolate().")
-      .init(
-          [](nb::object size, nb::object factor, std::string mode, std::optional<bool> align,
-             nb::object) {
-            std::vector<double> factors;
-            if (nb::isinstance<nb::float_>(factor) || nb::isinstance<nb::int_>(factor))
-              factors = {nb::cast<double>(factor)};
-            else if (!factor.is_none())
-              factors = nb::cast<std::vector<double>>(factor);
-            std::optional<ds::Shape> sizes;
-            if (nb::isinstance<nb::int_>(size))
-              sizes = ds::Shape{nb::cast<int64_t>(size)};
-            else if (!size.is_none())
-              sizes = nb::cast<ds::Shape>(size);
-            return std::make_shared<Upsample>(sizes, factors, mode, align);
-          },
-          "size"_a = nb::none(), "scale_factor"_a = nb::none(), "mode"_a = "nearest",
-          "align_corners"_a = nb::none(), "recompute_scale_factor"_a = nb::none())
-      .field("size", &Upsample::size)
-      .property("scale_factor",
-                [](const Upsample& self) -> nb::object {
-                  if (self.scale_factor.empty()) return nb::none();
-                  if (self.scale_factor.size() == 1) return nb::float_(self.scale_factor[0]);
-                  return nb::tuple(nb::cast(self.scale_factor));
-                })
-      .field("mode", &Upsample::mode)
-      .field("align_corners", &Upsample::align_corners)
-      .forward();
+  LayerClass<Upsample> upsample(m, "Upsample", "Resizes to a size or by a factor.");
+  upsample.init(
+      [](nb::object size, nb::object factor, std::string mode, std::optional<bool> align,
+         nb::object) {
+        return std::make_shared<Upsample>(sizes_of(size), factors_of(factor), mode, align);
+      },
+      "size"_a = nb::none(), "scale_factor"_a = nb::none(), "mode"_a = "nearest",
+      "align_corners"_a = nb::none(), "recompute_scale_factor"_a = nb::none());
+  upsample.field("mode", &Upsample::mode).field("align_corners", &Upsample::align_corners);
+  add_upsample_sizes(upsample);
+  const auto simple = [](auto& layer, auto make) {
+    layer.init(make, "size"_a = nb::none(), "scale_factor"_a = nb::none());
+    add_upsample_sizes(layer);
+  };
+  LayerClass<UpsamplingNearest2d> nearest(m, "UpsamplingNearest2d", m.attr("Upsample"), "");
+  simple(nearest, [](nb::object size, nb::object factor) {
+    return std::make_shared<UpsamplingNearest2d>(sizes_of(size), factors_of(factor));
+  });
+  LayerClass<UpsamplingBilinear2d> bilinear(m, "UpsamplingBilinear2d", m.attr("Upsample"), "");
+  simple(bilinear, [](nb::object size, nb::object factor) {
+    return std::make_shared<UpsamplingBilinear2d>(sizes_of(size), factors_of(factor));
+  });
 }
 
 }  // namespace
@@ -305,4 +323,5 @@ void bind_layers(nb::module_& m) {
   bind_conv_layers(m);
   bind_norm_layers(m);
   bind_loss_layers(m);
+  bind_window_layers(m);
 }

@@ -7,3 +7,4 @@
 void bind_conv_layers(nb::module_& m);
 void bind_norm_layers(nb::module_& m);
 void bind_loss_layers(nb::module_& m);
+void bind_window_layers(nb::module_& m);

@@ -26,14 +26,11 @@ void remove_hook(ModuleHookHandle& handle) {
   if (PyDict_Size(table) == 0) Py_CLEAR(table);
 }
 
-template <Table table>
-ModuleHookHandle add_hook(nb::handle self, nb::object hook, bool prepend, bool with_kwargs,
-                          bool always_call) {
+ModuleHookHandle add_entry(nb::handle self, Table table, const nb::object& value, bool prepend) {
   static int64_t next_id = 0;
   module_of(self);
   PyObject*& entries = module_object(self)->*table;
   const nb::int_ key(next_id++);
-  const nb::object value = nb::make_tuple(hook, with_kwargs, always_call);
   nb::dict next;
   if (prepend) next[key] = value;
   if (entries) next.update(nb::borrow<nb::dict>(entries));
@@ -41,6 +38,31 @@ ModuleHookHandle add_hook(nb::handle self, nb::object hook, bool prepend, bool w
   Py_XSETREF(entries, next.release().ptr());
   const nb::object weak = nb::steal(PyWeakref_NewRef(self.ptr(), nullptr));
   return {weak, table, nb::cast<int64_t>(key)};
+}
+
+template <Table table>
+ModuleHookHandle add_hook(nb::handle self, nb::object hook, bool prepend, bool with_kwargs,
+                          bool always_call) {
+  return add_entry(self, table, nb::make_tuple(hook, with_kwargs, always_call), prepend);
+}
+
+/// The state hooks under PyTorch's names; see run_state_hooks().
+void bind_state_hooks(nb::object& type) {
+  const auto def = [&](const char* name, const char* kind) {
+    type.attr(name) = nb::cpp_function(
+        [kind](nb::handle self, nb::object hook, bool with_module) {
+          const bool bare = std::string(kind) == "load_pre" && !with_module;
+          return add_entry(self, &ModuleObject::state_hooks,
+                           nb::make_tuple(hook, bare ? "load_pre_bare" : kind), false);
+        },
+        nb::name(name), nb::is_method(), "hook"_a, "with_module"_a = name[0] != '_');
+  };
+  def("register_state_dict_pre_hook", "save_pre");
+  def("register_state_dict_post_hook", "save_post");
+  def("_register_state_dict_hook", "save_post");
+  def("register_load_state_dict_pre_hook", "load_pre");
+  def("_register_load_state_dict_pre_hook", "load_pre");
+  def("register_load_state_dict_post_hook", "load_post");
 }
 
 Tensor make_parameter(nb::object data, bool requires_grad) {
@@ -90,5 +112,6 @@ void bind_module_hooks(nb::module_& m, nb::object& type) {
         return add_hook<&ModuleObject::backward_hooks>(self, hook, prepend, false, false);
       },
       "hook"_a, "prepend"_a = false);
+  bind_state_hooks(type);
   m.def("_make_parameter", &make_parameter, "data"_a.none(), "requires_grad"_a = true);
 }

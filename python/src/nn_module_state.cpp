@@ -15,6 +15,23 @@ std::string class_name(nb::handle object) {
   return nb::cast<std::string>(nb::handle(object.type()).attr("__name__"));
 }
 
+/// Calls the state hooks of a kind (save_pre, save_post, load_pre, load_pre_bare, load_post) with
+/// the arguments; the last result that is not None.
+template <class... Args>
+nb::object run_state_hooks(nb::handle self, const std::string& kind, const Args&... args) {
+  nb::object last = nb::none();
+  PyObject* table = module_object(self)->state_hooks;
+  if (!table) return last;
+  const nb::list entries(nb::handle(table).attr("values")());
+  for (nb::handle entry : entries) {
+    if (nb::cast<std::string>(entry[1]) != kind) continue;
+    const nb::object hook = entry[0];
+    const nb::object result = hook(args...);
+    if (!result.is_none()) last = result;
+  }
+  return last;
+}
+
 nb::object state_dict(nb::handle self, const nb::args& args, nb::object destination,
                       std::string prefix, bool keep_vars) {
   if (args.size() > 0) destination = args[0];
@@ -22,6 +39,7 @@ nb::object state_dict(nb::handle self, const nb::args& args, nb::object destinat
   if (args.size() > 2) keep_vars = nb::cast<bool>(args[2]);
   if (destination.is_none())
     destination = nb::module_::import_("collections").attr("OrderedDict")();
+  run_state_hooks(self, "save_pre", self, prefix, keep_vars);
   ModuleObject* object = module_object(self);
   const Module& module = module_of(self);
   const auto add = [&](const std::string& name, const Tensor& tensor) {
@@ -41,7 +59,9 @@ nb::object state_dict(nb::handle self, const nb::args& args, nb::object destinat
                                "prefix"_a = prefix + module.named_children()[i].first + ".",
                                "keep_vars"_a = keep_vars);
   }
-  return destination;
+  const nb::object replaced =
+      run_state_hooks(self, "save_post", self, destination, prefix, nb::dict());
+  return replaced.is_none() ? destination : replaced;
 }
 
 /// A tensor of ours from a tensor or an array of any library.
@@ -85,6 +105,20 @@ void match_tensor(Loading& loading, const nb::dict& state, const std::string& ke
   loading.copies.emplace_back(own, given);
 }
 
+/// Hooks before a module loads may rename or remove entries of the state.
+void run_load_hooks(Loading& loading, nb::handle module, const nb::dict& state,
+                    const std::string& prefix, bool strict) {
+  if (!module_object(module)->state_hooks) return;
+  nb::list missing, unexpected, errors;
+  run_state_hooks(module, "load_pre", module, state, prefix, nb::dict(), strict, missing,
+                  unexpected, errors);
+  run_state_hooks(module, "load_pre_bare", state, prefix, nb::dict(), strict, missing, unexpected,
+                  errors);
+  for (nb::handle name : missing) loading.missing.push_back(nb::cast<std::string>(name));
+  for (nb::handle name : unexpected) loading.unexpected.push_back(nb::cast<std::string>(name));
+  for (nb::handle text : errors) loading.errors.push_back(nb::cast<std::string>(text));
+}
+
 nb::object load_state_dict(nb::handle self, nb::object mapping, bool strict, bool assign) {
   if (!nb::hasattr(mapping, "keys"))
     throw nb::type_error(("Expected state_dict to be dict-like, got " +
@@ -96,6 +130,7 @@ nb::object load_state_dict(nb::handle self, nb::object mapping, bool strict, boo
   walk_modules(self, "", false, [&](nb::handle object, const std::string& path) {
     const Module& module = module_of(object);
     const std::string prefix = path.empty() ? "" : path + ".";
+    run_load_hooks(loading, object, state, prefix, strict);
     for (const auto& [name, tensor] : module.own_parameters())
       if (tensor.defined()) match_tensor(loading, state, prefix + name, tensor);
     for (const auto& [name, tensor] : module.own_buffers())
@@ -137,8 +172,13 @@ nb::object load_state_dict(nb::handle self, nb::object mapping, bool strict, boo
   // Copied now: the memory may be another library's, which goes on writing to it.
   ds::evaluate(loaded);
   for (const auto& [object, value] : loading.extra) object.attr("set_extra_state")(value);
-  return nb::module_::import_("deepseek.nn._results")
-      .attr("IncompatibleKeys")(nb::cast(loading.missing), nb::cast(loading.unexpected));
+  const nb::object result =
+      nb::module_::import_("deepseek.nn._results")
+          .attr("IncompatibleKeys")(nb::cast(loading.missing), nb::cast(loading.unexpected));
+  walk_modules(self, "", true, [&](nb::handle object, const std::string&) {
+    run_state_hooks(object, "load_post", object, result);
+  });
+  return result;
 }
 
 /// A new C++ module with the settings of the old one and nothing registered.
@@ -155,7 +195,8 @@ ds::nn::ModulePtr copy_settings(const Module& module) {
 std::vector<std::pair<const char*, PyObject**>> hook_tables(ModuleObject* object) {
   return {{"pre_hooks", &object->pre_hooks},
           {"hooks", &object->hooks},
-          {"backward_hooks", &object->backward_hooks}};
+          {"backward_hooks", &object->backward_hooks},
+          {"state_hooks", &object->state_hooks}};
 }
 
 /// Copies `self` into a new object; `copied` maps every Python value in it.

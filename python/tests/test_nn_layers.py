@@ -104,6 +104,22 @@ LAYERS = [
     ("ChannelShuffle", (2,), {}, IMAGE),
     ("Upsample", (), {"scale_factor": 2.0}, IMAGE),
     ("Upsample", (), {"size": (5, 7), "mode": "bilinear", "align_corners": False}, IMAGE),
+    ("UpsamplingNearest2d", (), {"scale_factor": 2.0}, IMAGE),
+    ("UpsamplingBilinear2d", ((5, 7),), {}, IMAGE),
+    ("ZeroPad1d", (2,), {}, SERIES),
+    ("ZeroPad2d", ((1, 2, 3, 0),), {}, IMAGE),
+    ("ConstantPad2d", (1, 3.5), {}, IMAGE),
+    ("ConstantPad3d", (1, -1.0), {}, VOLUME),
+    ("ReflectionPad1d", (2,), {}, SERIES),
+    ("ReflectionPad2d", ((1, 2, 3, 0),), {}, IMAGE),
+    ("ReplicationPad2d", (2,), {}, IMAGE),
+    ("ReplicationPad3d", (1,), {}, VOLUME),
+    ("CircularPad2d", ((1, 2, 3, 0),), {}, IMAGE),
+    ("Unfold", (3,), {"padding": 1, "stride": 2}, IMAGE),
+    ("Unfold", ((3, 2),), {}, IMAGE),
+    ("Fold", ((5, 6), 2), {}, (2, 12, 20)),
+    ("LPPool1d", (2, 3), {}, SERIES),
+    ("LPPool2d", (2, 3), {"stride": 2}, IMAGE),
     ("TransformerEncoderLayer", (8, 2, 12, 0.0), {}, (5, 3, 8)),
     ("TransformerEncoderLayer", (8, 2, 12, 0.0, "gelu"), {"batch_first": True, "norm_first": True},
      (5, 3, 8)),
@@ -217,6 +233,35 @@ def test_embedding():
     close(ours.weight.grad, theirs.weight.grad)
     table = nn.Embedding.from_pretrained(ds.ones(3, 2))
     assert not table.weight.requires_grad and repr(table) == "Embedding(3, 2)"
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_embedding_bag(mode):
+    theirs, ours = pair("EmbeddingBag", (10, 4), {"mode": mode})
+    assert repr(ours) == repr(theirs)
+    index, offsets = np.array([1, 2, 4, 5, 4, 3]), np.array([0, 4])
+    close(ours(ds.tensor(index), ds.tensor(offsets)),
+          theirs(torch.tensor(index), torch.tensor(offsets)))
+    close(ours(ds.tensor(index.reshape(2, 3))), theirs(torch.tensor(index.reshape(2, 3))))
+
+
+@pytest.mark.parametrize("name", ["CosineSimilarity", "PairwiseDistance"])
+def test_distances(name):
+    theirs, ours = pair(name, (), {})
+    assert repr(ours) == repr(theirs)
+    a = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    b = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
+    close(ours(ds.tensor(a), ds.tensor(b)), theirs(torch.tensor(a), torch.tensor(b)))
+
+
+def test_unpooling_inverts_pooling():
+    x = np.random.default_rng(0).standard_normal((1, 2, 6, 8)).astype(np.float32)
+    theirs, ours = torch.nn.MaxUnpool2d(2), nn.MaxUnpool2d(2)
+    assert repr(ours) == repr(theirs)
+    pooled, index = torch.nn.MaxPool2d(2, return_indices=True)(torch.tensor(x))
+    own_pooled, own_index = nn.MaxPool2d(2, return_indices=True)(ds.tensor(x))
+    np.testing.assert_array_equal(own_index.numpy(), index.numpy())
+    close(ours(own_pooled, own_index), theirs(pooled, index))
 
 
 def test_bilinear():

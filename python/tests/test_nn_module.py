@@ -288,6 +288,32 @@ def test_load_state_dict_reports_as_torch(lib):
         other.load_state_dict(3)
 
 
+@BOTH
+def test_state_hooks(lib):
+    net, log = make(lib), []
+
+    def rename(module, state, prefix, metadata, strict, missing, unexpected, errors):
+        if prefix + "old" in state:
+            state[prefix + "weight"] = state.pop(prefix + "old")
+
+    def done(module, keys):
+        log.append(len(keys.unexpected_keys))
+
+    def add(module, state, prefix, metadata):
+        state[prefix + "added"] = lib.ones(1)
+
+    net.fc.register_load_state_dict_pre_hook(rename)
+    net.register_load_state_dict_post_hook(done)
+    state = net.state_dict()
+    state["fc.old"] = state.pop("fc.weight") * 0
+    net.load_state_dict(state)
+    assert log == [0] and net.fc.weight.abs().sum().item() == 0
+    handle = net.body.register_state_dict_post_hook(add)
+    assert "body.added" in net.state_dict()
+    handle.remove()
+    assert "body.added" not in net.state_dict()
+
+
 def test_failed_load_changes_nothing():
     net = make(ds)
     before = net.fc.weight.detach().numpy().copy()

@@ -23,7 +23,8 @@ from ._modes import (  # noqa: E402
     no_grad,
     set_grad_enabled,
 )
-from . import autograd, cuda, debug, linalg, nn  # noqa: E402
+from . import amp, autograd, cuda, debug, linalg, nn, optim  # noqa: E402
+from .amp import GradScaler  # noqa: E402
 
 inf = _math.inf
 nan = _math.nan

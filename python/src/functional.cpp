@@ -31,42 +31,76 @@ void def(nb::module_& m, const char* name, F f, const Args&... args) {
   m.def(name, f, args..., header_doc(name));
 }
 
+/// The result, written into the input too where PyTorch's `inplace` asks for it.
+Tensor written(const Tensor& input, const Tensor& result, bool inplace) {
+  return inplace ? ds::assign(input, result) : result;
+}
+
+/// name_(input, ...): name(input, ...) written into the input.
+void bind_inplace(nb::module_& m) {
+  for (const char* name : {"relu", "elu", "celu", "selu", "leaky_relu", "hardtanh", "threshold"}) {
+    const nb::object function = m.attr(name);
+    const std::string spelled = std::string(name) + "_";
+    m.def(spelled.c_str(),
+          [function](nb::object input, const nb::args& args, const nb::kwargs& kwargs) {
+            const nb::object result = function(input, *args, **kwargs);
+            ds::assign(nb::cast<Tensor>(input), nb::cast<Tensor>(result));
+            return input;
+          });
+  }
+}
+
 void bind_activations(nb::module_& m) {
   const auto none = nb::none();
   def(
-      m, "relu", [](const Tensor& x, bool) { return ds::relu(x); }, "input"_a, "inplace"_a = false);
+      m, "relu", [](const Tensor& x, bool inplace) { return written(x, ds::relu(x), inplace); },
+      "input"_a, "inplace"_a = false);
   def(
-      m, "relu6", [](const Tensor& x, bool) { return ds::relu6(x); }, "input"_a,
-      "inplace"_a = false);
+      m, "relu6", [](const Tensor& x, bool inplace) { return written(x, ds::relu6(x), inplace); },
+      "input"_a, "inplace"_a = false);
   def(
-      m, "silu", [](const Tensor& x, bool) { return ds::silu(x); }, "input"_a, "inplace"_a = false);
+      m, "silu", [](const Tensor& x, bool inplace) { return written(x, ds::silu(x), inplace); },
+      "input"_a, "inplace"_a = false);
   def(
-      m, "mish", [](const Tensor& x, bool) { return ds::mish(x); }, "input"_a, "inplace"_a = false);
+      m, "mish", [](const Tensor& x, bool inplace) { return written(x, ds::mish(x), inplace); },
+      "input"_a, "inplace"_a = false);
   def(
-      m, "selu", [](const Tensor& x, bool) { return ds::selu(x); }, "input"_a, "inplace"_a = false);
+      m, "selu", [](const Tensor& x, bool inplace) { return written(x, ds::selu(x), inplace); },
+      "input"_a, "inplace"_a = false);
   def(
-      m, "hardswish", [](const Tensor& x, bool) { return ds::hardswish(x); }, "input"_a,
-      "inplace"_a = false);
+      m, "hardswish",
+      [](const Tensor& x, bool inplace) { return written(x, ds::hardswish(x), inplace); },
+      "input"_a, "inplace"_a = false);
   def(
-      m, "hardsigmoid", [](const Tensor& x, bool) { return ds::hardsigmoid(x); }, "input"_a,
-      "inplace"_a = false);
+      m, "hardsigmoid",
+      [](const Tensor& x, bool inplace) { return written(x, ds::hardsigmoid(x), inplace); },
+      "input"_a, "inplace"_a = false);
   def(
-      m, "leaky_relu", [](const Tensor& x, double s, bool) { return ds::leaky_relu(x, s); },
+      m, "leaky_relu",
+      [](const Tensor& x, double s, bool inplace) {
+        return written(x, ds::leaky_relu(x, s), inplace);
+      },
       "input"_a, "negative_slope"_a = 0.01, "inplace"_a = false);
   def(
-      m, "elu", [](const Tensor& x, double a, bool) { return ds::elu(x, a); }, "input"_a,
-      "alpha"_a = 1.0, "inplace"_a = false);
+      m, "elu",
+      [](const Tensor& x, double a, bool inplace) { return written(x, ds::elu(x, a), inplace); },
+      "input"_a, "alpha"_a = 1.0, "inplace"_a = false);
   def(
-      m, "celu", [](const Tensor& x, double a, bool) { return ds::celu(x, a); }, "input"_a,
-      "alpha"_a = 1.0, "inplace"_a = false);
+      m, "celu",
+      [](const Tensor& x, double a, bool inplace) { return written(x, ds::celu(x, a), inplace); },
+      "input"_a, "alpha"_a = 1.0, "inplace"_a = false);
   def(
       m, "hardtanh",
-      [](const Tensor& x, double lo, double hi, bool) { return ds::hardtanh(x, lo, hi); },
+      [](const Tensor& x, double lo, double hi, bool inplace) {
+        return written(x, ds::hardtanh(x, lo, hi), inplace);
+      },
       "input"_a, "min_val"_a = -1.0, "max_val"_a = 1.0, "inplace"_a = false);
   def(
       m, "threshold",
-      [](const Tensor& x, double t, double v, bool) { return ds::threshold(x, t, v); }, "input"_a,
-      "threshold"_a, "value"_a, "inplace"_a = false);
+      [](const Tensor& x, double t, double v, bool inplace) {
+        return written(x, ds::threshold(x, t, v), inplace);
+      },
+      "input"_a, "threshold"_a, "value"_a, "inplace"_a = false);
   def(m, "prelu", &ds::prelu, "input"_a, "weight"_a);
   def(m, "rrelu", &ds::rrelu, "input"_a, "lower"_a = 1.0 / 8, "upper"_a = 1.0 / 3,
       "training"_a = false);
@@ -110,6 +144,11 @@ void bind_windows(nb::module_& m) {
       },                                                                                         \
       "input"_a, "kernel_size"_a, "stride"_a = none, "padding"_a = 0, "dilation"_a = 1,          \
       "ceil_mode"_a = false, "return_indices"_a = false);                                        \
+  def(m, "max_pool" #N "d_with_indices", &ds::max_pool##N##d_with_indices, "input"_a,            \
+      "kernel_size"_a, "stride"_a = none, "padding"_a = 0, "dilation"_a = 1,                     \
+      "ceil_mode"_a = false);                                                                    \
+  def(m, "adaptive_max_pool" #N "d_with_indices", &ds::adaptive_max_pool##N##d, "input"_a,       \
+      "output_size"_a);                                                                          \
   def(m, "lp_pool" #N "d", &ds::lp_pool##N##d, "input"_a, "norm_type"_a, "kernel_size"_a,        \
       "stride"_a = none, "ceil_mode"_a = false);                                                 \
   def(m, "adaptive_avg_pool" #N "d", &ds::adaptive_avg_pool##N##d, "input"_a, "output_size"_a);  \
@@ -154,7 +193,9 @@ void bind_norms(nb::module_& m) {
   def(m, "normalize", &ds::normalize, "input"_a, "p"_a = 2.0, "dim"_a = 1, "eps"_a = 1e-12);
   def(
       m, "dropout",
-      [](const Tensor& x, double p, bool training, bool) { return ds::dropout(x, p, training); },
+      [](const Tensor& x, double p, bool training, bool inplace) {
+        return written(x, ds::dropout(x, p, training), inplace);
+      },
       "input"_a, "p"_a = 0.5, "training"_a = true, "inplace"_a = false);
   def(m, "dropout1d", &ds::dropout1d, "input"_a, "p"_a = 0.5, "training"_a = true);
   def(m, "dropout2d", &ds::dropout2d, "input"_a, "p"_a = 0.5, "training"_a = true);
@@ -286,4 +327,6 @@ void bind_functional(nb::module_& m) {
   bind_norms(f);
   bind_vision(f);
   bind_losses(f);
+  bind_inplace(f);
+  f.attr("upsample") = f.attr("interpolate");
 }

@@ -49,6 +49,19 @@ void put_parameter(nb::handle self, const std::string& name, nb::handle value) {
   kept_tensor(module_object(self), name, tensor);
 }
 
+void put_buffer(nb::handle self, const std::string& name, const Tensor& tensor, bool persistent) {
+  Module& module = module_of(self);
+  forget_plain(self, name);
+  if (module.has_buffer(name) && module.is_persistent(name) == persistent) {
+    module.set_buffer(name, tensor);
+  } else {
+    if (module.has_buffer(name) || module.has_parameter(name) || module.has_child(name))
+      module.remove(name);
+    module.register_buffer(name, tensor, persistent);
+  }
+  kept_tensor(module_object(self), name, tensor);
+}
+
 void check_new_name(nb::handle self, const std::string& name, const char* what, bool known) {
   if (name.find('.') != std::string::npos)
     throw nb::key_error((std::string(what) + " name can't contain \".\", got: " + name).c_str());
@@ -79,9 +92,7 @@ void register_buffer(nb::handle self, const std::string& name, nb::object value,
     throw nb::type_error(("cannot assign '" + type_of(value) + "' object to buffer '" + name +
                           "' (deepseek.Tensor or None required)")
                              .c_str());
-  if (module.has_buffer(name)) module.remove(name);
-  module.register_buffer(name, tensor, persistent);
-  kept_tensor(module_object(self), name, tensor);
+  put_buffer(self, name, tensor, persistent);
 }
 
 void register_module(nb::handle self, const std::string& name, nb::object value) {
@@ -331,24 +342,37 @@ void bind_attributes(Methods& methods) {
         return module_of(self).is_training();
       },
       [](nb::handle self, bool on) { module_of(self).set_training(on); });
-  methods.property("_parameters", [](nb::handle self) {
-    nb::dict dict;
-    for (const auto& [name, tensor] : module_of(self).own_parameters())
+  for (const char* name : {"_parameters", "_buffers", "_modules"})
+    methods.property(name, [name](nb::handle self) {
+      module_of(self);
+      return nb::module_::import_("deepseek.nn._views").attr("Registered")(self, name);
+    });
+}
+
+/// Own entries as a dictionary: what the view behind `_parameters` and its like reads.
+nb::dict own_entries(nb::handle self, const std::string& kind) {
+  nb::dict dict;
+  const Module& module = module_of(self);
+  if (kind == "_modules") {
+    for (size_t i = 0; i < module.named_children().size(); ++i)
+      dict[module.named_children()[i].first.c_str()] = child_at(self, i);
+  } else {
+    const auto tensors = kind == "_buffers" ? module.own_buffers() : module.own_parameters();
+    for (const auto& [name, tensor] : tensors)
       dict[name.c_str()] = kept_tensor(module_object(self), name, tensor);
-    return dict;
-  });
-  methods.property("_buffers", [](nb::handle self) {
-    nb::dict dict;
-    for (const auto& [name, tensor] : module_of(self).own_buffers())
-      dict[name.c_str()] = kept_tensor(module_object(self), name, tensor);
-    return dict;
-  });
-  methods.property("_modules", [](nb::handle self) {
-    nb::dict dict;
-    for (size_t i = 0; i < module_of(self).named_children().size(); ++i)
-      dict[module_of(self).named_children()[i].first.c_str()] = child_at(self, i);
-    return dict;
-  });
+  }
+  return dict;
+}
+
+/// An entry of a view written: the checks of registration by method are left out, as there.
+void set_entry(nb::handle self, const std::string& kind, const std::string& name,
+               nb::object value) {
+  if (kind == "_modules")
+    put_child(self, name, value);
+  else if (kind == "_parameters")
+    put_parameter(self, name, value);
+  else
+    put_buffer(self, name, value.is_none() ? Tensor() : nb::cast<Tensor>(value), true);
 }
 
 void bind_iteration(Methods& methods) {
@@ -508,6 +532,9 @@ bool assign_registered(nb::handle self, const std::string& name, nb::handle valu
   } else if (module.has_child(name)) {
     if (!value.is_none()) throw mismatch("child module", "deepseek.nn.Module");
     module.set_child(name, nullptr);
+  } else if (nb::isinstance<ds::TensorImpl>(value) && nb::hasattr(value, "_buffer_persistent")) {
+    put_buffer(self, name, nb::cast<Tensor>(value),
+               nb::cast<bool>(value.attr("_buffer_persistent")));
   } else if (module.has_buffer(name)) {
     Tensor tensor;
     if (!value.is_none() && !nb::try_cast(value, tensor))
@@ -546,5 +573,7 @@ void bind_module(nb::module_& m) {
   bind_changes(methods);
   bind_module_state(m, type);
   bind_module_hooks(m, type);
+  m.def("_own_entries", &own_entries);
+  m.def("_set_entry", &set_entry, "module"_a, "kind"_a, "name"_a, "value"_a.none());
   m.def("_register_module_class", &register_module_class, "type"_a);
 }

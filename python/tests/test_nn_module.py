@@ -120,6 +120,22 @@ def test_attributes(lib):
 
 
 @BOTH
+def test_registries_are_live(lib):
+    net = make(lib)
+    net._modules["fc"] = lib.nn.Linear(4, 2, bias=False)
+    assert net.fc.bias is None and net._modules["fc"] is net.fc
+    net._parameters["extra"] = lib.nn.Parameter(lib.zeros(1))
+    net._buffers["mean"] = lib.ones(2)
+    assert "extra" in net.state_dict() and net.mean.sum().item() == 2
+    del net._modules["body"]
+    assert not hasattr(net, "body") and len(net._modules) == 1
+    net._modules.pop("fc")
+    assert list(net._modules.items()) == []
+    net.table = lib.nn.Buffer(lib.ones(3), persistent=False)
+    assert "table" not in net.state_dict() and net.table is dict(net.named_buffers())["table"]
+
+
+@BOTH
 def test_registration(lib):
     net = make(lib)
     with pytest.raises(KeyError, match="already exists"):
@@ -643,3 +659,11 @@ def test_full_backward_hook(lib):
     x.grad = None
     net(x).sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), np.zeros((3, 4)))
+
+
+def test_functional_inplace_writes_its_input():
+    x = ds.tensor([-1.0, 2.0])
+    assert F.relu(x, inplace=True) is x
+    np.testing.assert_array_equal(x.numpy(), [0.0, 2.0])
+    F.elu_(x.sub_(1))
+    np.testing.assert_allclose(x.numpy(), [np.exp(-1) - 1, 1.0], rtol=1e-6)

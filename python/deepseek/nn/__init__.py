@@ -10,7 +10,7 @@ from .containers import (
     ParameterList,
     Sequential,
 )
-from .parameter import Parameter
+from .parameter import Buffer, Parameter
 
 _layers = {
     name: value
@@ -23,6 +23,7 @@ globals().update(_layers)
 
 __all__ = [
     *_layers,
+    "Buffer",
     "ModuleDict",
     "ModuleList",
     "Parameter",

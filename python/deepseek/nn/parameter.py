@@ -6,7 +6,9 @@ from .. import _core
 
 class _ParameterMeta(type):
     def __instancecheck__(cls, instance):
-        return isinstance(instance, _core.Tensor) and instance._is_parameter
+        return (
+            cls is Parameter and isinstance(instance, _core.Tensor) and instance._is_parameter
+        )
 
 
 class Parameter(metaclass=_ParameterMeta):
@@ -16,10 +18,15 @@ class Parameter(metaclass=_ParameterMeta):
         return _core.nn._make_parameter(data, requires_grad)
 
 
-class UninitializedParameter:
-    """Not available: lazy layers are not part of this library."""
+class _BufferMeta(type):
+    def __instancecheck__(cls, instance):
+        return isinstance(instance, _core.Tensor) and hasattr(instance, "_buffer_persistent")
 
-    def __init__(self, *args, **kwargs):
-        raise _core.NotImplementedError(
-            "UninitializedParameter: lazy layers are not available; give the sizes"
-        )
+
+class Buffer(metaclass=_BufferMeta):
+    """A tensor that a module registers as a buffer when it is assigned to it."""
+
+    def __new__(cls, data=None, *, persistent=True):
+        data = (_core.empty(0) if data is None else data).detach()
+        data._buffer_persistent = persistent
+        return data

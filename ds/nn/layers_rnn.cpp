@@ -94,7 +94,8 @@ std::string Recurrent::suffix(int64_t layer, bool reverse) const {
 }
 
 std::pair<Tensor, RecurrentState> Recurrent::run_direction(const Tensor& x, int64_t layer,
-                                                           bool reverse, RecurrentState state) {
+                                                           bool reverse, RecurrentState state,
+                                                           const std::optional<Tensor>& lengths) {
   const std::string end = suffix(layer, reverse);
   const auto bias = [&](const char* name) {
     return options_.bias ? optional_parameter(name + end) : std::nullopt;
@@ -106,15 +107,25 @@ std::pair<Tensor, RecurrentState> Recurrent::run_direction(const Tensor& x, int6
   std::vector<Tensor> outputs(static_cast<size_t>(steps));
   for (int64_t i = 0; i < steps; ++i) {
     const int64_t t = reverse ? steps - 1 - i : i;
-    state = step(kind_, select(projected, 0, t), linear(state.h, weight_hh, bias_hh), state);
-    if (options_.proj_size > 0) state.h = linear(state.h, parameter("weight_hr" + end));
-    outputs[static_cast<size_t>(t)] = state.h;
+    RecurrentState next =
+        step(kind_, select(projected, 0, t), linear(state.h, weight_hh, bias_hh), state);
+    if (options_.proj_size > 0) next.h = linear(next.h, parameter("weight_hr" + end));
+    Tensor out = next.h;
+    if (lengths) {
+      const Tensor valid = unsqueeze(gt(*lengths, t), 1);
+      out = where(valid, next.h, zeros_like(next.h));
+      next.h = where(valid, next.h, state.h);
+      if (next.c.defined()) next.c = where(valid, next.c, state.c);
+    }
+    state = next;
+    outputs[static_cast<size_t>(t)] = out;
   }
   return {stack(outputs), state};
 }
 
 std::pair<Tensor, RecurrentState> Recurrent::forward(const Tensor& input,
-                                                     const std::optional<RecurrentState>& initial) {
+                                                     const std::optional<RecurrentState>& initial,
+                                                     const std::optional<Tensor>& lengths) {
   const RecurrentOptions& o = options_;
   DS_CHECK(input.dim() == 2 || input.dim() == 3, ShapeError, type_name(), ": the input is ",
            input.type(), "; it must have 2 or 3 dimensions");
@@ -139,7 +150,8 @@ std::pair<Tensor, RecurrentState> Recurrent::forward(const Tensor& input,
   for (int64_t layer = 0; layer < o.num_layers; ++layer) {
     std::vector<Tensor> sides;
     for (int64_t d = 0; d < directions; ++d) {
-      auto [side, state] = run_direction(x, layer, d == 1, initial_state(layer * directions + d));
+      auto [side, state] =
+          run_direction(x, layer, d == 1, initial_state(layer * directions + d), lengths);
       sides.push_back(side);
       last_h.push_back(state.h);
       last_c.push_back(state.c);

@@ -37,15 +37,19 @@ class Recurrent : public Module {
   std::string type_name() const override;
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override { return forward(x, std::nullopt).first; }
+  /// `lengths` [N] i64: steps of each sequence; later outputs are zero, the last state is that of
+  /// the last step, and the reverse direction starts there.
   std::pair<Tensor, RecurrentState> forward(const Tensor& x,
-                                            const std::optional<RecurrentState>& initial);
+                                            const std::optional<RecurrentState>& initial,
+                                            const std::optional<Tensor>& lengths = {});
   CellKind kind() const { return kind_; }
   const RecurrentOptions& options() const { return options_; }
   RecurrentOptions& options() { return options_; }
 
  private:
   std::pair<Tensor, RecurrentState> run_direction(const Tensor& x, int64_t layer, bool reverse,
-                                                  RecurrentState state);
+                                                  RecurrentState state,
+                                                  const std::optional<Tensor>& lengths);
   std::string suffix(int64_t layer, bool reverse) const;
 
   CellKind kind_;

@@ -25,6 +25,13 @@ nb::object state_object(const RecurrentState& state, bool pair) {
   return pair ? nb::object(nb::make_tuple(state.h, state.c)) : nb::cast(state.h);
 }
 
+nb::object run_recurrent(Recurrent& self, const Tensor& x, nb::handle hx,
+                         const std::optional<Tensor>& lengths) {
+  const bool pair = self.kind() == CellKind::lstm;
+  auto [out, state] = self.forward(x, state_of(hx, pair, "LSTM"), lengths);
+  return nb::make_tuple(out, state_object(state, pair));
+}
+
 template <class T>
 void add_recurrent(LayerClass<T>& layer) {
   const auto option = [&](const char* name, auto member) {
@@ -44,12 +51,19 @@ void add_recurrent(LayerClass<T>& layer) {
   layer.def("flatten_parameters", [](T&) {});
   layer.def(
       "forward",
-      [](T& self, const Tensor& x, nb::object hx) {
-        const bool pair = self.kind() == CellKind::lstm;
-        auto [out, state] = self.forward(x, state_of(hx, pair, "LSTM"));
-        return nb::make_tuple(out, state_object(state, pair));
+      [](T& self, nb::handle input, nb::object hx) -> nb::object {
+        if (nb::hasattr(input, "batch_sizes"))
+          return nb::module_::import_("deepseek.nn.utils.rnn")
+              .attr("run_packed")(module_to_python(self.shared_from_this()), input, hx);
+        return run_recurrent(self, nb::cast<Tensor>(input), hx, std::nullopt);
       },
       "input"_a, "hx"_a = nb::none());
+  layer.def(
+      "_forward_lengths",
+      [](T& self, const Tensor& x, nb::object hx, const Tensor& lengths) {
+        return run_recurrent(self, x, hx, lengths);
+      },
+      "input"_a, "hx"_a.none(), "lengths"_a);
 }
 
 template <class T>

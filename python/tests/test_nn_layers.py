@@ -333,6 +333,49 @@ def test_recurrent_equals_torch(name, kwargs):
     close(other(y)[0], expected)
 
 
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_packed_sequences_equal_torch(name, batch_first):
+    kwargs = {"num_layers": 2, "bidirectional": True, "batch_first": batch_first}
+    theirs, ours = pair(name, (4, 5), kwargs)
+    shape = (3, 6, 4) if batch_first else (6, 3, 4)
+    data = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    lengths = [2, 6, 4]
+    x, y = torch.tensor(data, requires_grad=True), ds.tensor(data, requires_grad=True)
+    results = []
+    for layer, value, rnn in ((theirs, x, torch.nn.utils.rnn), (ours, y, nn.utils.rnn)):
+        packed = rnn.pack_padded_sequence(value, lengths, batch_first, enforce_sorted=False)
+        out, state = layer(packed)
+        padded, sizes = rnn.pad_packed_sequence(out, batch_first, total_length=7)
+        assert sizes.tolist() == lengths
+        padded.sum().backward()
+        results.append((packed, padded, state[0] if name == "LSTM" else state))
+    (packed, padded, state), (own_packed, own_padded, own_state) = results
+    assert own_packed.batch_sizes.tolist() == packed.batch_sizes.tolist()
+    close(own_packed.data, packed.data)
+    close(own_padded, padded)
+    close(own_state, state)
+    close(y.grad, x.grad, 1e-4)
+    for p, q in zip(theirs.parameters(), ours.parameters()):
+        close(q.grad, p.grad, 1e-4)
+
+
+def test_sequences_are_padded_and_packed():
+    rnn, own = torch.nn.utils.rnn, nn.utils.rnn
+    parts = [np.arange(n * 2, dtype=np.float32).reshape(n, 2) for n in (3, 2, 1)]
+    theirs, ours = [torch.tensor(p) for p in parts], [ds.tensor(p) for p in parts]
+    for kwargs in ({}, {"batch_first": True, "padding_value": -1.0, "padding_side": "left"}):
+        close(own.pad_sequence(ours, **kwargs), rnn.pad_sequence(theirs, **kwargs))
+    packed = own.pack_sequence(ours)
+    close(packed.data, rnn.pack_sequence(theirs).data)
+    for got, part in zip(own.unpack_sequence(packed), parts):
+        np.testing.assert_array_equal(got.numpy(), part)
+    with pytest.raises(RuntimeError, match="decreasing order"):
+        own.pack_sequence(ours[::-1])
+    with pytest.raises(ValueError, match="between 1 and 3"):
+        own.pack_padded_sequence(ds.ones(3, 2, 1), [4, 1])
+
+
 @pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
 def test_recurrent_cell_equals_torch(name):
     theirs, ours = pair(name, (4, 5), {})

@@ -3,6 +3,7 @@
 
 from ... import _core
 from ..._modes import no_grad
+from . import rnn
 
 
 def _tensors(parameters) -> list:
@@ -54,5 +55,6 @@ __all__ = [
     "clip_grad_value_",
     "get_total_norm",
     "parameters_to_vector",
+    "rnn",
     "vector_to_parameters",
 ]

@@ -122,8 +122,9 @@ void Optimizer::load_state_dict(const OptimizerState& state) {
            " parameters, the optimizer ", groups_.size(), " and ", count);
   for (size_t g = 0; g < groups_.size(); ++g)
     for (const auto& [name, value] : state.groups[g])
-      DS_CHECK(groups_[g].hyper.count(name), ValueError, "optimizer: ", type_name(),
-               " has no hyperparameter '", name, "'");
+      // initial_lr is what a scheduler leaves in a group.
+      DS_CHECK(groups_[g].hyper.count(name) || name == "initial_lr", ValueError,
+               "optimizer: ", type_name(), " has no hyperparameter '", name, "'");
   size_t index = 0;
   for (size_t g = 0; g < groups_.size(); ++g) {
     for (const auto& [name, value] : state.groups[g]) groups_[g].hyper[name] = value;

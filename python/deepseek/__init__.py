@@ -4,7 +4,13 @@
 import math as _math
 import os as _os
 
-from . import _core
+# OpenMP's threads spin between parallel loops. By default so long that a second busy process makes
+# every step ten times slower; this many turns still bridge the gaps inside a step. The OpenMP
+# library reads it when it is loaded.
+if "OMP_WAIT_POLICY" not in _os.environ:
+    _os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+from . import _core  # noqa: E402
 
 _core._set_package_path(_os.path.dirname(__file__) + _os.sep)
 
@@ -16,6 +22,7 @@ for _name in ("nn", "optim", "train"):
     globals().pop(_name, None)
 
 from ._core import Tensor, __version__, float16, float32, float64, int16, int32, int64  # noqa: E402
+from .amp import GradScaler  # noqa: E402
 from ._modes import (  # noqa: E402
     autocast,
     enable_grad,
@@ -23,8 +30,20 @@ from ._modes import (  # noqa: E402
     no_grad,
     set_grad_enabled,
 )
-from . import amp, autograd, cuda, debug, linalg, nn, optim  # noqa: E402
-from .amp import GradScaler  # noqa: E402
+from . import (  # noqa: E402
+    amp,
+    autograd,
+    cuda,
+    data,
+    datasets,
+    debug,
+    io,
+    linalg,
+    nn,
+    optim,
+    transforms,
+)
+from .serialization import load, save  # noqa: E402
 
 inf = _math.inf
 nan = _math.nan

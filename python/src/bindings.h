@@ -28,6 +28,8 @@ void bind_index_ops(nanobind::module_& m, TensorClass& cls);
 void bind_linalg(nanobind::module_& m, TensorClass& cls);
 void bind_functional(nanobind::module_& m);
 void bind_engine(nanobind::module_& m);
+void bind_io(nanobind::module_& m);
+void bind_data(nanobind::module_& m);
 void bind_module(nanobind::module_& m);
 void bind_layers(nanobind::module_& m);
 void bind_sequence_layers(nanobind::module_& m);

@@ -65,6 +65,8 @@ NB_MODULE(_core, m) {
   bind_linalg(m, cls);
   bind_functional(m);
   bind_engine(m);
+  bind_io(m);
+  bind_data(m);
   nb::module_ nn = m.def_submodule("nn", "Module and the layers.");
   bind_module(nn);
   bind_layers(nn);

@@ -33,8 +33,7 @@ std::vector<LambdaLR::Lambda> for_groups(const Optimizer& optimizer,
 
 }  // namespace
 
-// --- the base
-// -------------------------------------------------------------------------------------
+// --- the base ---
 
 LRScheduler::LRScheduler(Optimizer& optimizer, int64_t last_epoch)
     : optimizer_(optimizer), last_epoch_(last_epoch) {
@@ -110,8 +109,7 @@ void LRScheduler::load_state_dict(const SchedulerState& state) {
   step_count_ = static_cast<int64_t>(count);
 }
 
-// --- factors
-// --------------------------------------------------------------------------------------
+// --- factors ---
 
 StepLR::StepLR(Optimizer& optimizer, int64_t step_size, double gamma, int64_t last_epoch)
     : LRScheduler(optimizer, last_epoch), step_size_(step_size), gamma_(gamma) {
@@ -191,8 +189,7 @@ std::vector<double> PolynomialLR::next_lrs() {
   return scaled(std::pow((1 - epoch / total) / (1 - (epoch - 1) / total), power_));
 }
 
-// --- cosines
-// --------------------------------------------------------------------------------------
+// --- cosines ---
 
 CosineAnnealingLR::CosineAnnealingLR(Optimizer& optimizer, int64_t t_max, double eta_min,
                                      int64_t last_epoch)
@@ -277,8 +274,7 @@ void CosineAnnealingWarmRestarts::load_state_dict(const SchedulerState& state) {
   t_i_ = t_i;
 }
 
-// --- functions
-// ------------------------------------------------------------------------------------
+// --- functions ---
 
 LambdaLR::LambdaLR(Optimizer& optimizer, std::vector<Lambda> lambdas, int64_t last_epoch)
     : LRScheduler(optimizer, last_epoch), lambdas_(for_groups(optimizer, std::move(lambdas))) {

@@ -41,8 +41,7 @@ void load_nested(const SchedulerState& state, const std::vector<LRSchedulerPtr>&
 
 }  // namespace
 
-// --- in turn
-// --------------------------------------------------------------------------------------
+// --- in turn ---
 
 SequentialLR::SequentialLR(Optimizer& optimizer, std::vector<LRSchedulerPtr> schedulers,
                            std::vector<int64_t> milestones, int64_t last_epoch)
@@ -100,8 +99,7 @@ void SequentialLR::load_state_dict(const SchedulerState& state) {
   LRScheduler::load_state_dict(state);
 }
 
-// --- together
-// -------------------------------------------------------------------------------------
+// --- together ---
 
 ChainedScheduler::ChainedScheduler(std::vector<LRSchedulerPtr> schedulers)
     : LRScheduler(optimizer_of(schedulers), -1), schedulers_(std::move(schedulers)) {
@@ -145,8 +143,7 @@ void ChainedScheduler::load_state_dict(const SchedulerState& state) {
   LRScheduler::load_state_dict(state);
 }
 
-// --- by a metric
-// ----------------------------------------------------------------------------------
+// --- by a metric ---
 
 ReduceLROnPlateau::ReduceLROnPlateau(Optimizer& optimizer, PlateauOptions options)
     : LRScheduler(optimizer, -1), options_(std::move(options)) {

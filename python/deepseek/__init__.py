@@ -39,7 +39,6 @@ from . import (  # noqa: E402
     debug,
     io,
     linalg,
-    models,
     nn,
     optim,
     transforms,

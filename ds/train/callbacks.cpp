@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/train/callbacks.h"
+
+#include <limits>
+#include <utility>
+
+#include "ds/base/error.h"
+#include "ds/io/safetensors.h"
+
+namespace ds::train {
+
+BestValue::BestValue(std::string monitor, bool maximize, double min_delta)
+    : monitor_(std::move(monitor)),
+      maximize_(maximize),
+      min_delta_(min_delta),
+      best_((maximize ? -1 : 1) * std::numeric_limits<double>::infinity()) {}
+
+bool BestValue::update(const EpochLog& log) {
+  const double value = log.at(monitor_);
+  const bool better = maximize_ ? value > best_ + min_delta_ : value < best_ - min_delta_;
+  if (better) best_ = value;
+  return better;
+}
+
+EarlyStopping::EarlyStopping(const std::string& monitor, int64_t patience, bool maximize,
+                             double min_delta)
+    : best_(monitor, maximize, min_delta), patience_(patience) {
+  DS_CHECK(patience >= 1, ValueError, "EarlyStopping: patience ", patience, " must be at least 1");
+}
+
+void EarlyStopping::on_epoch_end(MixedPrecisionTrainer& trainer, const EpochLog& log) {
+  if (best_.update(log)) {
+    bad_epochs_ = 0;
+  } else if (++bad_epochs_ >= patience_) {
+    trainer.say(str("stopped early: ", best_.monitor(), " was best at ", best_.best(), ", ",
+                    bad_epochs_, " epochs ago"));
+    trainer.stop();
+  }
+}
+
+ModelCheckpoint::ModelCheckpoint(std::string path, const std::string& monitor, bool maximize)
+    : path_(std::move(path)), best_(monitor, maximize, 0) {}
+
+void ModelCheckpoint::on_epoch_end(MixedPrecisionTrainer& trainer, const EpochLog& log) {
+  if (!best_.monitor().empty() && !best_.update(log)) return;
+  std::string path = path_;
+  const std::string mark = "{epoch}";
+  if (const size_t at = path.find(mark); at != std::string::npos)
+    path.replace(at, mark.size(), std::to_string(log.epoch + 1));
+  io::save_safetensors(trainer.model().state_dict(), path);
+}
+
+}  // namespace ds::train

@@ -237,6 +237,10 @@ ds::Tensor PyModule::forward(const ds::Tensor& x) {
   return nb::cast<ds::Tensor>(nb::handle(static_cast<PyPeer*>(peer())->self).attr("forward")(x));
 }
 
+constexpr const char* kDoc =
+    "Base of all modules: a tree of named parameters, buffers and children. A subclass calls "
+    "super().__init__(), assigns parameters and modules to attributes and defines forward().";
+
 nb::handle module_class() {
   if (g_module_type) return reinterpret_cast<PyObject*>(g_module_type);
   static PyMemberDef members[] = {
@@ -251,6 +255,7 @@ nb::handle module_class() {
                                 {Py_tp_traverse, reinterpret_cast<void*>(module_traverse)},
                                 {Py_tp_clear, reinterpret_cast<void*>(module_clear)},
                                 {Py_tp_call, reinterpret_cast<void*>(module_call)},
+                                {Py_tp_doc, const_cast<char*>(kDoc)},
                                 {Py_tp_members, members},
                                 {Py_tp_getset, getset},
                                 {0, nullptr}};

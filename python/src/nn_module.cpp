@@ -328,11 +328,18 @@ void bind_attributes(Methods& methods) {
   methods.def("__getattr__", &get_attribute, "name"_a);
   methods.def("__delattr__", &delete_attribute, "name"_a);
   methods.def("__dir__", &directory);
-  methods.def("register_parameter", &register_parameter, "name"_a, "param"_a.none());
+  methods.def(
+      "register_parameter", &register_parameter, "name"_a, "param"_a.none(),
+      "Adds a parameter, an attribute from then on; None takes the name only. KeyError when "
+      "the name is taken, empty or contains a dot.");
   methods.def("register_buffer", &register_buffer, "name"_a, "tensor"_a.none(),
-              "persistent"_a = true);
-  methods.def("register_module", &register_module, "name"_a, "module"_a.none());
-  methods.def("add_module", &register_module, "name"_a, "module"_a.none());
+              "persistent"_a = true,
+              "Adds a tensor that is moved with the module, and saved when persistent, but not "
+              "trained.");
+  methods.def("register_module", &register_module, "name"_a, "module"_a.none(),
+              "Adds a child, an attribute from then on.");
+  methods.def("add_module", &register_module, "name"_a, "module"_a.none(),
+              "Adds a child, an attribute from then on.");
   methods.property(
       "training",
       [](nb::handle self) {
@@ -381,36 +388,44 @@ void bind_iteration(Methods& methods) {
       [](nb::handle self, const std::string& prefix, bool recurse, bool once) {
         return iterator(named_tensors(self, Kind::parameter, prefix, recurse, once));
       },
-      "prefix"_a = "", "recurse"_a = true, "remove_duplicate"_a = true);
+      "prefix"_a = "", "recurse"_a = true, "remove_duplicate"_a = true,
+      "Iterates over (dotted name, parameter); a shared one once.");
   methods.def(
       "parameters",
       [](nb::handle self, bool recurse) {
         return iterator(seconds(named_tensors(self, Kind::parameter, "", recurse, true)));
       },
-      "recurse"_a = true);
+      "recurse"_a = true, "Iterates over the parameters; a shared one once.");
   methods.def(
       "named_buffers",
       [](nb::handle self, const std::string& prefix, bool recurse, bool once) {
         return iterator(named_tensors(self, Kind::buffer, prefix, recurse, once));
       },
-      "prefix"_a = "", "recurse"_a = true, "remove_duplicate"_a = true);
+      "prefix"_a = "", "recurse"_a = true, "remove_duplicate"_a = true,
+      "Iterates over (dotted name, buffer).");
   methods.def(
       "buffers",
       [](nb::handle self, bool recurse) {
         return iterator(seconds(named_tensors(self, Kind::buffer, "", recurse, true)));
       },
       "recurse"_a = true);
-  methods.def("named_children", [](nb::handle self) { return iterator(named_children(self)); });
-  methods.def("children", [](nb::handle self) { return iterator(seconds(named_children(self))); });
+  methods.def(
+      "named_children", [](nb::handle self) { return iterator(named_children(self)); },
+      "Iterates over (name, child).");
+  methods.def(
+      "children", [](nb::handle self) { return iterator(seconds(named_children(self))); },
+      "Iterates over the children.");
   methods.def(
       "named_modules",
       [](nb::handle self, nb::object, const std::string& prefix, bool once) {
         return iterator(named_modules(self, prefix, once));
       },
-      "memo"_a = nb::none(), "prefix"_a = "", "remove_duplicate"_a = true);
+      "memo"_a = nb::none(), "prefix"_a = "", "remove_duplicate"_a = true,
+      "Iterates over (dotted name, module), this one first.");
   methods.def("modules",
               [](nb::handle self) { return iterator(seconds(named_modules(self, "", true))); });
-  methods.def("get_submodule", &follow, "target"_a);
+  methods.def("get_submodule", &follow, "target"_a,
+              "The module at a dotted path; AttributeError when there is none.");
   methods.def(
       "get_parameter",
       [](nb::handle self, const std::string& path) {
@@ -435,10 +450,32 @@ void bind_iteration(Methods& methods) {
 }
 
 void bind_changes(Methods& methods) {
-  methods.def("train", &train, "mode"_a = true);
-  methods.def("eval", [](nb::object self) { return self.attr("train")(false); });
-  methods.def("apply", &apply, "fn"_a);
-  methods.def("to", &move_to);
+  methods.def("train", &train, "mode"_a = true, "Sets training mode here and below.");
+  methods.def(
+      "eval", [](nb::object self) { return self.attr("train")(false); },
+      "Ends training mode here and below.");
+  methods.def("apply", &apply, "fn"_a, "Calls fn(module) for all below, then for this module.");
+  methods.def(
+      "to", &move_to,
+      "Converts parameters and buffers in place: to(device), to(dtype), to(device, dtype) or "
+      "to(tensor). Only floating tensors change their dtype.");
+  methods.def(
+      "cuda",
+      [](nb::object self, nb::handle) {
+        module_of(self).to(ds::parse_device("cuda"));
+        return self;
+      },
+      "device"_a = nb::none(), "to('cuda'); DeviceError where this build has none.");
+  methods.def(
+      "compile", [](nb::handle, const nb::args&, const nb::kwargs&) {},
+      "Changes nothing: every module is compiled.");
+  methods.def(
+      "to_empty",
+      [](nb::object self, nb::handle device, bool) {
+        if (!device.is_none()) module_of(self).to(parse_device_object(device));
+        return self;
+      },
+      nb::kw_only(), nb::arg("device").none(), "recurse"_a = true, "to(device).");
   const auto cast = [&](const char* name, ds::DType dtype) {
     methods.def(name, [dtype](nb::object self) {
       module_of(self).to(dtype);

@@ -2,27 +2,15 @@
 """Modules: layers, containers, losses. Names, arguments and defaults are PyTorch's."""
 
 from .. import _core
-from . import functional, init, parameter, utils
-from .containers import (
-    ModuleDict,
-    ModuleList,
-    ParameterDict,
-    ParameterList,
-    Sequential,
-)
+from .._core.nn import *  # noqa: F403
+from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .parameter import Buffer, Parameter
 
-_layers = {
-    name: value
-    for name, value in vars(_core.nn).items()
-    if isinstance(value, type)
-    and issubclass(value, _core.nn.Module)
-    and name not in ("Sequential", "ModuleList", "ModuleDict")
-}
-globals().update(_layers)
+# The packages of these names replace the binding's submodules.
+from . import functional, init, parameter, utils  # noqa: E402, I001
 
 __all__ = [
-    *_layers,
+    *(name for name, value in vars(_core.nn).items() if isinstance(value, type)),
     "Buffer",
     "ModuleDict",
     "ModuleList",

@@ -2,8 +2,6 @@
 """Functions of layers without state."""
 
 from .._core import _functional
+from .._core._functional import *  # noqa: F403
 
-globals().update(
-    {name: value for name, value in vars(_functional).items() if not name.startswith("_")}
-)
 __all__ = [name for name in vars(_functional) if not name.startswith("_")]

@@ -259,7 +259,7 @@ nb::handle module_class() {
                                 {Py_tp_members, members},
                                 {Py_tp_getset, getset},
                                 {0, nullptr}};
-  static PyType_Spec spec = {"deepseek.nn.Module", sizeof(ModuleObject), 0,
+  static PyType_Spec spec = {"deepseek._core.nn.Module", sizeof(ModuleObject), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   PyObject* type = PyType_FromSpec(&spec);
   if (!type) throw nb::python_error();
@@ -363,7 +363,7 @@ void register_module_class(nb::handle type) {
 
 nb::object make_class(nb::module_& m, const char* name, nb::handle base, const char* doc) {
   nb::dict body;
-  body["__module__"] = "deepseek.nn";
+  body["__module__"] = "deepseek._core.nn";
   body["__qualname__"] = name;
   body["__doc__"] = doc;
   const nb::handle type(reinterpret_cast<PyObject*>(&PyType_Type));

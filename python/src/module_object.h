@@ -177,8 +177,7 @@ class __attribute__((visibility("hidden"))) LayerClass {
   }
   template <class F, class... Args>
   LayerClass& def(const char* name, F f, const Args&... args) {
-    type_.attr(name) = nb::cpp_function(f, nb::name(name[0] == '_' ? "construct" : name),
-                                        nb::is_method(), args...);
+    type_.attr(name) = nb::cpp_function(f, nb::name(name), nb::is_method(), args...);
     return *this;
   }
   /// forward(input) of a layer of one tensor.

@@ -302,8 +302,7 @@ class Methods {
   explicit Methods(nb::object& type) : type_(type) {}
   template <class F, class... Args>
   void def(const char* name, F f, const Args&... args) {
-    const char* shown = std::string(name) == "__init__" ? "construct" : name;
-    type_.attr(name) = nb::cpp_function(f, nb::name(shown), nb::is_method(), args...);
+    type_.attr(name) = nb::cpp_function(f, nb::name(name), nb::is_method(), args...);
   }
   template <class G, class S>
   void property(const char* name, G get, S set) {
@@ -603,7 +602,6 @@ void walk_modules(nb::handle self, const std::string& prefix, bool once,
 void bind_module(nb::module_& m) {
   nb::object type = nb::borrow(module_class());
   m.attr("Module") = type;
-  type.attr("__module__") = "deepseek.nn";
   Methods methods(type);
   bind_attributes(methods);
   bind_iteration(methods);

@@ -110,7 +110,7 @@ Tensor Tensor::input_scalar(double value, DType dtype, Device device) {
   });
 }
 
-const Type& Tensor::type() const { return checked(impl_).value.type(); }
+const Type& Tensor::type() const { return checked(impl_).type; }
 Device Tensor::device() const { return checked(impl_).device; }
 
 int64_t Tensor::size(int64_t dim) const {
@@ -137,6 +137,7 @@ void Tensor::set_data(const Tensor& other) const {
   impl.device = other.device();
   impl.donor = nullptr;
   impl.value = std::move(next);
+  impl.type = impl.value.type();
   impl.variable = {};
   impl.hooked = {};
   impl.released = false;

@@ -37,11 +37,14 @@ Value write_through(const TensorImpl& view, const Value& parent, const Value& ne
 
 }  // namespace
 
-TensorImpl::TensorImpl(Value v, Device d) : device(d), value(std::move(v)) { update_live(); }
+TensorImpl::TensorImpl(Value v, Device d) : device(d), value(std::move(v)), type(value.type()) {
+  update_live();
+}
 
 TensorImpl::TensorImpl(std::shared_ptr<TensorImpl> p, Op op, Attrs attrs, Value v, Value from)
     : device(p->device),
       value(std::move(v)),
+      type(value.type()),
       parent(std::move(p)),
       step(op),
       step_attrs(std::move(attrs)),
@@ -69,6 +72,7 @@ const Value& TensorImpl::current() {
   if (!(now == parent_value)) {
     value = step == Op::stop_gradient_ ? detached(now) : make(step, {now}, step_attrs);
     parent_value = std::move(now);
+    type = value.type();
   }
   return value;
 }

@@ -26,6 +26,9 @@ struct TensorImpl : std::enable_shared_from_this<TensorImpl> {
   Device device;
   /// Root: the slot's value. View: the value computed from `parent_value`.
   Value value;
+  /// Of `value`. A copy of its own, so that a reference to a tensor's shape outlives the node that
+  /// computing replaces.
+  Type type;
   uint64_t version = 0;  // root only
 
   // A view: reshape, permute, expand, slice, as_strided, or stop_gradient for detach().

@@ -39,6 +39,7 @@ from . import (  # noqa: E402
     debug,
     io,
     linalg,
+    models,
     nn,
     optim,
     transforms,

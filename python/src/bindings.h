@@ -30,6 +30,7 @@ void bind_functional(nanobind::module_& m);
 void bind_engine(nanobind::module_& m);
 void bind_io(nanobind::module_& m);
 void bind_data(nanobind::module_& m);
+void bind_hub(nanobind::module_& m);
 void bind_module(nanobind::module_& m);
 void bind_layers(nanobind::module_& m);
 void bind_sequence_layers(nanobind::module_& m);

@@ -73,6 +73,7 @@ NB_MODULE(_core, m) {
   bind_sequence_layers(nn);
   bind_init(nn);
   bind_optim(m);
+  bind_hub(m);
   m.def("num_threads", &ds::num_threads, "Threads that a parallel loop uses.");
   m.def("set_num_threads", &ds::set_num_threads, nb::arg("count"),
         "Sets the number of threads of later loops; ValueError below 1.");

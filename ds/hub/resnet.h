@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Residual networks; names of parameters as in torchvision.
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "ds/nn/layers_conv.h"
+#include "ds/nn/layers_core.h"
+#include "ds/nn/layers_norm.h"
+
+namespace ds::hub {
+
+struct ResNetOptions {
+  std::array<int64_t, 4> layers{2, 2, 2, 2};  // blocks per stage; 0 leaves a stage out
+  bool bottleneck = false;
+  int64_t num_classes = 1000;
+  int64_t in_channels = 3;
+  int64_t width = 64;        // channels of the first stage
+  bool small_input = false;  // a 3x3 stem without pooling, for images of some 32 pixels and less
+};
+
+/// Two 3x3 convolutions, or 1x1, 3x3, 1x1 that widen four times, beside a shortcut. Children are
+/// found by name when it runs, so that one may be replaced.
+class ResNetBlock : public nn::Module {
+ public:
+  ResNetBlock(int64_t in_channels, int64_t width, int64_t stride, bool bottleneck);
+  std::string type_name() const override { return bottleneck ? "Bottleneck" : "BasicBlock"; }
+  Tensor forward(const Tensor& x) override;
+
+  int64_t in_channels, width, stride;
+  bool bottleneck;
+};
+
+/// He et al., "Deep Residual Learning for Image Recognition", 2016: x [N, C, H, W] -> logits
+/// [N, num_classes].
+class ResNet : public nn::Module {
+ public:
+  explicit ResNet(const ResNetOptions& with = {});
+  std::string type_name() const override { return "ResNet"; }
+  Tensor forward(const Tensor& x) override;
+
+  ResNetOptions options;
+};
+
+std::shared_ptr<ResNet> resnet18(int64_t num_classes = 1000);
+std::shared_ptr<ResNet> resnet34(int64_t num_classes = 1000);
+std::shared_ptr<ResNet> resnet50(int64_t num_classes = 1000);
+std::shared_ptr<ResNet> resnet101(int64_t num_classes = 1000);
+std::shared_ptr<ResNet> resnet152(int64_t num_classes = 1000);
+/// Three stages of one block each for images of 8 to 40 pixels: 0.3 million parameters.
+std::shared_ptr<ResNet> resnet8(int64_t num_classes = 10, int64_t in_channels = 1);
+
+}  // namespace ds::hub

@@ -134,6 +134,18 @@ Tensor activate(const TransformerOptions& o, const Tensor& x) {
   return o.activation == "gelu" ? gelu(x) : relu(x);
 }
 
+/// What the attention child makes of x and what it looks at; through its peer when that
+/// intercepts.
+Tensor attend_with(const Module& owner, const char* name, const Tensor& x, const Tensor& memory,
+                   const Mask& key_padding, const Mask& mask, bool causal) {
+  const ModulePtr found = owner.child(name);
+  if (found && found->peer() && found->peer()->intercepts())
+    return found->peer()->attend({x, memory, memory}, key_padding, mask, causal);
+  return owner.child_as<MultiheadAttention>(name)
+      .forward(x, memory, memory, key_padding, false, mask, true, causal)
+      .first;
+}
+
 AttentionOptions attention_options(const TransformerOptions& o) {
   DS_CHECK(o.activation == "relu" || o.activation == "gelu", ValueError,
            "Transformer: activation '", o.activation, "' is unknown; use relu or gelu");
@@ -166,9 +178,7 @@ Tensor TransformerEncoderLayer::forward(const Tensor& src, const Mask& src_mask,
                                         const Mask& src_key_padding_mask, bool is_causal) {
   const auto attend = [&](const Tensor& x) {
     return (*child("dropout1"))(
-        child_as<MultiheadAttention>("self_attn")
-            .forward(x, x, x, src_key_padding_mask, false, src_mask, true, is_causal)
-            .first);
+        attend_with(*this, "self_attn", x, x, src_key_padding_mask, src_mask, is_causal));
   };
   if (options_.norm_first) {
     const Tensor x = src + attend((*child("norm1"))(src));
@@ -204,15 +214,12 @@ Tensor TransformerDecoderLayer::forward(const Tensor& tgt, const Tensor& memory,
                                         bool memory_is_causal) {
   const auto self = [&](const Tensor& x) {
     return (*child("dropout1"))(
-        child_as<MultiheadAttention>("self_attn")
-            .forward(x, x, x, tgt_key_padding_mask, false, tgt_mask, true, tgt_is_causal)
-            .first);
+        attend_with(*this, "self_attn", x, x, tgt_key_padding_mask, tgt_mask, tgt_is_causal));
   };
   const auto cross = [&](const Tensor& x) {
-    return (*child("dropout2"))(child_as<MultiheadAttention>("multihead_attn")
-                                    .forward(x, memory, memory, memory_key_padding_mask, false,
-                                             memory_mask, true, memory_is_causal)
-                                    .first);
+    return (*child("dropout2"))(attend_with(*this, "multihead_attn", x, memory,
+                                            memory_key_padding_mask, memory_mask,
+                                            memory_is_causal));
   };
   if (options_.norm_first) {
     Tensor x = tgt + self((*child("norm1"))(tgt));

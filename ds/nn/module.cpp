@@ -114,7 +114,14 @@ void Module::register_module(const std::string& name, ModulePtr module) {
   children_.emplace_back(name, std::move(module));
 }
 
+void Module::set_stand_in(const std::string& name, Tensor tensor) {
+  erase_named(stand_ins_, name);
+  if (tensor.defined()) stand_ins_.emplace_back(name, std::move(tensor));
+}
+
 Tensor Module::parameter(const std::string& name) const {
+  if (!stand_ins_.empty() && !has_parameter(name))
+    if (const auto found = find(stand_ins_, name); found != stand_ins_.end()) return found->second;
   return at(parameters_, name, "parameter");
 }
 Tensor Module::buffer(const std::string& name) const { return at(buffers_, name, "buffer").tensor; }

@@ -31,6 +31,10 @@ class Peer {
   /// What calling the module does there, hooks included.
   virtual Tensor call(const Tensor& x) = 0;
   virtual void train(bool on) = 0;
+  /// The first output of an attention module called with query, key, value and masks, without
+  /// asking for the weights.
+  virtual Tensor attend(const std::vector<Tensor>& inputs, const std::optional<Tensor>& key_padding,
+                        const std::optional<Tensor>& mask, bool causal) = 0;
 };
 
 /// Names that load_state_dict could not match.
@@ -76,7 +80,11 @@ class Module : public std::enable_shared_from_this<Module> {
     return module;
   }
 
-  /// By own name; KeyError when absent. An undefined tensor is a registered None.
+  /// A tensor that stands in for a parameter that was removed, as weight normalisation and pruning
+  /// leave one; it is not listed, saved or moved. Undefined: none any more.
+  void set_stand_in(const std::string& name, Tensor tensor);
+
+  /// By own name, else the stand-in; KeyError when absent. An undefined tensor is a registered None.
   Tensor parameter(const std::string& name) const;
   Tensor buffer(const std::string& name) const;
   ModulePtr child(const std::string& name) const;
@@ -163,6 +171,7 @@ class Module : public std::enable_shared_from_this<Module> {
   void collect_state(const std::string& prefix, StateDict& state) const;
 
   Named<Tensor> parameters_;
+  Named<Tensor> stand_ins_;
   Named<Buffer> buffers_;
   Named<ModulePtr> children_;
   std::vector<std::pair<uint64_t, PreHook>> pre_hooks_;

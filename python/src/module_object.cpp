@@ -228,6 +228,16 @@ void PyPeer::train(bool on) {
   nb::handle(self).attr("train")(on);
 }
 
+ds::Tensor PyPeer::attend(const std::vector<ds::Tensor>& inputs,
+                          const std::optional<ds::Tensor>& key_padding,
+                          const std::optional<ds::Tensor>& mask, bool causal) {
+  const nb::gil_scoped_acquire gil;
+  const nb::object out =
+      nb::handle(self)(inputs[0], inputs[1], inputs[2], "key_padding_mask"_a = key_padding,
+                       "need_weights"_a = false, "attn_mask"_a = mask, "is_causal"_a = causal);
+  return nb::cast<ds::Tensor>(out[0]);
+}
+
 std::string PyModule::type_name() const { return text_of("_get_name", *this); }
 std::string PyModule::extra_repr() const { return text_of("extra_repr", *this); }
 

@@ -26,6 +26,9 @@ struct __attribute__((visibility("hidden"))) PyPeer : ds::nn::Peer {
   bool intercepts() const override;
   ds::Tensor call(const ds::Tensor& x) override;
   void train(bool on) override;
+  ds::Tensor attend(const std::vector<ds::Tensor>& inputs,
+                    const std::optional<ds::Tensor>& key_padding,
+                    const std::optional<ds::Tensor>& mask, bool causal) override;
 };
 
 /// Layout of every Python module. `module` is null until Module.__init__ ran.

@@ -105,8 +105,13 @@ void register_module(nb::handle self, const std::string& name, nb::object value)
 }
 
 void set_attribute(nb::handle self, nb::handle name, nb::handle value) {
-  if (assign_registered(self, nb::cast<std::string>(name), value)) return;
+  const std::string text = nb::cast<std::string>(name);
+  if (assign_registered(self, text, value)) return;
   if (PyObject_GenericSetAttr(self.ptr(), name.ptr(), value.ptr())) throw nb::python_error();
+  // A plain tensor in the place of a layer's parameter is what the layer computes with.
+  Tensor tensor;
+  if (initialized(self) && layer_info(module_of(self)) && nb::try_cast(value, tensor))
+    module_of(self).set_stand_in(text, tensor);
 }
 
 nb::object get_attribute(nb::handle self, const std::string& name) {
@@ -126,6 +131,8 @@ void delete_attribute(nb::handle self, nb::handle name) {
       PyDict_DelItemString(object->kept, text.c_str());
   } else if (PyObject_GenericSetAttr(self.ptr(), name.ptr(), nullptr)) {
     throw nb::python_error();
+  } else if (object->module) {
+    object->module->set_stand_in(text, {});
   }
 }
 

@@ -112,6 +112,19 @@ void bind_module_hooks(nb::module_& m, nb::object& type) {
         return add_hook<&ModuleObject::backward_hooks>(self, hook, prepend, false, false);
       },
       "hook"_a, "prepend"_a = false);
+  const auto table = [&](const char* name, Table member) {
+    const nb::handle property(reinterpret_cast<PyObject*>(&PyProperty_Type));
+    type.attr(name) = property(nb::cpp_function(
+        [member](nb::handle self) {
+          PyObject* entries = module_object(self)->*member;
+          return nb::module_::import_("deepseek.nn._views")
+              .attr("Hooks")(entries ? nb::handle(entries) : nb::handle(Py_None));
+        },
+        nb::is_method()));
+  };
+  table("_forward_pre_hooks", &ModuleObject::pre_hooks);
+  table("_forward_hooks", &ModuleObject::hooks);
+  table("_backward_hooks", &ModuleObject::backward_hooks);
   bind_state_hooks(type);
   m.def("_make_parameter", &make_parameter, "data"_a.none(), "requires_grad"_a = true);
 }

@@ -242,6 +242,7 @@ def test_hooks(lib):
     net.register_forward_hook(lambda m, args, out: log.append("first"), prepend=True)
     out, kwargs = net(x)
     assert kwargs == {}
+    assert len(net._forward_hooks) == 3 and all(map(callable, net._forward_pre_hooks.values()))
     assert log == [("pre", True, 1), "first", ("post", 3)]
     np.testing.assert_allclose(out.detach().numpy(), net.body(net.fc(x * 0)).detach().numpy())
     for handle in handles:
@@ -273,8 +274,19 @@ def test_hook_on_a_layer_of_a_cpp_stack_runs():
     with_zero = layer(ds.ones(3, 1, 4))
     assert with_zero.shape == (3, 1, 4)
     assert "(linear2): Wide(in_features=8, out_features=4, bias=True)" in repr(layer)
-    layer.self_attn = nn.Identity()
-    with pytest.raises(RuntimeError, match="self_attn.*replaced by Identity"):
+
+    class Odd(nn.Module):
+        def forward(self, q, k, v, key_padding_mask=None, need_weights=True, attn_mask=None,
+                    is_causal=False):
+            assert not need_weights
+            shapes.append(attn_mask.shape)
+            return q * 0, None
+
+    layer.self_attn = Odd()
+    layer(ds.ones(3, 1, 4), src_mask=ds.zeros(3, 3))
+    assert (3, 3) in shapes
+    layer.self_attn = nn.ReLU()
+    with pytest.raises(RuntimeError, match="self_attn.*replaced by ReLU"):
         layer(ds.ones(3, 1, 4))
 
 
@@ -366,6 +378,33 @@ def test_shared_parameters_appear_once(lib):
     copied = copy.deepcopy(net)
     assert copied[1].weight is copied[0].weight and copied[2] is copied[0]
     assert copied[0].weight is not net[0].weight
+
+
+@BOTH
+def test_a_plain_tensor_stands_in_for_a_removed_parameter(lib):
+    """How weight normalisation and pruning work: the weight is computed before each forward."""
+    layer = lib.nn.Linear(3, 2)
+    weight = layer.weight.detach().clone()
+    del layer._parameters["weight"]
+    layer.register_parameter("weight_v", lib.nn.Parameter(weight))
+    layer.register_parameter("weight_g", lib.nn.Parameter(lib.ones(2, 1)))
+
+    def compute(module, args):
+        v = module.weight_v
+        module.weight = module.weight_g * v / v.norm(dim=1, keepdim=True)
+
+    layer.register_forward_pre_hook(compute)
+    out = layer(lib.ones(1, 3))
+    out.sum().backward()
+    unit = weight.numpy() / np.linalg.norm(weight.numpy(), axis=1, keepdims=True)
+    expected = unit.sum(1) + layer.bias.detach().numpy()
+    np.testing.assert_allclose(out.detach().numpy()[0], expected, rtol=1e-5)
+    assert layer.weight_g.grad is not None and layer.weight_v.grad is not None
+    assert set(layer.state_dict()) == {"weight_v", "weight_g", "bias"}
+    del layer.weight
+    layer._forward_pre_hooks.clear()
+    layer.weight = lib.nn.Parameter(weight * 0)
+    assert "weight" in layer.state_dict()
 
 
 @BOTH

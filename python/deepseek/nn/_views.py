@@ -48,3 +48,27 @@ class Registered(MutableMapping):
 
     def __repr__(self):
         return repr(self._entries())
+
+
+class Hooks(MutableMapping):
+    """The hooks of one kind by their id: `_forward_hooks` and its like."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, table):
+        self._table = {} if table is None else table
+
+    def __getitem__(self, key):
+        return self._table[key][0]
+
+    def __setitem__(self, key, hook):
+        raise _core.StateError("hooks: add one with register_forward_hook() and its like")
+
+    def __delitem__(self, key):
+        del self._table[key]
+
+    def __iter__(self):
+        return iter(list(self._table))
+
+    def __len__(self):
+        return len(self._table)

@@ -73,17 +73,32 @@ std::string BatchNorm<D>::extra_repr() const {
 template <int D>
 Tensor BatchNorm<D>::forward(const Tensor& x) {
   check_rank(*this, x, D == 1 ? 2 : D + 2, D + 2);
-  double factor = momentum.value_or(0.0);
   if (is_training() && track_running_stats) {
     const GradMode no_grad(false);
     const Tensor count = buffer("num_batches_tracked");
     ds::assign(count, ds::add(count, 1));
-    if (!momentum) factor = 1.0 / static_cast<double>(count.item_int());  // cumulative average
+    if (!momentum) update_average(x, count);
   }
   const bool use_batch = is_training() || !track_running_stats;
-  return batch_norm(x, optional_buffer("running_mean"), optional_buffer("running_var"),
-                    optional_parameter("weight"), optional_parameter("bias"), use_batch, factor,
-                    eps);
+  const bool keep = use_batch && !momentum;  // the statistics are up to date
+  return batch_norm(x, keep ? std::nullopt : optional_buffer("running_mean"),
+                    keep ? std::nullopt : optional_buffer("running_var"),
+                    optional_parameter("weight"), optional_parameter("bias"), use_batch,
+                    momentum.value_or(0.0), eps);
+}
+
+template <int D>
+void BatchNorm<D>::update_average(const Tensor& x, const Tensor& count) {
+  Shape others{0};
+  for (int i = 2; i < x.dim(); ++i) others.push_back(i);
+  // The share of this batch is a value of the plan: a number would make every step a new plan.
+  const Tensor share = reciprocal(to_dtype(count, DType::f32));
+  for (const char* name : {"running_mean", "running_var"}) {
+    const Tensor running = buffer(name);
+    const Tensor batch = name[8] == 'm' ? mean(x, others) : var(x, others, 1);
+    ds::assign(running,
+               lerp(running, to_dtype(batch, running.dtype()), to_dtype(share, running.dtype())));
+  }
 }
 
 template class BatchNorm<1>;

@@ -36,6 +36,10 @@ class BatchNorm : public Norm {
   double eps;
   std::optional<double> momentum;
   bool affine, track_running_stats;
+
+ private:
+  /// The cumulative average of the statistics of all batches.
+  void update_average(const Tensor& x, const Tensor& count);
 };
 using BatchNorm1d = BatchNorm<1>;
 using BatchNorm2d = BatchNorm<2>;

@@ -531,3 +531,13 @@ def test_ctc_loss_equals_torch():
     ours = nn.CTCLoss()(ds.tensor(logits).log_softmax(2), ds.tensor(targets),
                         (12, 10, 12), (4, 3, 2))
     close(ours, theirs)
+
+
+def test_cumulative_average_does_not_plan_again():
+    layer = nn.BatchNorm1d(3, momentum=None)
+    plans = []
+    for _ in range(5):
+        layer(ds.randn(4, 3)).sum().item()
+        plans.append(ds._core.engine_stats()["plans"])
+    assert plans[-1] == plans[1]
+    assert layer.num_batches_tracked.item() == 5

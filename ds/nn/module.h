@@ -84,7 +84,7 @@ class Module : public std::enable_shared_from_this<Module> {
   /// leave one; it is not listed, saved or moved. Undefined: none any more.
   void set_stand_in(const std::string& name, Tensor tensor);
 
-  /// By own name, else the stand-in; KeyError when absent. An undefined tensor is a registered None.
+  /// By own name, else the stand-in; KeyError when absent. Undefined: registered as None.
   Tensor parameter(const std::string& name) const;
   Tensor buffer(const std::string& name) const;
   ModulePtr child(const std::string& name) const;

@@ -32,17 +32,26 @@ struct Axis {
   }
 };
 
+/// The numbers as a tensor of the dtype and device of `like`.
+Tensor numbers(const std::vector<double>& values, const Tensor& like) {
+  const Shape shape{static_cast<int64_t>(values.size())};
+  if (like.dtype() == DType::f64)
+    return Tensor::from_host(values.data(), {DType::f64, shape}, like.device());
+  const std::vector<float> rounded(values.begin(), values.end());
+  return to_dtype(Tensor::from_host(rounded.data(), {DType::f32, shape}, like.device()),
+                  like.dtype());
+}
+
 /// Sum over taps of x[index[tap]] * weight[tap] along an axis.
 Tensor weighted(const Tensor& x, const Axis& axis, const std::vector<std::vector<int64_t>>& index,
-                const std::vector<std::vector<float>>& weight) {
+                const std::vector<std::vector<double>>& weight) {
   Shape shape = Shape::filled(x.dim(), 1);
   shape[axis.dim] = axis.out;
   Tensor total;
   for (size_t tap = 0; tap < index.size(); ++tap) {
     const Tensor picked =
         record(Op::index_select_, {x, index_tensor(index[tap], x.device())}, {axis.dim});
-    const Tensor w = Tensor::from_host(weight[tap].data(), {DType::f32, {axis.out}}, x.device());
-    const Tensor part = picked * reshaped(to_dtype(w, x.dtype()), shape);
+    const Tensor part = picked * reshaped(numbers(weight[tap], x), shape);
     total = total.defined() ? total + part : part;
   }
   return total;
@@ -61,15 +70,15 @@ Tensor nearest(const Tensor& x, const Axis& axis, bool exact) {
 
 Tensor linear_taps(const Tensor& x, const Axis& axis) {
   std::vector<std::vector<int64_t>> index(2);
-  std::vector<std::vector<float>> weight(2);
+  std::vector<std::vector<double>> weight(2);
   for (int64_t i = 0; i < axis.out; ++i) {
     const double at = std::max(axis.centre(i), 0.0);
     const int64_t low = std::min(static_cast<int64_t>(at), axis.in - 1);
     const double part = at - static_cast<double>(low);
     index[0].push_back(low);
     index[1].push_back(std::min(low + 1, axis.in - 1));
-    weight[0].push_back(static_cast<float>(1 - part));
-    weight[1].push_back(static_cast<float>(part));
+    weight[0].push_back(1 - part);
+    weight[1].push_back(part);
   }
   return weighted(x, axis, index, weight);
 }
@@ -80,14 +89,14 @@ Tensor cubic_taps(const Tensor& x, const Axis& axis) {
   const auto near = [&](double d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };
   const auto far = [&](double d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };
   std::vector<std::vector<int64_t>> index(4);
-  std::vector<std::vector<float>> weight(4);
+  std::vector<std::vector<double>> weight(4);
   for (int64_t i = 0; i < axis.out; ++i) {
     const double at = axis.centre(i), low = std::floor(at), t = at - low;
     const double w[] = {far(t + 1), near(t), near(1 - t), far(2 - t)};
     for (int64_t tap = 0; tap < 4; ++tap) {
       index[static_cast<size_t>(tap)].push_back(
           std::clamp(static_cast<int64_t>(low) + tap - 1, int64_t{0}, axis.in - 1));
-      weight[static_cast<size_t>(tap)].push_back(static_cast<float>(w[tap]));
+      weight[static_cast<size_t>(tap)].push_back(w[tap]);
     }
   }
   return weighted(x, axis, index, weight);

@@ -177,6 +177,41 @@ def test_layer_equals_torch(name, args, kwargs, shape):
         close(q.float(), p.float()), key
 
 
+# Bounds on the error relative to the largest value: a few units of the dtype's last place.
+DTYPES = {"float64": 1e-12, "bfloat16": 4e-2, "float16": 6e-3}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layers_compute_in_their_dtype(dtype):
+    theirs_dtype, ours_dtype = getattr(torch, dtype), getattr(ds, dtype)
+    failures = []
+    for name, args, kwargs, shape in LAYERS:
+        theirs, ours = pair(name, args, kwargs)
+        theirs.to(theirs_dtype)
+        ours.to(ours_dtype)
+        data = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+        x = torch.tensor(data).to(theirs_dtype).requires_grad_()
+        y = ds.tensor(data).to(ours_dtype).detach().requires_grad_()
+        try:
+            expected = theirs(x)
+        except RuntimeError:  # PyTorch has no kernel for it
+            continue
+        got = ours(y)
+        assert got.dtype == ours_dtype, name
+        pairs = [(got, expected)]
+        # Hardshrink jumps, so rounding decides; PyTorch's Hardsigmoid rounds 1/6 to f32.
+        if expected.requires_grad and name not in ("Hardshrink", "Hardsigmoid"):
+            expected.sum().backward()
+            got.sum().backward()
+            pairs.append((y.grad, x.grad))
+        for a, b in pairs:
+            a, b = a.detach().double().numpy(), b.detach().double().numpy()
+            error = np.abs(a - b).max() / max(1.0, np.abs(b).max())
+            if not error < 3 * DTYPES[dtype]:
+                failures.append((name, args, kwargs, error))
+    assert not failures
+
+
 @pytest.mark.parametrize(("name", "args", "kwargs", "shape"), LAYERS, ids=IDS)
 def test_layer_is_copied_and_pickled(name, args, kwargs, shape):
     _, ours = pair(name, args, kwargs)

@@ -84,7 +84,15 @@ std::string epoch_line(const ProgressState& state) {
 }
 
 Progress::Progress(std::FILE* out, std::optional<bool> terminal)
-    : out_(out), terminal_(terminal ? *terminal : isatty(fileno(out)) == 1) {}
+    : write_([out](const std::string& text) {
+        std::fwrite(text.data(), 1, text.size(), out);
+        std::fflush(out);
+      }),
+      descriptor_(fileno(out)),
+      terminal_(terminal ? *terminal : isatty(fileno(out)) == 1) {}
+
+Progress::Progress(std::function<void(const std::string&)> write, bool terminal)
+    : write_(std::move(write)), descriptor_(STDERR_FILENO), terminal_(terminal) {}
 
 bool Progress::due() const {
   return terminal_ && std::chrono::steady_clock::now() - last_ >= kInterval;
@@ -92,27 +100,22 @@ bool Progress::due() const {
 
 int Progress::width() const {
   winsize size{};
-  const bool known = ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+  const bool known = ioctl(descriptor_, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
   return known ? size.ws_col - 1 : 79;
-}
-
-void Progress::write(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), out_);
-  std::fflush(out_);
 }
 
 void Progress::draw(const ProgressState& state) {
   if (!terminal_) return;
   last_ = std::chrono::steady_clock::now();
   drawn_ = true;
-  write("\r" + progress_line(state, width()));
+  write_("\r" + progress_line(state, width()));
 }
 
 void Progress::say(const std::string& text) {
   const std::string clear =
       drawn_ ? "\r" + std::string(static_cast<size_t>(width()), ' ') + "\r" : "";
   drawn_ = false;
-  write(clear + text + "\n");
+  write_(clear + text + "\n");
 }
 
 void Progress::finish_epoch(const ProgressState& state) { say(epoch_line(state)); }

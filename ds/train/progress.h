@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -35,6 +36,8 @@ class Progress {
  public:
   /// Draws on `out`; with `terminal` not given, when out is one.
   explicit Progress(std::FILE* out, std::optional<bool> terminal = std::nullopt);
+  /// Hands what it draws to `write` instead.
+  Progress(std::function<void(const std::string&)> write, bool terminal);
   /// True when enough time has passed to draw again: values are read only then.
   bool due() const;
   void draw(const ProgressState& state);
@@ -44,9 +47,9 @@ class Progress {
   void say(const std::string& text);
 
  private:
-  void write(const std::string& text);
   int width() const;
-  std::FILE* out_;
+  std::function<void(const std::string&)> write_;
+  int descriptor_;  // whose terminal's width counts
   bool terminal_;
   bool drawn_ = false;
   std::chrono::steady_clock::time_point last_{};

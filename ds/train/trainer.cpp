@@ -71,7 +71,9 @@ MixedPrecisionTrainer::MixedPrecisionTrainer(TrainerOptions options)
     options_.loss = [](const Tensor& output, const Tensor& target) {
       return cross_entropy(output, target);
     };
-  if (options_.progress)
+  if (options_.write)
+    progress_ = std::make_unique<Progress>(options_.write, options_.terminal.value_or(false));
+  else if (options_.progress)
     progress_ = std::make_unique<Progress>(options_.progress, options_.terminal);
 }
 

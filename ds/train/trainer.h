@@ -95,7 +95,8 @@ struct TrainerOptions {
   bool resume = false;                // go on from the folder's checkpoint, when there is one
   std::FILE* progress = stderr;       // null shows nothing
   std::optional<bool> terminal;       // whether `progress` is one; found out when not given
-  std::function<void()> poll;         // called at every batch; may throw to end the run
+  std::function<void(const std::string&)> write;  // gets what is shown, instead of `progress`
+  std::function<void()> poll;                     // called at every batch; may throw to end the run
 };
 
 class MixedPrecisionTrainer {

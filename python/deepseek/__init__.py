@@ -42,9 +42,11 @@ from . import (  # noqa: E402
     models,
     nn,
     optim,
+    train,
     transforms,
 )
 from .serialization import load, save  # noqa: E402
+from .train import MixedPrecisionTrainer  # noqa: E402
 
 inf = _math.inf
 nan = _math.nan

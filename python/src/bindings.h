@@ -36,6 +36,8 @@ void bind_layers(nanobind::module_& m);
 void bind_sequence_layers(nanobind::module_& m);
 void bind_init(nanobind::module_& m);
 void bind_optim(nanobind::module_& m);
+void bind_schedulers(nanobind::module_& m);
+void bind_train(nanobind::module_& m);
 
 /// Lets other Python threads run while C++ computes; the user's line is looked up before.
 class __attribute__((visibility("hidden"))) Unlocked {

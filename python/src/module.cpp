@@ -74,6 +74,8 @@ NB_MODULE(_core, m) {
   bind_init(nn);
   bind_optim(m);
   bind_hub(m);
+  bind_schedulers(m);
+  bind_train(m);
   m.def("num_threads", &ds::num_threads, "Threads that a parallel loop uses.");
   m.def("set_num_threads", &ds::set_num_threads, nb::arg("count"),
         "Sets the number of threads of later loops; ValueError below 1.");

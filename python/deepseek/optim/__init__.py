@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Optimizers. Names, arguments, defaults and the layout of state dictionaries are PyTorch's."""
 
+from . import lr_scheduler
 from .optimizer import Optimizer, ParamGroup
 from .optimizers import (
     LAMB,
@@ -24,4 +25,5 @@ __all__ = [
     "Optimizer",
     "ParamGroup",
     "RMSprop",
+    "lr_scheduler",
 ]

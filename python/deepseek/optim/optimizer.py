@@ -30,9 +30,13 @@ class ParamGroup(MutableMapping):
         self._tuples = {
             name: parts for name, parts in _TUPLES.items() if all(p in numbers for p in parts)
         }
-        inner = {part for parts in self._tuples.values() for part in parts}
-        self._numbers = [name for name in numbers if name not in inner]
+        self._inner = {part for parts in self._tuples.values() for part in parts}
         self._extra = {"params": params, **extra}
+
+    @property
+    def _numbers(self) -> list[str]:
+        """Hyperparameters that are one number; a scheduler may have added initial_lr."""
+        return [name for name in self._impl.hyper(self._index) if name not in self._inner]
 
     def _number(self, name: str):
         value = self._impl.get(self._index, name)
@@ -55,7 +59,7 @@ class ParamGroup(MutableMapping):
                 raise _core.ValueError(f"optimizer: {key} takes {len(parts)} numbers")
             for part, number in zip(parts, value):
                 self._impl.set(self._index, part, -1.0 if number is None else float(number))
-        elif key in self._numbers:
+        elif key in self._numbers or key == "initial_lr":
             self._impl.set(self._index, key, float(value))
         elif key == "params" and "params" in self._extra:
             raise _core.ValueError("optimizer: the parameters of a group can not be replaced")

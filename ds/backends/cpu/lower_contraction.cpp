@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matmul and convolution by oneDNN.
+#include <algorithm>
+
+#include "ds/backends/cpu/conv_weights.h"
 #include "ds/backends/cpu/copy.h"
 #include "ds/backends/cpu/dnnl/conv.h"
 #include "ds/backends/cpu/dnnl/matmul.h"
@@ -162,6 +165,34 @@ void emit_weights(Lowering& l, const Node& node, std::shared_ptr<const ConvPlan>
   define_as(l, node, out);
 }
 
+/// The gradient by GEMM where that is faster: windows of more than one tap, or strided, unless
+/// oneDNN has a kernel for AVX-512 or AMX.
+std::shared_ptr<const ConvWeightsPlan> plan_by_gemm(const ConvSpec& spec,
+                                                    const std::string& implementation) {
+  const auto all_one = [](const Shape& shape, int from) {
+    return std::all_of(shape.begin() + from, shape.end(), [](int64_t s) { return s == 1; });
+  };
+  const bool wide = implementation.find("avx512") != std::string::npos ||
+                    implementation.find("amx") != std::string::npos;
+  if (wide || (all_one(spec.weights, 2) && all_one(spec.stride, 0))) return nullptr;
+  return ConvWeightsPlan::make(spec);
+}
+
+void emit_weights_by_gemm(Lowering& l, const Node& node,
+                          std::shared_ptr<const ConvWeightsPlan> plan, const ConvTypes& types) {
+  const View src = l.channels_last(node, l.cast(node, l.view(node.input(0)), DType::f32));
+  const View dst = l.channels_last(node, l.cast(node, l.view(node.input(1)), DType::f32));
+  const View out = l.temp(DType::f32, node.type().shape);
+  const View space = l.scratch(plan->scratchpad_bytes());
+  Step& step =
+      l.emit(node, "cpu:conv_diff_weights gemm", {src, dst, space}, {out}, [=](const Frame& frame) {
+        plan->execute(frame.at<float>(src), frame.at<float>(dst), frame.at<float>(out),
+                      frame.at(space));
+      });
+  step.info.flops = conv_flops(types);
+  define_as(l, node, out);
+}
+
 }  // namespace
 
 bool lower_matmul(Lowering& l, const Node& node, std::string& why) {
@@ -211,9 +242,10 @@ bool lower_convolution(Lowering& l, const Node& node, std::string& why) {
     return true;
   }
   DType dtype = node.type().dtype;
+  ConvSpec spec;
   const auto make = [&] {
-    return std::shared_ptr<const ConvPlan>(ConvPlan::make(
-        conv_spec(node, types.kind, types.src, types.dst, types.weights, dtype), &why));
+    spec = conv_spec(node, types.kind, types.src, types.dst, types.weights, dtype);
+    return std::shared_ptr<const ConvPlan>(ConvPlan::make(spec, &why));
   };
   std::shared_ptr<const ConvPlan> plan = make();
   if (!plan && is_half(dtype)) {
@@ -221,10 +253,14 @@ bool lower_convolution(Lowering& l, const Node& node, std::string& why) {
     plan = make();
   }
   if (!plan) return false;
-  if (types.kind == ConvKind::backward_weights)
-    emit_weights(l, node, plan, types, dtype);
-  else
-    emit_activation(l, node, plan, types, dtype);
+  if (types.kind == ConvKind::backward_weights) {
+    if (const auto gemm = plan_by_gemm(spec, plan->implementation()))
+      emit_weights_by_gemm(l, node, gemm, types);
+    else
+      emit_weights(l, node, plan, types, dtype);
+    return true;
+  }
+  emit_activation(l, node, plan, types, dtype);
   return true;
 }
 

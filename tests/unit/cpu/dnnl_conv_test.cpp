@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "ds/backends/cpu/conv_weights.h"
 #include "ds/backends/cpu/dnnl/conv.h"
 #include "ds/backends/cpu/dnnl/reorder.h"
 
@@ -217,6 +218,30 @@ TEST_CASE("convolution and its gradients equal plain loops") {
   for (const Case& c : kCases) {
     for (const bool last : {true, false})
       for (const bool pack : {true, false}) check_case(c, last, pack);
+  }
+}
+
+TEST_CASE("the weights' gradient by GEMM equals plain loops") {
+  std::vector<Case> cases = kCases;
+  // Enough pixels for several chunks and a partial one.
+  cases.push_back({"chunks", {3, 24, 95, 97}, {3, 3}, 4, {1, 1}, {1, 1}, {1, 1}, {1, 1}});
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    const ConvSpec spec = make_spec(c, ConvKind::backward_weights, true, true);
+    const auto plan = ConvWeightsPlan::make(spec);
+    CHECK((plan != nullptr) == (c.groups == 1));
+    if (!plan) continue;
+    const auto src = numbers(c.src.numel(), 1), dst = numbers(dst_dims(c).numel(), 3);
+    std::vector<double> want(static_cast<size_t>(weights_dims(c).numel()));
+    each_product(c, [&](int64_t s, int64_t w, int64_t d) {
+      want[static_cast<size_t>(w)] +=
+          double(dst[static_cast<size_t>(d)]) * src[static_cast<size_t>(s)];
+    });
+    const auto x = arrange(src, spec.src, false), y = arrange(dst, spec.dst, false);
+    std::vector<float> got(want.size());
+    std::vector<char> scratch(plan->scratchpad_bytes() + 1);
+    plan->execute(x.data(), y.data(), got.data(), scratch.data());
+    check_close(got, want);
   }
 }
 

@@ -26,6 +26,19 @@ LowerFn lower_function(Op op) {
     case Op::log_softmax_backward_: return lower_softmax;
     case Op::softmax_cross_entropy_:
     case Op::softmax_cross_entropy_backward_: return lower_cross_entropy;
+    case Op::batch_norm_:
+    case Op::batch_norm_backward_: return lower_batch_norm;
+    case Op::layer_norm_:
+    case Op::rms_norm_: return lower_layer_norm;
+    case Op::layer_norm_backward_:
+    case Op::rms_norm_backward_: return lower_layer_norm_backward;
+    case Op::max_pool_:
+    case Op::avg_pool_:
+    case Op::adaptive_avg_pool_:
+    case Op::adaptive_max_pool_: return lower_pool;
+    case Op::max_pool_backward_:
+    case Op::avg_pool_backward_:
+    case Op::adaptive_avg_pool_backward_: return lower_pool_backward;
     default: break;
   }
   switch (op_info(op).op_class) {

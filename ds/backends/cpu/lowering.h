@@ -81,6 +81,11 @@ bool lower_reduce(Lowering& l, const Node& node, std::string& why);
 bool lower_arg_reduce(Lowering& l, const Node& node, std::string& why);
 bool lower_softmax(Lowering& l, const Node& node, std::string& why);
 bool lower_cross_entropy(Lowering& l, const Node& node, std::string& why);
+bool lower_batch_norm(Lowering& l, const Node& node, std::string& why);
+bool lower_layer_norm(Lowering& l, const Node& node, std::string& why);
+bool lower_layer_norm_backward(Lowering& l, const Node& node, std::string& why);
+bool lower_pool(Lowering& l, const Node& node, std::string& why);
+bool lower_pool_backward(Lowering& l, const Node& node, std::string& why);
 
 /// Runs a node by the reference backend. NotImplementedError with `why` when that is not there.
 void lower_reference(Lowering& l, const Node& node, const std::string& why);

@@ -50,4 +50,28 @@ void ModelCheckpoint::on_epoch_end(MixedPrecisionTrainer& trainer, const EpochLo
   io::save_safetensors(trainer.model().state_dict(), path);
 }
 
+void TensorBoard::on_fit_begin(MixedPrecisionTrainer& trainer) {
+  if (trainer.step_count() > 0) return;
+  writer_.add_text("model", "    " + trainer.model().type_name() + "; " + trainer.precision().text,
+                   0);
+}
+
+void TensorBoard::on_step_end(MixedPrecisionTrainer&, const StepLog& log) {
+  writer_.add_scalars({{"step/loss", log.loss},
+                       {"step/lr", log.lr},
+                       {"step/loss_scale", log.loss_scale},
+                       {"step/skipped", static_cast<double>(log.skipped)}},
+                      log.step);
+}
+
+void TensorBoard::on_epoch_end(MixedPrecisionTrainer&, const EpochLog& log) {
+  NamedValues values;
+  for (const auto& [name, value] : log.values) values.emplace_back("epoch/" + name, value);
+  values.emplace_back("epoch/samples_per_second", static_cast<double>(log.samples) / log.seconds);
+  writer_.add_scalars(values, log.epoch + 1);
+  writer_.flush();
+}
+
+void TensorBoard::on_fit_end(MixedPrecisionTrainer&) { writer_.flush(); }
+
 }  // namespace ds::train

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "ds/io/tensorboard.h"
 #include "ds/train/trainer.h"
 
 namespace ds::train {
@@ -49,6 +50,21 @@ class ModelCheckpoint final : public Callback {
  private:
   std::string path_;
   BestValue best_;
+};
+
+/// Writes loss, rate and scale of every step and the values of every epoch for TensorBoard.
+class TensorBoard final : public Callback {
+ public:
+  /// IOError when the folder can not be written.
+  explicit TensorBoard(const std::string& folder) : writer_(folder) {}
+  void on_fit_begin(MixedPrecisionTrainer& trainer) override;
+  void on_step_end(MixedPrecisionTrainer& trainer, const StepLog& log) override;
+  void on_epoch_end(MixedPrecisionTrainer& trainer, const EpochLog& log) override;
+  void on_fit_end(MixedPrecisionTrainer& trainer) override;
+  const std::string& path() const { return writer_.path(); }
+
+ private:
+  io::EventWriter writer_;
 };
 
 }  // namespace ds::train

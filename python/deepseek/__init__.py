@@ -44,6 +44,7 @@ from . import (  # noqa: E402
     optim,
     train,
     transforms,
+    utils,
 )
 from .serialization import load, save  # noqa: E402
 from .train import MixedPrecisionTrainer  # noqa: E402

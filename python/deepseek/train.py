@@ -57,6 +57,13 @@ class ModelCheckpoint(_native.ModelCheckpoint):
         super().__init__(str(path), monitor, _maximizes(mode, "ModelCheckpoint"))
 
 
+class TensorBoard(_native.TensorBoard):
+    """Writes every step's loss, rate and scale and every epoch's values for TensorBoard."""
+
+    def __init__(self, folder):
+        super().__init__(str(folder))
+
+
 class _BoundCallback:
     """A callback with its trainer, which it does not keep alive."""
 
@@ -329,4 +336,5 @@ __all__ = [
     "MixedPrecisionTrainer",
     "ModelCheckpoint",
     "NonFiniteError",
+    "TensorBoard",
 ]

@@ -201,6 +201,17 @@ void bind_trainer(nb::module_& m) {
       });
 }
 
+void bind_writer(nb::module_& m) {
+  using ds::io::EventWriter;
+  nb::class_<EventWriter>(m, "EventWriter")
+      .def(nb::init<const std::string&, const std::string&>(), "folder"_a, "suffix"_a = "")
+      .def("add_scalars", &EventWriter::add_scalars)
+      .def("add_text", &EventWriter::add_text)
+      .def("add_histogram", &EventWriter::add_histogram)
+      .def("flush", &EventWriter::flush)
+      .def_prop_ro("path", &EventWriter::path);
+}
+
 }  // namespace
 
 void bind_train(nb::module_& module) {
@@ -227,5 +238,9 @@ void bind_train(nb::module_& module) {
   nb::class_<ModelCheckpoint, Callback>(m, "ModelCheckpoint")
       .def(nb::init<std::string, const std::string&, bool>())
       .def_prop_ro("best", &ModelCheckpoint::best);
+  nb::class_<TensorBoard, Callback>(m, "TensorBoard")
+      .def(nb::init<const std::string&>())
+      .def_prop_ro("path", &TensorBoard::path);
+  bind_writer(m);
   bind_trainer(m);
 }

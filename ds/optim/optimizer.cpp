@@ -35,6 +35,19 @@ void Optimizer::add_group(std::vector<Tensor> params, const Hyper& overrides) {
   groups_.push_back(std::move(group));
 }
 
+Hyper Optimizer::checked(const char* op, Hyper hyper) {
+  for (const auto& [name, value] : hyper) {
+    const bool share = name == "beta1" || name == "beta2" || name == "rho";
+    const bool positive = share || name == "lr" || name == "eps" || name == "weight_decay" ||
+                          name == "momentum" || name == "momentum_decay";
+    DS_CHECK(!positive || value >= 0, ValueError, op, ": ", name, " is ", value,
+             "; it must not be negative");
+    DS_CHECK(!share || value < 1, ValueError, op, ": ", name, " is ", value,
+             "; it must be below 1");
+  }
+  return hyper;
+}
+
 void Optimizer::set_lr(double lr) {
   for (ParamGroup& group : groups_) group.hyper["lr"] = lr;
 }

@@ -72,6 +72,8 @@ class Optimizer {
   std::string repr() const;
 
  protected:
+  /// The numbers themselves; ValueError naming `op` for one that makes no sense.
+  static Hyper checked(const char* op, Hyper hyper);
   explicit Optimizer(Hyper defaults) : defaults_(std::move(defaults)) {}
   /// Records the update of one parameter: returns its next value. `lr` is a 0-d input.
   virtual Tensor update(const Tensor& param, const Tensor& grad, ParamState& state,

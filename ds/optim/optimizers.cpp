@@ -2,34 +2,12 @@
 #include "ds/optim/optimizers.h"
 
 #include <cmath>
-#include <limits>
 
 #include "ds/base/error.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 
 namespace ds::optim {
-namespace {
-
-void check_range(const char* op, const char* name, double value, double low, double high) {
-  DS_CHECK(value >= low && value <= high, ValueError, op, ": ", name, " is ", value,
-           "; it must be between ", low, " and ", high);
-}
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-/// Checks what all optimizers share.
-Hyper checked(const char* op, Hyper hyper) {
-  for (const auto& [name, value] : hyper) {
-    if (name == "beta1" || name == "beta2")
-      check_range(op, name.c_str(), value, 0.0, std::nextafter(1.0, 0.0));
-    else if (name == "lr" || name == "eps" || name == "weight_decay" || name == "momentum")
-      check_range(op, name.c_str(), value, 0.0, kInfinity);
-  }
-  return hyper;
-}
-
-}  // namespace
-
 SGD::SGD(Params params, double lr, double momentum, double dampening, double weight_decay,
          bool nesterov, bool maximize)
     : Optimizer(checked("SGD", {{"lr", lr},

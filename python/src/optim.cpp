@@ -6,7 +6,7 @@
 #include "bindings.h"
 #include "casters.h"
 #include "ds/base/error.h"
-#include "ds/optim/optimizers.h"
+#include "ds/optim/optimizers_adaptive.h"
 #include "ds/tensor/ops.h"
 #include "ds/train/grad_scaler.h"
 
@@ -37,7 +37,12 @@ nb::dict state_of(Optimizer& optimizer, const Tensor& param) {
   return dict;
 }
 
-/// Takes copies of the tensors; 0-d "step" tensors of other libraries are numbers here.
+/// State that PyTorch keeps in 0-d tensors and the library in numbers.
+bool is_number(const std::string& name) {
+  return name == "step" || name == "mu_product" || name == "eta" || name == "mu";
+}
+
+/// Takes copies of the tensors.
 void set_state(Optimizer& optimizer, const Tensor& param, const nb::dict& values) {
   ParamState next;
   std::vector<Tensor> copies;
@@ -47,7 +52,7 @@ void set_state(Optimizer& optimizer, const Tensor& param, const nb::dict& values
     if (value.is_none()) continue;
     if (!nb::try_cast(value, tensor)) {
       next.numbers[name] = nb::cast<double>(value);
-    } else if (name == "step") {
+    } else if (is_number(name)) {
       next.numbers[name] = tensor.item();
     } else {
       const ds::GradMode no_grad(false);
@@ -103,6 +108,29 @@ void bind_classes(nb::module_& m) {
                                              "weight_decay"_a);
 }
 
+void bind_adaptive(nb::module_& m) {
+  nb::class_<Adadelta, Optimizer>(m, "Adadelta")
+      .def(nb::init<Params, double, double, double, double, bool>(), "params"_a, "lr"_a, "rho"_a,
+           "eps"_a, "weight_decay"_a, "maximize"_a);
+  nb::class_<Adamax, Optimizer>(m, "Adamax")
+      .def(nb::init<Params, double, double, double, double, double, bool>(), "params"_a, "lr"_a,
+           "beta1"_a, "beta2"_a, "eps"_a, "weight_decay"_a, "maximize"_a);
+  nb::class_<NAdam, Optimizer>(m, "NAdam")
+      .def(nb::init<Params, double, double, double, double, double, double, bool, bool>(),
+           "params"_a, "lr"_a, "beta1"_a, "beta2"_a, "eps"_a, "weight_decay"_a, "momentum_decay"_a,
+           "decoupled_weight_decay"_a, "maximize"_a);
+  nb::class_<RAdam, Optimizer>(m, "RAdam")
+      .def(nb::init<Params, double, double, double, double, double, bool, bool>(), "params"_a,
+           "lr"_a, "beta1"_a, "beta2"_a, "eps"_a, "weight_decay"_a, "decoupled_weight_decay"_a,
+           "maximize"_a);
+  nb::class_<Rprop, Optimizer>(m, "Rprop")
+      .def(nb::init<Params, double, double, double, double, double, bool>(), "params"_a, "lr"_a,
+           "eta_minus"_a, "eta_plus"_a, "step_min"_a, "step_max"_a, "maximize"_a);
+  nb::class_<ASGD, Optimizer>(m, "ASGD").def(
+      nb::init<Params, double, double, double, double, double, bool>(), "params"_a, "lr"_a,
+      "lambd"_a, "alpha"_a, "t0"_a, "weight_decay"_a, "maximize"_a);
+}
+
 void bind_scaler(nb::module_& m) {
   using ds::train::GradScaler;
   nb::class_<GradScaler>(m, "GradScaler", nb::is_weak_referenceable())
@@ -141,6 +169,7 @@ void bind_optim(nb::module_& m) {
   nb::module_ f = m.def_submodule("optim", "The optimizers of the C++ library.");
   bind_base(f);
   bind_classes(f);
+  bind_adaptive(f);
   bind_scaler(f);
   f.def("clip_grad_norm_", &clip_grad_norm_, "parameters"_a, "max_norm"_a, "norm_type"_a = 2.0,
         "error_if_nonfinite"_a = false);

@@ -16,8 +16,13 @@ from .. import _core
 from .._modes import enable_grad
 
 #: Hyperparameters that are one tuple in Python and several numbers in C++.
-_TUPLES = {"betas": ("beta1", "beta2"), "eps": ("eps1", "eps2")}
-_FLAGS = frozenset({"nesterov", "maximize", "amsgrad", "centered"})
+_TUPLES = {
+    "betas": ("beta1", "beta2"),
+    "eps": ("eps1", "eps2"),
+    "etas": ("eta_minus", "eta_plus"),
+    "step_sizes": ("step_min", "step_max"),
+}
+_FLAGS = frozenset({"nesterov", "maximize", "amsgrad", "centered", "decoupled_weight_decay"})
 
 
 class ParamGroup(MutableMapping):

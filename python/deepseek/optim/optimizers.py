@@ -115,6 +115,79 @@ class Adafactor(_Native):
         return list({**self.defaults, "eps": (-1.0 if eps1 is None else eps1, eps2)}.values())
 
 
+class Adadelta(_Native):
+    """Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012."""
+
+    _class = _native.Adadelta
+
+    def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0, *, maximize=False,
+                 **unused):
+        super().__init__(params, {
+            "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay,
+            "maximize": maximize}, unused)
+
+
+class Adamax(_Native):
+    """Adam with the infinity norm."""
+
+    _class = _native.Adamax
+
+    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, *,
+                 maximize=False, **unused):
+        super().__init__(params, {
+            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
+            "maximize": maximize}, unused)
+
+
+class NAdam(_Native):
+    """Dozat, "Incorporating Nesterov Momentum into Adam", 2016."""
+
+    _class = _native.NAdam
+
+    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0,
+                 momentum_decay=4e-3, decoupled_weight_decay=False, *, maximize=False, **unused):
+        super().__init__(params, {
+            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
+            "momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize}, unused)
+
+
+class RAdam(_Native):
+    """Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020."""
+
+    _class = _native.RAdam
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0,
+                 decoupled_weight_decay=False, *, maximize=False, **unused):
+        super().__init__(params, {
+            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
+            "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize}, unused)
+
+
+class Rprop(_Native):
+    """Riedmiller and Braun, 1993: steps by the sign of the gradient."""
+
+    _class = _native.Rprop
+
+    def __init__(self, params, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), *,
+                 maximize=False, **unused):
+        super().__init__(params, {
+            "lr": lr, "etas": tuple(etas), "step_sizes": tuple(step_sizes),
+            "maximize": maximize}, unused)
+
+
+class ASGD(_Native):
+    """Averaged stochastic gradient descent; the average is `state[p]["ax"]`."""
+
+    _class = _native.ASGD
+
+    def __init__(self, params, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0, *,
+                 maximize=False, **unused):
+        super().__init__(params, {
+            "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay,
+            "maximize": maximize}, unused)
+
+
 class LAMB(_Native):
     """You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes",
     2020."""

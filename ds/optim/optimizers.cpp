@@ -109,6 +109,7 @@ RMSprop::RMSprop(Params params, double lr, double alpha, double eps, double weig
 Tensor RMSprop::update(const Tensor& param, const Tensor& grad, ParamState& state,
                        const ParamGroup& group, const Tensor& lr) {
   const double alpha = group.at("alpha"), decay = group.at("weight_decay");
+  state.numbers["step"] += 1;
   const Tensor g = decay == 0 ? grad : grad + param * decay;
   const Tensor square = zeros_state(state, "square_avg", param);
   const Tensor next = square * alpha + g * g * (1 - alpha);

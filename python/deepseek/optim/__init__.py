@@ -4,26 +4,38 @@
 from . import lr_scheduler
 from .optimizer import Optimizer, ParamGroup
 from .optimizers import (
+    ASGD,
     LAMB,
     SGD,
+    Adadelta,
     Adafactor,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
     Lion,
+    NAdam,
+    RAdam,
     RMSprop,
+    Rprop,
 )
 
 __all__ = [
+    "ASGD",
     "LAMB",
     "SGD",
+    "Adadelta",
     "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Lion",
+    "NAdam",
     "Optimizer",
     "ParamGroup",
+    "RAdam",
     "RMSprop",
+    "Rprop",
     "lr_scheduler",
 ]

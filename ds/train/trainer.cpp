@@ -237,7 +237,8 @@ void MixedPrecisionTrainer::step() {
   group_loss_ = {};
   if (options_.scheduler && !options_.schedule_epochs && !plateau()) options_.scheduler->step();
   read_stats(kLag);
-  if (progress_ && progress_->due()) progress_->draw(progress_state({{"loss", mean_loss()}}));
+  if (progress_ && loss_samples_ > 0 && progress_->due())
+    progress_->draw(progress_state({{"loss", mean_loss()}}));
   if (options_.checkpoint_steps > 0 && step_ % options_.checkpoint_steps == 0) checkpoint();
 }
 

@@ -83,7 +83,7 @@ def test_fp32_equals_torchs_loop():
     model = net()
     theirs = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
     with torch.no_grad():
-        for p, q in zip(theirs.parameters(), model.parameters()):
+        for p, q in zip(theirs.parameters(), model.parameters(), strict=True):
             p.copy_(torch.from_numpy(q.detach().numpy().copy()))
     sgd = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, 24)
@@ -108,7 +108,7 @@ def test_fp32_equals_torchs_loop():
         model, ours, fp16_layers=[], progress=False, max_grad_norm=0.5, gradient_accumulation=4,
         scheduler=t.scheduler,
     ).fit(loader(batch_size=4), 4)
-    for p, q in zip(theirs.parameters(), model.parameters()):
+    for p, q in zip(theirs.parameters(), model.parameters(), strict=True):
         np.testing.assert_allclose(q.detach().numpy(), p.detach().numpy(), rtol=1e-4, atol=1e-6)
 
 
@@ -155,7 +155,7 @@ def test_resume_is_exact(tmp_path, dataset):
     rest = again.fit(batches, 3)
     assert [r["loss"] for r in rest] == [e["loss"] for e in expected[1:]]
     assert [r["accuracy"] for r in rest] == [e["accuracy"] for e in expected[1:]]
-    for a, b in zip(weights(again), whole):
+    for a, b in zip(weights(again), whole, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -214,6 +214,33 @@ def test_a_steady_loop_plans_nothing_and_forces_nothing():
                 scheduler=lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=30))
     t.fit(loader(), 5)
     assert len(set(plans[1:])) == 1
+
+
+def test_a_plateau_of_the_validation_loss_lowers_the_rate():
+    optimizer = SGD((model := net()).parameters(), lr=0.0)
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    optimizer.param_groups[0]["lr"] = 1e-6
+    scheduler_of_accuracy = trainer(model, optimizer, scheduler=scheduler, monitor="val_accuracy",
+                                    metrics=["accuracy"])
+    scheduler_of_accuracy.fit(loader(), 4, validation=loader(48))
+    assert scheduler.last_epoch == 4
+    assert scheduler.best == pytest.approx(
+        scheduler_of_accuracy.evaluate(loader(48))["accuracy"], abs=0.05
+    )
+    with pytest.raises(ds.KeyError, match="val_bleu"):
+        trainer(model, optimizer, scheduler=scheduler, monitor="val_bleu").fit(loader(), 1)
+
+
+def test_a_folder_that_can_not_be_written_leaves_the_run_with_a_typed_error(tmp_path):
+    with pytest.raises(ds.IOError, match="/proc/none"):
+        trainer(checkpoint_dir="/proc/none/here").fit(loader(), 1)
+    t = trainer(checkpoint_dir=tmp_path)
+    t.fit(loader(), 1)
+    good = open(t.checkpoint_path, "rb").read()
+    with open(t.checkpoint_path, "wb") as file:
+        file.write(good[: len(good) // 2])
+    with pytest.raises(ds.FileFormatError):
+        trainer(checkpoint_dir=tmp_path, resume=True).fit(loader(), 2)
 
 
 def test_progress_is_one_line_per_epoch_when_it_is_no_terminal():

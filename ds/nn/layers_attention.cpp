@@ -90,6 +90,17 @@ std::pair<Tensor, Tensor> MultiheadAttention::forward(const Tensor& query, const
            ShapeError, "MultiheadAttention: query ", query.type(), ", key ", key.type(),
            " and value ", value.type(), " must all have 2 or 3 dimensions");
   const bool batched = query.dim() == 3;
+  const int time = batched && o.batch_first ? 1 : 0, sample = batched ? 1 - time : 0;
+  DS_CHECK(query.size(-1) == o.embed_dim && key.size(-1) == o.kdim.value_or(o.embed_dim) &&
+               value.size(-1) == o.vdim.value_or(o.embed_dim),
+           ShapeError, "MultiheadAttention: query ", query.type(), ", key ", key.type(),
+           " and value ", value.type(), " must have the last sizes ", o.embed_dim, ", ",
+           o.kdim.value_or(o.embed_dim), " and ", o.vdim.value_or(o.embed_dim));
+  DS_CHECK(
+      key.size(time) == value.size(time) && (!batched || (query.size(sample) == key.size(sample) &&
+                                                          key.size(sample) == value.size(sample))),
+      ShapeError, "MultiheadAttention: query ", query.type(), ", key ", key.type(), " and value ",
+      value.type(), " must agree in their batch, key and value in their length too");
   const auto to_batch_first = [&](const Tensor& x) {
     return !batched ? unsqueeze(x, 0) : o.batch_first ? x : transpose(x, 0, 1);
   };

@@ -136,6 +136,14 @@ std::pair<Tensor, RecurrentState> Recurrent::forward(const Tensor& input,
   DS_CHECK(x.size(0) >= 1, ShapeError, type_name(), ": the input ", input.type(), " has no steps");
   const int64_t directions = o.bidirectional ? 2 : 1, batch = x.size(1);
   const int64_t out = o.proj_size > 0 ? o.proj_size : o.hidden_size;
+  const auto check_state = [&](const Tensor& state, const char* what, int64_t size) {
+    const Shape wanted = batched ? Shape{directions * o.num_layers, batch, size}
+                                 : Shape{directions * o.num_layers, size};
+    DS_CHECK(state.shape() == wanted, ShapeError, type_name(), ": the initial ", what, " state is ",
+             state.type(), "; it must be ", wanted, " for the input ", input.type());
+  };
+  if (initial) check_state(initial->h, "hidden", out);
+  if (initial && kind_ == CellKind::lstm) check_state(initial->c, "cell", o.hidden_size);
   const auto initial_state = [&](int64_t index) -> RecurrentState {
     if (!initial)
       return {zeros({batch, out}, x.dtype(), x.device()),
@@ -184,8 +192,17 @@ std::string RecurrentCell::extra_repr() const { return str(input_size, ", ", hid
 
 RecurrentState RecurrentCell::forward(const Tensor& input,
                                       const std::optional<RecurrentState>& given) {
+  DS_CHECK((input.dim() == 1 || input.dim() == 2) && input.size(-1) == input_size, ShapeError,
+           type_name(), ": the input is ", input.type(), "; it must be [N, ", input_size, "] or [",
+           input_size, "]");
   const bool batched = input.dim() == 2;
   const Tensor x = batched ? input : unsqueeze(input, 0);
+  Shape wanted = input.shape();
+  wanted.back() = hidden_size;
+  DS_CHECK(!given || (given->h.shape() == wanted &&
+                      (kind_ != CellKind::lstm || given->c.shape() == wanted)),
+           ShapeError, type_name(), ": the state is ", given->h.type(), "; it must be ", wanted,
+           " for the input ", input.type());
   RecurrentState state;
   if (given) {
     state = *given;

@@ -576,3 +576,36 @@ def test_cumulative_average_does_not_plan_again():
         plans.append(ds._core.engine_stats()["plans"])
     assert plans[-1] == plans[1]
     assert layer.num_batches_tracked.item() == 5
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: nn.Linear(10, 2)(ds.ones(2, 9)), ValueError, r"f32\[2,9\].*10"),
+        (lambda: nn.Linear(2, 2)(ds.ones(2, 2, dtype=ds.int64)), TypeError, "differ in dtype"),
+        (lambda: nn.Conv2d(3, 8, 3)(ds.ones(1, 4, 8, 8)), ValueError, "4 channels"),
+        (lambda: nn.Conv2d(3, 5, 3, groups=2), ValueError, "groups 2 must divide"),
+        (lambda: nn.BatchNorm2d(4)(ds.ones(3, 4)), ValueError, "must have 4 dimensions"),
+        (lambda: nn.BatchNorm1d(3)(ds.ones(1, 3)), ValueError, "1 value per channel"),
+        (lambda: nn.Dropout(2.0), ValueError, "between 0 and 1"),
+        (lambda: nn.Embedding(4, 2)(ds.tensor([7])).sum().item(), IndexError, "7 is out of range"),
+        (lambda: nn.Embedding(4, 2, padding_idx=9), ValueError, "padding_idx 9"),
+        (lambda: nn.CrossEntropyLoss()(ds.ones(2, 3), ds.tensor([0, 5])).item(), IndexError,
+         "label 5"),
+        (lambda: nn.LSTM(4, 5)(ds.ones(2, 3, 9)), ValueError, "last size must be 4"),
+        (lambda: nn.GRU(4, 5)(ds.ones(2, 3, 4), ds.ones(1, 1, 5)), ValueError,
+         r"must be \[1,3,5\]"),
+        (lambda: nn.LSTM(4, 5)(ds.ones(2, 3, 4), ds.ones(1, 3, 5)), TypeError, "must be a pair"),
+        (lambda: nn.LSTMCell(4, 5)(ds.ones(2, 3)), ValueError, r"\[N, 4\]"),
+        (lambda: nn.MultiheadAttention(5, 2), ValueError, "must divide embed_dim 5"),
+        (lambda: nn.MultiheadAttention(4, 2)(*[ds.ones(2, 1, 8)] * 3), ValueError, "last sizes 4"),
+        (lambda: nn.Transformer(8, 2, 1, 1, 8)(ds.ones(2, 1, 8), ds.ones(2, 2, 8)), ValueError,
+         "must agree in their batch"),
+        (lambda: nn.init.kaiming_normal_(ds.ones(3)), ValueError, "at least 2 dimensions"),
+        (lambda: nn.ZeroPad2d((1, 2, 3)), ValueError, "give 1 or 4"),
+        (lambda: nn.Linear("a", 2), TypeError, "in_features: int"),
+    ],
+)
+def test_errors_name_the_layer_and_the_sizes(call, error, text):
+    with pytest.raises(error, match=text):
+        call()

@@ -38,6 +38,21 @@ void EarlyStopping::on_epoch_end(MixedPrecisionTrainer& trainer, const EpochLog&
   }
 }
 
+std::vector<double> EarlyStopping::state() const {
+  return {best_.best(), static_cast<double>(bad_epochs_)};
+}
+
+void EarlyStopping::set_state(const std::vector<double>& state) {
+  DS_CHECK(state.size() == 2, ValueError, "EarlyStopping: the saved state is another callback's");
+  best_.set_best(state[0]);
+  bad_epochs_ = static_cast<int64_t>(state[1]);
+}
+
+void ModelCheckpoint::set_state(const std::vector<double>& state) {
+  DS_CHECK(state.size() == 1, ValueError, "ModelCheckpoint: the saved state is another callback's");
+  best_.set_best(state[0]);
+}
+
 ModelCheckpoint::ModelCheckpoint(std::string path, const std::string& monitor, bool maximize)
     : path_(std::move(path)), best_(monitor, maximize, 0) {}
 

@@ -16,6 +16,7 @@ class BestValue {
   /// Takes the epoch's value; true when it is better by more than min_delta.
   bool update(const EpochLog& log);
   double best() const { return best_; }
+  void set_best(double best) { best_ = best; }
   const std::string& monitor() const { return monitor_; }
 
  private:
@@ -30,6 +31,8 @@ class EarlyStopping final : public Callback {
   explicit EarlyStopping(const std::string& monitor = "val_loss", int64_t patience = 3,
                          bool maximize = false, double min_delta = 0);
   void on_epoch_end(MixedPrecisionTrainer& trainer, const EpochLog& log) override;
+  std::vector<double> state() const override;
+  void set_state(const std::vector<double>& state) override;
   double best() const { return best_.best(); }
 
  private:
@@ -45,6 +48,8 @@ class ModelCheckpoint final : public Callback {
   explicit ModelCheckpoint(std::string path, const std::string& monitor = "val_loss",
                            bool maximize = false);
   void on_epoch_end(MixedPrecisionTrainer& trainer, const EpochLog& log) override;
+  std::vector<double> state() const override { return {best_.best()}; }
+  void set_state(const std::vector<double>& state) override;
   double best() const { return best_.best(); }
 
  private:

@@ -62,6 +62,9 @@ class Callback {
   virtual void on_step_end(MixedPrecisionTrainer&, const StepLog&) {}
   virtual void on_epoch_end(MixedPrecisionTrainer&, const EpochLog&) {}
   virtual void on_fit_end(MixedPrecisionTrainer&) {}
+  /// Numbers that a resumed run needs; a checkpoint keeps them by the callback's position.
+  virtual std::vector<double> state() const { return {}; }
+  virtual void set_state(const std::vector<double>& /*state*/) {}
 };
 using CallbackPtr = std::shared_ptr<Callback>;
 

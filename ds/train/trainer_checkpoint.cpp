@@ -138,6 +138,9 @@ void MixedPrecisionTrainer::save_checkpoint(const std::string& path) const {
     for (size_t i = 0; i < state.size(); ++i)
       tensors.emplace_back(str("metric.", m, ".", i), state[i]);
   }
+  for (size_t c = 0; c < options_.callbacks.size(); ++c)
+    if (const std::vector<double> state = options_.callbacks[c]->state(); !state.empty())
+      tensors.emplace_back(str("callback.", c), numbers(state));
   tensors.emplace_back("random", rng_state());
   const SourcePosition at = source_ ? source_->position() : position_;
   const int64_t source[3] = {static_cast<int64_t>(at.epoch), at.batch,
@@ -190,6 +193,11 @@ void MixedPrecisionTrainer::load_checkpoint(const std::string& path) {
     for (const auto& [name, tensor] : entries.below(str("metric.", m, ".")))
       state.push_back(tensor);
     if (!state.empty()) options_.metrics[m]->set_state(state);
+  }
+  for (size_t c = 0; c < options_.callbacks.size(); ++c) {
+    const std::string name = str("callback.", c);
+    for (const auto& [rest, tensor] : entries.below(name))
+      if (rest.empty()) options_.callbacks[c]->set_state(entries.doubles_of(name, tensor));
   }
   seen_skipped_ = scaler_.skipped_steps();
   pending_.clear();

@@ -294,6 +294,21 @@ TEST_CASE("early stopping and the best weights") {
   CHECK_THROWS_AS(EarlyStopping("loss", 0), ValueError);
 }
 
+TEST_CASE("early stopping goes on counting in a resumed run") {
+  Folder folder;
+  const auto run = [&](int64_t epochs) {
+    TrainerOptions o = options();
+    o.optimizer = std::make_shared<optim::SGD>(o.model->parameters(), 0.0);
+    o.checkpoint_dir = folder.path.string();
+    o.resume = true;
+    o.callbacks = {std::make_shared<EarlyStopping>("loss", 3, false, 1e-3)};
+    MixedPrecisionTrainer trainer(o);
+    return trainer.fit(*source(96, 16, false), epochs).size();
+  };
+  CHECK(run(2) == 2);
+  CHECK(run(10) == 2);  // epochs 3 and 4: the first was the best
+}
+
 TEST_CASE("bad arguments, empty sources and foreign checkpoints are typed errors") {
   struct Empty : BatchSource {
     bool next(std::vector<Tensor>&) override { return false; }

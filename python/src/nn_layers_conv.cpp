@@ -55,7 +55,7 @@ void add_conv_fields(LayerClass<T>& layer) {
 template <int D>
 void bind_conv(nb::module_& m, const char* name, const char* transposed) {
   using T = Conv<D>;
-  LayerClass<T> conv(m, name, "Convolution of [N, in, ...] (or without N).");
+  LayerClass<T> conv(m, name, m.attr("_ConvNd"), "Convolution of [N, in, ...] (or without N).");
   conv.factory(
           [](int64_t in, int64_t out, PerDim kernel, PerDim stride, ConvPadding padding,
              PerDim dilation, int64_t groups, bool bias, std::string mode) {
@@ -67,7 +67,8 @@ void bind_conv(nb::module_& m, const char* name, const char* transposed) {
       .forward();
   add_conv_fields<D>(conv);
   using U = ConvTranspose<D>;
-  LayerClass<U> back(m, transposed, "Transposed convolution of [N, in, ...] (or without N).");
+  LayerClass<U> back(m, transposed, m.attr("_ConvTransposeNd"),
+                     "Transposed convolution of [N, in, ...] (or without N).");
   back.factory(
           [](int64_t in, int64_t out, PerDim kernel, PerDim stride, PerDim padding, PerDim extra,
              int64_t groups, bool bias, PerDim dilation, std::string mode) {
@@ -213,6 +214,9 @@ void bind_adaptive(nb::module_& m, const std::string& max_name, const std::strin
 }  // namespace
 
 void bind_conv_layers(nb::module_& m) {
+  // The common bases that PyTorch users test for with isinstance.
+  const nb::object base = make_class(m, "_ConvNd", module_class(), "Base of the convolutions.");
+  make_class(m, "_ConvTransposeNd", base, "Base of the transposed convolutions.");
   bind_conv<1>(m, "Conv1d", "ConvTranspose1d");
   bind_conv<2>(m, "Conv2d", "ConvTranspose2d");
   bind_conv<3>(m, "Conv3d", "ConvTranspose3d");

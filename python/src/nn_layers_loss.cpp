@@ -44,7 +44,7 @@ LayerClass<T>& three(LayerClass<T>& layer, const char* a, const char* b, const c
 /// A loss with nothing but a reduction.
 template <class T>
 void bind_simple(nb::module_& m, const char* name) {
-  LayerClass<T> layer(m, name);
+  LayerClass<T> layer(m, name, m.attr("_Loss"), "");
   layer.init(
       [](Legacy average, Legacy reduce, std::string reduction) {
         return std::make_shared<T>(reduction_of(average, reduce, reduction));
@@ -56,7 +56,7 @@ void bind_simple(nb::module_& m, const char* name) {
 /// A loss with a margin before the reduction.
 template <class T>
 LayerClass<T> bind_margin(nb::module_& m, const char* name, double margin) {
-  LayerClass<T> layer(m, name);
+  LayerClass<T> layer(m, name, m.attr("_Loss"), "");
   layer
       .init(
           [](double value, Legacy average, Legacy reduce, std::string reduction) {
@@ -76,7 +76,7 @@ void add_weight(LayerClass<T>& layer, const char* name = "weight") {
 
 void bind_classification(nb::module_& m) {
   const nb::none none;
-  LayerClass<CrossEntropyLoss> cross(m, "CrossEntropyLoss");
+  LayerClass<CrossEntropyLoss> cross(m, "CrossEntropyLoss", m.attr("_Loss"), "");
   cross
       .init(
           [](const Weight& weight, Legacy average, int64_t ignore, Legacy reduce,
@@ -90,7 +90,7 @@ void bind_classification(nb::module_& m) {
       .field("label_smoothing", &CrossEntropyLoss::label_smoothing);
   add_weight(cross);
   two(cross);
-  LayerClass<NLLLoss> nll(m, "NLLLoss");
+  LayerClass<NLLLoss> nll(m, "NLLLoss", m.attr("_Loss"), "");
   nll.init(
          [](const Weight& weight, Legacy average, int64_t ignore, Legacy reduce,
             std::string reduction) {
@@ -102,7 +102,7 @@ void bind_classification(nb::module_& m) {
       .field("ignore_index", &NLLLoss::ignore_index);
   add_weight(nll);
   two(nll);
-  LayerClass<BCELoss> bce(m, "BCELoss");
+  LayerClass<BCELoss> bce(m, "BCELoss", m.attr("_Loss"), "");
   bce.init(
       [](const Weight& weight, Legacy average, Legacy reduce, std::string reduction) {
         return std::make_shared<BCELoss>(weight, reduction_of(average, reduce, reduction));
@@ -110,7 +110,7 @@ void bind_classification(nb::module_& m) {
       "weight"_a = none, kSizeAverage = none, kReduce = none, "reduction"_a = "mean");
   add_weight(bce);
   two(bce);
-  LayerClass<BCEWithLogitsLoss> logits(m, "BCEWithLogitsLoss");
+  LayerClass<BCEWithLogitsLoss> logits(m, "BCEWithLogitsLoss", m.attr("_Loss"), "");
   logits.init(
       [](const Weight& weight, Legacy average, Legacy reduce, std::string reduction,
          const Weight& pos) {
@@ -122,7 +122,7 @@ void bind_classification(nb::module_& m) {
   add_weight(logits);
   add_weight(logits, "pos_weight");
   two(logits);
-  LayerClass<MultiLabelSoftMarginLoss> soft(m, "MultiLabelSoftMarginLoss");
+  LayerClass<MultiLabelSoftMarginLoss> soft(m, "MultiLabelSoftMarginLoss", m.attr("_Loss"), "");
   soft.init(
       [](const Weight& weight, Legacy average, Legacy reduce, std::string reduction) {
         return std::make_shared<MultiLabelSoftMarginLoss>(weight,
@@ -131,7 +131,7 @@ void bind_classification(nb::module_& m) {
       "weight"_a = none, kSizeAverage = none, kReduce = none, "reduction"_a = "mean");
   add_weight(soft);
   two(soft);
-  LayerClass<MultiMarginLoss> multi(m, "MultiMarginLoss");
+  LayerClass<MultiMarginLoss> multi(m, "MultiMarginLoss", m.attr("_Loss"), "");
   multi
       .init(
           [](int64_t p, double margin, const Weight& weight, Legacy average, Legacy reduce,
@@ -149,7 +149,7 @@ void bind_classification(nb::module_& m) {
 
 void bind_regression(nb::module_& m) {
   const nb::none none;
-  LayerClass<SmoothL1Loss> smooth(m, "SmoothL1Loss");
+  LayerClass<SmoothL1Loss> smooth(m, "SmoothL1Loss", m.attr("_Loss"), "");
   smooth
       .init(
           [](Legacy average, Legacy reduce, std::string reduction, double beta) {
@@ -158,14 +158,14 @@ void bind_regression(nb::module_& m) {
           kSizeAverage = none, kReduce = none, "reduction"_a = "mean", "beta"_a = 1.0)
       .field("beta", &SmoothL1Loss::beta);
   two(smooth);
-  LayerClass<HuberLoss> huber(m, "HuberLoss");
+  LayerClass<HuberLoss> huber(m, "HuberLoss", m.attr("_Loss"), "");
   huber
       .init([](std::string reduction,
                double delta) { return std::make_shared<HuberLoss>(reduction, delta); },
             "reduction"_a = "mean", "delta"_a = 1.0)
       .field("delta", &HuberLoss::delta);
   two(huber);
-  LayerClass<KLDivLoss> kl(m, "KLDivLoss");
+  LayerClass<KLDivLoss> kl(m, "KLDivLoss", m.attr("_Loss"), "");
   kl.init(
         [](Legacy average, Legacy reduce, std::string reduction, bool log_target) {
           return std::make_shared<KLDivLoss>(reduction_of(average, reduce, reduction), log_target);
@@ -173,7 +173,7 @@ void bind_regression(nb::module_& m) {
         kSizeAverage = none, kReduce = none, "reduction"_a = "mean", "log_target"_a = false)
       .field("log_target", &KLDivLoss::log_target);
   two(kl);
-  LayerClass<PoissonNLLLoss> poisson(m, "PoissonNLLLoss");
+  LayerClass<PoissonNLLLoss> poisson(m, "PoissonNLLLoss", m.attr("_Loss"), "");
   poisson
       .init(
           [](bool log_input, bool full, Legacy average, double eps, Legacy reduce,
@@ -187,7 +187,7 @@ void bind_regression(nb::module_& m) {
       .field("full", &PoissonNLLLoss::full)
       .field("eps", &PoissonNLLLoss::eps);
   two(poisson, "log_input", "target");
-  LayerClass<GaussianNLLLoss> gaussian(m, "GaussianNLLLoss");
+  LayerClass<GaussianNLLLoss> gaussian(m, "GaussianNLLLoss", m.attr("_Loss"), "");
   gaussian
       .init(
           [](bool full, double eps, std::string reduction) {
@@ -207,7 +207,7 @@ void bind_embedding_losses(nb::module_& m) {
   three(ranking, "input1", "input2", "target");
   auto hinge = bind_margin<HingeEmbeddingLoss>(m, "HingeEmbeddingLoss", 1.0);
   two(hinge);
-  LayerClass<TripletMarginLoss> triplet(m, "TripletMarginLoss");
+  LayerClass<TripletMarginLoss> triplet(m, "TripletMarginLoss", m.attr("_Loss"), "");
   triplet
       .init(
           [](double margin, double p, double eps, bool swap, Legacy average, Legacy reduce,
@@ -222,7 +222,7 @@ void bind_embedding_losses(nb::module_& m) {
       .field("eps", &TripletMarginLoss::eps)
       .field("swap", &TripletMarginLoss::swap);
   three(triplet, "anchor", "positive", "negative");
-  LayerClass<CTCLoss> ctc(m, "CTCLoss");
+  LayerClass<CTCLoss> ctc(m, "CTCLoss", m.attr("_Loss"), "");
   ctc.init([](int64_t blank, std::string reduction,
               bool zero) { return std::make_shared<CTCLoss>(blank, reduction, zero); },
            "blank"_a = 0, "reduction"_a = "mean", "zero_infinity"_a = false)
@@ -243,6 +243,7 @@ void bind_embedding_losses(nb::module_& m) {
 }  // namespace
 
 void bind_loss_layers(nb::module_& m) {
+  make_class(m, "_Loss", module_class(), "Base of the losses.");
   bind_simple<MSELoss>(m, "MSELoss");
   bind_simple<L1Loss>(m, "L1Loss");
   bind_simple<SoftMarginLoss>(m, "SoftMarginLoss");

@@ -21,7 +21,8 @@ LayerClass<T>& add_resets(LayerClass<T>& layer) {
 template <int D>
 void bind_batch_norm(nb::module_& m, const char* name) {
   using T = BatchNorm<D>;
-  LayerClass<T> layer(m, name, "Normalisation over the batch and space of each channel.");
+  LayerClass<T> layer(m, name, m.attr("_BatchNorm"),
+                      "Normalisation over the batch and space of each channel.");
   layer
       .factory(
           [](int64_t features, double eps, std::optional<double> momentum, bool affine, bool track,
@@ -42,7 +43,8 @@ void bind_batch_norm(nb::module_& m, const char* name) {
 template <int D>
 void bind_instance_norm(nb::module_& m, const char* name) {
   using T = InstanceNorm<D>;
-  LayerClass<T> layer(m, name, "Normalisation over the space of each channel of each sample.");
+  LayerClass<T> layer(m, name, m.attr("_InstanceNorm"),
+                      "Normalisation over the space of each channel of each sample.");
   layer
       .factory(
           [](int64_t features, double eps, double momentum, bool affine, bool track, bool bias) {
@@ -64,6 +66,10 @@ ds::Shape shape_of(const ds::PerDim& sizes) { return sizes.given(); }
 }  // namespace
 
 void bind_norm_layers(nb::module_& m) {
+  // The common bases that PyTorch users test for with isinstance.
+  const nb::object norm = make_class(m, "_NormBase", module_class(), "Base of normalisation.");
+  make_class(m, "_BatchNorm", norm, "Base of the batch normalisations.");
+  make_class(m, "_InstanceNorm", norm, "Base of the instance normalisations.");
   bind_batch_norm<1>(m, "BatchNorm1d");
   bind_batch_norm<2>(m, "BatchNorm2d");
   bind_batch_norm<3>(m, "BatchNorm3d");

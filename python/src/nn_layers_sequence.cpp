@@ -83,7 +83,9 @@ void add_cell(LayerClass<T>& layer) {
 std::string nonlinearity_of(CellKind kind) { return kind == CellKind::rnn_relu ? "relu" : "tanh"; }
 
 void bind_recurrent(nb::module_& m) {
-  LayerClass<RNN> rnn(m, "RNN", "Elman network with tanh or ReLU.");
+  make_class(m, "RNNBase", module_class(), "Base of RNN, LSTM and GRU.");
+  make_class(m, "RNNCellBase", module_class(), "Base of their cells.");
+  LayerClass<RNN> rnn(m, "RNN", m.attr("RNNBase"), "Elman network with tanh or ReLU.");
   rnn.factory(
          [](int64_t in, int64_t hidden, int64_t layers, std::string nonlinearity, bool bias,
             bool batch_first, double dropout, bool both) {
@@ -95,7 +97,7 @@ void bind_recurrent(nb::module_& m) {
          "bias"_a = true, "batch_first"_a = false, "dropout"_a = 0.0, "bidirectional"_a = false)
       .property("nonlinearity", [](const RNN& self) { return nonlinearity_of(self.kind()); });
   add_recurrent(rnn);
-  LayerClass<LSTM> lstm(m, "LSTM", "Long short-term memory.");
+  LayerClass<LSTM> lstm(m, "LSTM", m.attr("RNNBase"), "Long short-term memory.");
   lstm.factory(
       [](int64_t in, int64_t hidden, int64_t layers, bool bias, bool batch_first, double dropout,
          bool both, int64_t proj) {
@@ -105,7 +107,7 @@ void bind_recurrent(nb::module_& m) {
       "input_size"_a, "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "batch_first"_a = false,
       "dropout"_a = 0.0, "bidirectional"_a = false, "proj_size"_a = 0);
   add_recurrent(lstm);
-  LayerClass<GRU> gru(m, "GRU", "Gated recurrent unit.");
+  LayerClass<GRU> gru(m, "GRU", m.attr("RNNBase"), "Gated recurrent unit.");
   gru.factory(
       [](int64_t in, int64_t hidden, int64_t layers, bool bias, bool batch_first, double dropout,
          bool both) {
@@ -115,7 +117,7 @@ void bind_recurrent(nb::module_& m) {
       "input_size"_a, "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "batch_first"_a = false,
       "dropout"_a = 0.0, "bidirectional"_a = false);
   add_recurrent(gru);
-  LayerClass<RNNCell> cell(m, "RNNCell", "One step of an RNN.");
+  LayerClass<RNNCell> cell(m, "RNNCell", m.attr("RNNCellBase"), "One step of an RNN.");
   cell.factory(
           [](int64_t in, int64_t hidden, bool bias, std::string nonlinearity) {
             return std::make_shared<RNNCell>(in, hidden, bias, nonlinearity);
@@ -127,11 +129,11 @@ void bind_recurrent(nb::module_& m) {
     layer.factory(make, "input_size"_a, "hidden_size"_a, "bias"_a = true);
     add_cell(layer);
   };
-  LayerClass<LSTMCell> lstm_cell(m, "LSTMCell", "One step of an LSTM.");
+  LayerClass<LSTMCell> lstm_cell(m, "LSTMCell", m.attr("RNNCellBase"), "One step of an LSTM.");
   step(lstm_cell, [](int64_t in, int64_t hidden, bool bias) {
     return std::make_shared<LSTMCell>(in, hidden, bias);
   });
-  LayerClass<GRUCell> gru_cell(m, "GRUCell", "One step of a GRU.");
+  LayerClass<GRUCell> gru_cell(m, "GRUCell", m.attr("RNNCellBase"), "One step of a GRU.");
   step(gru_cell, [](int64_t in, int64_t hidden, bool bias) {
     return std::make_shared<GRUCell>(in, hidden, bias);
   });

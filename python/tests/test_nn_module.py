@@ -706,3 +706,15 @@ def test_functional_inplace_writes_its_input():
     np.testing.assert_array_equal(x.numpy(), [0.0, 2.0])
     F.elu_(x.sub_(1))
     np.testing.assert_allclose(x.numpy(), [np.exp(-1) - 1, 1.0], rtol=1e-6)
+
+
+@BOTH
+def test_private_names_that_users_import(lib):
+    nn = lib.nn
+    assert isinstance(nn.BatchNorm2d(2), nn.modules.batchnorm._BatchNorm)
+    assert isinstance(nn.Conv1d(1, 1, 1), nn.modules.conv._ConvNd)
+    assert isinstance(nn.MSELoss(), nn.modules.loss._Loss) and isinstance(nn.GRU(1, 1), nn.RNNBase)
+    assert not isinstance(nn.LayerNorm(2), nn.modules.batchnorm._BatchNorm)
+    assert nn.modules.utils._pair(3) == (3, 3) and nn.modules.utils._triple((1, 2, 3)) == (1, 2, 3)
+    assert nn.modules.Linear is nn.Linear and nn.modules.container.Sequential is nn.Sequential
+    assert nn.modules.activation.ReLU is nn.ReLU and nn.modules.module.Module is nn.Module

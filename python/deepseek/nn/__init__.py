@@ -7,7 +7,7 @@ from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Se
 from .parameter import Buffer, Parameter
 
 # The packages of these names replace the binding's submodules.
-from . import functional, init, parameter, utils  # noqa: E402, I001
+from . import functional, init, modules, parameter, utils  # noqa: E402, I001
 
 __all__ = [
     *(name for name, value in vars(_core.nn).items() if isinstance(value, type)),
@@ -20,6 +20,7 @@ __all__ = [
     "Sequential",
     "functional",
     "init",
+    "modules",
     "parameter",
     "utils",
 ]

@@ -124,7 +124,10 @@ std::unique_ptr<Optimizer> two_groups() {
 
 TEST_CASE("rates equal PyTorch's, also continued from a saved state") {
   REQUIRE(kTables.size() == kMakers.size());
-  for (const auto& [name, table] : kTables) {
+  for (const auto& row : kTables) {
+    // CAPTURE makes a lambda, which can not hold a structured binding.
+    const std::string& name = row.first;
+    const std::vector<double>& table = row.second;
     CAPTURE(name);
     const auto optimizer = two_groups();
     LRSchedulerPtr scheduler = kMakers.at(name)(*optimizer);

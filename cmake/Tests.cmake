@@ -35,6 +35,17 @@ foreach(family ops passes numerics errors fuzz integration)
   ds_add_test(${name} "${PROJECT_SOURCE_DIR}/tests/${family}" ${family})
 endforeach()
 
+# The lessons are programs that end with an error when what they show is not true.
+file(GLOB lessons CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/lessons/*.cpp")
+foreach(lesson IN LISTS lessons)
+  get_filename_component(name "${lesson}" NAME_WE)
+  add_executable(lesson_${name} "${lesson}")
+  target_link_libraries(lesson_${name} PRIVATE ds_settings deepseek)
+  add_test(NAME examples.${name} COMMAND lesson_${name})
+  set_tests_properties(examples.${name} PROPERTIES LABELS examples TIMEOUT 300
+    ENVIRONMENT "GOMP_SPINCOUNT=10000")
+endforeach()
+
 # The shape of the tree itself: includes only downwards, no file too long.
 if(Python_Interpreter_FOUND)
   foreach(check check_layers check_sizes)

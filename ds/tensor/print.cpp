@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <ostream>
 #include <vector>
 
 #include "ds/base/str.h"
@@ -189,5 +190,7 @@ std::string to_text(const Tensor& tensor) {
   if (!tensor.is_leaf()) text += ", grad_fn=<" + tensor.grad_op() + ">";
   return prefix + text + ")";
 }
+
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor) { return out << to_text(tensor); }
 
 }  // namespace ds

@@ -2,6 +2,7 @@
 // Tensors as text, in PyTorch's form.
 #pragma once
 
+#include <iosfwd>
 #include <string>
 
 #include "ds/tensor/tensor.h"
@@ -20,5 +21,6 @@ PrintOptions& print_options();
 /// "tensor([[1., 2.], [3., 4.]])" with dtype, requires_grad or grad_fn where they are not the
 /// default. Computes the tensor.
 std::string to_text(const Tensor& tensor);
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor);
 
 }  // namespace ds

@@ -37,7 +37,18 @@ endforeach()
 
 # The lessons are programs that end with an error when what they show is not true.
 file(GLOB lessons CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/lessons/*.cpp")
-foreach(lesson IN LISTS lessons)
+# So are the C++ programs of the README and the guide.
+file(GLOB pages CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/README.md"
+  "${PROJECT_SOURCE_DIR}/docs/guide/*.md")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${pages})
+if(Python_Interpreter_FOUND)
+  execute_process(
+    COMMAND "${Python_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/cpp_snippets.py"
+            "${PROJECT_BINARY_DIR}/snippets" ${pages}
+    OUTPUT_VARIABLE snippets OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  string(REPLACE "\n" ";" snippets "${snippets}")
+endif()
+foreach(lesson IN LISTS lessons snippets)
   get_filename_component(name "${lesson}" NAME_WE)
   add_executable(lesson_${name} "${lesson}")
   target_link_libraries(lesson_${name} PRIVATE ds_settings deepseek)

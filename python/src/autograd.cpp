@@ -5,6 +5,7 @@
 #include <nanobind/stl/function.h>
 
 #include "functions.h"
+#include "release.h"
 
 namespace {
 
@@ -16,15 +17,10 @@ struct HookHandle {
   uint64_t key;
 };
 
-/// A Python callable kept alive and released under the GIL.
+/// A Python callable kept alive; may be dropped by any thread.
 std::shared_ptr<nb::object> shared_callable(nb::object callable) {
   return {new nb::object(std::move(callable)), [](nb::object* object) {
-            if (!Py_IsInitialized()) {
-              object->release();
-              delete object;
-              return;
-            }
-            const nb::gil_scoped_acquire gil;
+            release_object(object->release().ptr());
             delete object;
           }};
 }

@@ -5,6 +5,7 @@
 #include "ds/base/error.h"
 #include "ds/tensor/sync.h"
 #include "functions.h"
+#include "release.h"
 
 namespace {
 
@@ -44,14 +45,10 @@ nb::dlpack::dtype dlpack_of(DType dtype) {
   return make(dtype == DType::u8 ? Code::UInt : Code::Int, bits);
 }
 
-/// A pointer that keeps a Python object alive; released under the GIL from any thread.
+/// A pointer that keeps a Python object alive; may be dropped by any thread.
 std::shared_ptr<void> owned_by(void* data, nb::object owner) {
   PyObject* object = owner.release().ptr();
-  return {data, [object](void*) {
-            if (!Py_IsInitialized()) return;
-            const nb::gil_scoped_acquire gil;
-            Py_DECREF(object);
-          }};
+  return {data, [object](void*) { release_object(object); }};
 }
 
 /// Shares the memory of a row-major array; copies any other.

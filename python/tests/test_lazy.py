@@ -2,6 +2,8 @@
 """Recording is lazy; what that costs and what it never does."""
 
 import gc
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -222,6 +224,23 @@ def test_hooks_run_when_the_gradient_is_known():
     y.sum().backward()
     assert seen == [[1, 1, 1]]
     assert x.grad.tolist() == [20, 20, 20]
+
+
+def test_arrays_given_up_by_the_engine_do_not_wait_for_python():
+    # The engine drops the last owner of an array while step(), which holds the GIL, waits for it.
+    program = """
+import numpy as np
+import deepseek as ds
+net = ds.nn.Linear(8, 8)
+optimizer = ds.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(500):
+    loss = net(ds.from_numpy(np.ones((4, 8), np.float32))).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+assert loss.item() < 1e-6
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 def test_memory_of_dropped_tensors_is_given_back():

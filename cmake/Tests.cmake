@@ -3,7 +3,7 @@
 # the label of its family (unit, ops, passes, numerics, errors, fuzz, integration).
 
 add_library(ds_test_main OBJECT tests/unit/main.cpp)
-target_link_libraries(ds_test_main PRIVATE doctest::doctest)
+target_link_libraries(ds_test_main PRIVATE ds_settings deepseek doctest::doctest)
 
 # ds_add_test(<name> <directory> <label>)
 function(ds_add_test name directory label)
@@ -56,6 +56,10 @@ foreach(lesson IN LISTS lessons snippets)
   set_tests_properties(examples.${name} PROPERTIES LABELS examples TIMEOUT 300
     ENVIRONMENT "GOMP_SPINCOUNT=10000")
 endforeach()
+# The samples of every op feed the fuzz tests too.
+if(TARGET test_fuzz)
+  target_sources(test_fuzz PRIVATE "${PROJECT_SOURCE_DIR}/tests/unit/ir/samples.cpp")
+endif()
 
 # The shape of the tree itself: includes only downwards, no file too long.
 if(Python_Interpreter_FOUND)

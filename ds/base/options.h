@@ -9,7 +9,11 @@ namespace ds {
 
 struct Options {
   bool eager = false;
+#ifdef NDEBUG
   bool verify = false;
+#else
+  bool verify = true;
+#endif
   std::string device = "auto";
   std::string log;
 
@@ -17,7 +21,7 @@ struct Options {
   template <class F>
   void for_each(F&& f) {
     f(eager, "DS_EAGER", "1 runs every operation at once, for debugging.");
-    f(verify, "DS_VERIFY", "1 checks the graph after every pass.");
+    f(verify, "DS_VERIFY", "1 checks the graph after every pass; the default of debug builds.");
     f(device, "DS_DEVICE", "Device of new tensors: auto, cpu, ref or null.");
     f(log, "DS_LOG", "Topics to log to stderr, separated by commas: dispatch, passes, plan.");
   }

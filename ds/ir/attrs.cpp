@@ -4,6 +4,7 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "ds/base/hash.h"
 #include "ds/base/str.h"
@@ -12,7 +13,13 @@ namespace ds {
 namespace {
 
 std::string float_text(double value) {
-  if (std::isnan(value)) return "nan";
+  if (std::isnan(value)) {
+    const auto bits = std::bit_cast<uint64_t>(value);
+    if (bits == std::bit_cast<uint64_t>(std::numeric_limits<double>::quiet_NaN())) return "nan";
+    char digits[20];
+    const auto result = std::to_chars(digits, digits + sizeof digits, bits, 16);
+    return "nan:" + std::string(digits, result.ptr);
+  }
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   char buffer[40];
   const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);

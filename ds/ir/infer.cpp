@@ -26,6 +26,17 @@ void check_row(Op op, const Values& inputs, const Attrs& attrs) {
     DS_ASSERT(fits(attrs[i], info.attrs[i].kind), info.name, ": attribute ", info.attrs[i].name);
 }
 
+/// Sizes that a tensor can have: what follows computes with them without a thought of overflow.
+void check_size(Op op, const Shape& shape) {
+  int64_t elements = 1;
+  for (int64_t size : shape) {
+    DS_CHECK(size >= 0, ValueError, op_name(op), ": shape ", shape, " has a negative size");
+    DS_CHECK(size <= kMaxElements / elements, ValueError, op_name(op), ": shape ", shape,
+             " is too large");
+    if (size > 0) elements *= size;
+  }
+}
+
 }  // namespace
 
 static_assert(static_cast<int>(AttrKind::int_) == 0 && static_cast<int>(AttrKind::float_) == 1 &&
@@ -34,7 +45,9 @@ static_assert(static_cast<int>(AttrKind::int_) == 0 && static_cast<int>(AttrKind
 
 std::vector<Type> infer_types(Op op, const Values& inputs, const Attrs& attrs) {
   check_row(op, inputs, attrs);
-  return kRules[static_cast<size_t>(op)]({op, inputs, attrs});
+  std::vector<Type> types = kRules[static_cast<size_t>(op)]({op, inputs, attrs});
+  for (const Type& type : types) check_size(op, type.shape);
+  return types;
 }
 
 }  // namespace ds

@@ -18,6 +18,12 @@ void check_window(const InferContext& c, const Window& w, int spatial) {
        {&w.kernel, &w.stride, &w.padding, &w.padding_hi, static_cast<const Shape*>(&w.dilation)})
     DS_CHECK(s->rank() == spatial, ValueError, c.name(), ": ", *s,
              " needs one entry for each of the ", spatial, " spatial dimensions of ", c.type(0));
+  // Sizes, strides and paddings below 2^30 keep every product of two of them far from overflow.
+  constexpr int64_t kLimit = int64_t{1} << 30;
+  for (const Shape* s :
+       {&w.kernel, &w.stride, &w.padding, &w.padding_hi, static_cast<const Shape*>(&w.dilation)})
+    for (int64_t size : *s)
+      DS_CHECK(size < kLimit, ValueError, c.name(), ": ", *s, " must be below ", kLimit);
   for (int i = 0; i < spatial; ++i)
     DS_CHECK(w.kernel[i] >= 1 && w.stride[i] >= 1 && w.dilation[i] >= 1 && w.padding[i] >= 0 &&
                  w.padding_hi[i] >= 0,
@@ -83,7 +89,10 @@ std::vector<Type> infer_conv_diff_src(const InferContext& c) {
   check_rank(c, 0, 3, 5, "input");
   DS_CHECK(c.shape(1).rank() == c.shape(0).rank(), ShapeError, c.name(), ": input ", c.type(0),
            " and weights ", c.type(1), " differ in rank");
-  const int64_t groups = c.int_at(5), ic = c.shape(1)[1] * groups;
+  const int64_t groups = c.int_at(5);
+  DS_CHECK(groups >= 1 && groups <= std::max<int64_t>(c.shape(1)[0], 1), ValueError, c.name(),
+           ": groups ", groups, " do not divide the channels of weights ", c.type(1));
+  const int64_t ic = c.shape(1)[1] * groups;
   DS_CHECK(c.shape(0)[1] == c.shape(1)[0], ShapeError, c.name(), ": input ", c.type(0),
            " and weights ", c.type(1), " differ in channels (", c.shape(0)[1],
            " != ", c.shape(1)[0], ")");
@@ -104,6 +113,7 @@ std::vector<Type> infer_conv_diff_weights(const InferContext& c) {
   check_floating(c, 0);
   check_same_dtype(c, 0, 1);
   check_rank(c, 0, 3, 5, "src");
+  check_rank(c, 1, c.shape(0).rank(), c.shape(0).rank(), "diff_dst");
   const Window w{c.ints_at(0), c.ints_at(1), c.ints_at(2), c.ints_at(3), c.ints_at(4)};
   const Shape dst = window_shape(c, c.shape(0), c.shape(1)[1], w);
   DS_CHECK(dst == c.shape(1), ShapeError, c.name(), ": src ", c.type(0), " gives ", dst,

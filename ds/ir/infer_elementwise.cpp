@@ -12,6 +12,15 @@ Type broadcast(const InferContext& c, DType dtype) {
   return {dtype, broadcast_shapes(c.shape(0), c.shape(1), c.name().data())};
 }
 
+/// Rules of elementwise ops also serve scans, softmax and flip, which name dimensions.
+void check_named_dims(const InferContext& c) {
+  const OpClass op_class = op_info(c.op).op_class;
+  if (op_class == OpClass::scan || op_class == OpClass::softmax)
+    check_dim(c, c.int_at(0), c.shape(0).rank());
+  if (c.op == Op::flip_)
+    for (int64_t dim : c.ints_at(0)) check_dim(c, dim, c.shape(0).rank());
+}
+
 }  // namespace
 
 std::vector<Type> infer_input(const InferContext& c) { return {{c.dtype_at(1), c.ints_at(2)}}; }
@@ -28,10 +37,14 @@ std::vector<Type> infer_iota(const InferContext& c) {
   return {{c.dtype_at(1), {c.int_at(0)}}};
 }
 
-std::vector<Type> infer_same(const InferContext& c) { return {c.type(0)}; }
+std::vector<Type> infer_same(const InferContext& c) {
+  check_named_dims(c);
+  return {c.type(0)};
+}
 
 std::vector<Type> infer_same_float(const InferContext& c) {
   check_floating(c, 0);
+  check_named_dims(c);
   return {c.type(0)};
 }
 
@@ -43,6 +56,7 @@ std::vector<Type> infer_same_integral(const InferContext& c) {
 std::vector<Type> infer_same_pair(const InferContext& c) {
   check_floating(c, 0);
   check_same_type(c, 0, 1);
+  check_named_dims(c);
   return {c.type(0)};
 }
 

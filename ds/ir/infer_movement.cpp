@@ -13,9 +13,9 @@ void check_slice(const InferContext& c, const Shape& shape, const Shape& starts,
            c.name(), ": starts ", starts, ", sizes ", sizes, " and steps ", steps, " do not match ",
            c.type(0));
   for (int i = 0; i < rank; ++i)
-    DS_CHECK(starts[i] >= 0 && sizes[i] >= 0 && steps[i] >= 1 &&
-                 (sizes[i] == 0 ? starts[i] <= shape[i]
-                                : starts[i] + (sizes[i] - 1) * steps[i] < shape[i]),
+    DS_CHECK(starts[i] >= 0 && sizes[i] >= 0 && steps[i] >= 1 && starts[i] <= shape[i] &&
+                 (sizes[i] == 0 ||
+                  (starts[i] < shape[i] && sizes[i] - 1 <= (shape[i] - 1 - starts[i]) / steps[i])),
              IndexError, c.name(), ": ", sizes[i], " elements from ", starts[i], " by ", steps[i],
              " are outside dimension ", i, " of ", c.type(0));
 }
@@ -24,14 +24,18 @@ void check_strided(const InferContext& c, const Shape& base, const Shape& shape,
                    const Shape& strides, int64_t offset) {
   DS_CHECK(shape.rank() == strides.rank(), ShapeError, c.name(), ": shape ", shape, " and strides ",
            strides, " differ in rank");
-  int64_t last = offset, empty = 0;
+  // Counted down from the room that is left, which cannot overflow.
+  int64_t room = base.numel() - 1 - offset;
+  bool empty = false, inside = offset >= 0 && room >= 0;
   for (int i = 0; i < shape.rank(); ++i) {
     DS_CHECK(strides[i] >= 0 && shape[i] >= 0, ValueError, c.name(), ": negative size or stride");
-    if (shape[i] == 0) empty = 1;
-    last += (shape[i] - 1) * strides[i];
+    if (shape[i] == 0) empty = true;
+    if (!inside || shape[i] <= 1 || strides[i] == 0) continue;
+    inside = shape[i] - 1 <= room / strides[i];
+    if (inside) room -= (shape[i] - 1) * strides[i];
   }
-  DS_CHECK(offset >= 0 && (empty || last < base.numel()), IndexError, c.name(), ": the view ",
-           shape, " by ", strides, " from ", offset, " reaches outside ", base);
+  DS_CHECK(offset >= 0 && (empty || inside), IndexError, c.name(), ": the view ", shape, " by ",
+           strides, " from ", offset, " reaches outside ", base);
 }
 
 }  // namespace
@@ -106,8 +110,8 @@ std::vector<Type> infer_pad(const InferContext& c) {
   DS_CHECK(low.rank() == out.rank() && high.rank() == out.rank(), ShapeError, "pad: sizes ", low,
            " and ", high, " do not match ", c.type(0));
   for (int i = 0; i < out.rank(); ++i) {
-    DS_CHECK(low[i] >= 0 && high[i] >= 0, ValueError, "pad: sizes ", low, " and ", high,
-             " must not be negative");
+    DS_CHECK(low[i] >= 0 && high[i] >= 0 && low[i] <= kMaxElements && high[i] <= kMaxElements,
+             ValueError, "pad: sizes ", low, " and ", high, " must not be negative or huge");
     out[i] += low[i] + high[i];
   }
   return {{c.dtype(0), out}};
@@ -127,6 +131,7 @@ std::vector<Type> infer_cat(const InferContext& c) {
     DS_CHECK(other == out, ShapeError, "cat: ", c.type(0), " and ", c.type(i),
              " differ outside dimension ", dim);
     out[dim] += size;
+    DS_CHECK(out[dim] <= kMaxElements, ShapeError, "cat: the result is too large");
   }
   return {{c.dtype(0), out}};
 }

@@ -32,7 +32,9 @@ std::vector<Type> infer_batch_norm(const InferContext& c) {
 }
 
 std::vector<Type> infer_batch_norm_backward(const InferContext& c) {
+  check_floating(c, 1);
   check_same_type(c, 0, 1);
+  check_rank(c, 1, 2, kMaxRank, "input");
   const Shape channels{c.shape(1)[1]};
   for (int i = 2; i < 5; ++i) check_stat(c, i, 1, channels, "a statistic");
   const Type stat{stat_dtype(c.dtype(1)), channels};

@@ -82,7 +82,9 @@ std::vector<Type> infer_softmax_cross_entropy(const InferContext& c) {
 }
 
 std::vector<Type> infer_softmax_cross_entropy_backward(const InferContext& c) {
+  check_floating(c, 1);
   check_rank(c, 1, 2, 2, "logits");
+  check_dtype(c, 2, DType::i64);
   const Shape row{c.shape(1)[0]};
   check_shape(c, 0, row, "diff_loss");
   check_shape(c, 2, row, "labels");

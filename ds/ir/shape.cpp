@@ -30,9 +30,9 @@ void Shape::erase(int position) {
 }
 
 int64_t Shape::numel() const {
-  int64_t product = 1;
-  for (int64_t size : *this) product *= size;
-  return product;
+  uint64_t product = 1;
+  for (int64_t size : *this) product *= static_cast<uint64_t>(size);
+  return static_cast<int64_t>(product);
 }
 
 bool Shape::operator==(const Shape& other) const {

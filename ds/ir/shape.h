@@ -11,6 +11,9 @@
 namespace ds {
 
 inline constexpr int kMaxRank = 12;
+/// Most elements of a tensor, an empty one's sizes counting as 1: bytes and strides of any dtype
+/// then fit int64, and so do sums of a few of them.
+inline constexpr int64_t kMaxElements = int64_t{1} << 58;
 
 /// A short inline list of int64: sizes, strides, axes. Never allocates.
 class Shape {
@@ -42,7 +45,7 @@ class Shape {
   void pop_back() { --rank_; }
   void insert(int position, int64_t size);
   void erase(int position);
-  /// Product of the sizes; 1 for a 0-d shape.
+  /// Product of the sizes; 1 for a 0-d shape. Wraps for sizes that no tensor can have.
   int64_t numel() const;
   std::vector<int64_t> vec() const { return {begin(), end()}; }
   bool operator==(const Shape& other) const;

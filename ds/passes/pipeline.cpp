@@ -1,17 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/passes/pipeline.h"
 
+#include "ds/base/error.h"
+#include "ds/base/options.h"
 #include "ds/passes/fuse.h"
 #include "ds/passes/simplify.h"
 
 namespace ds {
+namespace {
+
+/// `graph`, which `pass` made: logged for DS_LOG=passes, verified for DS_VERIFY=1.
+Graph checked(const char* pass, Graph graph) {
+  if (log_enabled("passes")) log_line("passes", str("after ", pass, ":\n", print_graph(graph)));
+  if (options().verify) {
+    try {
+      verify_graph(graph);
+    } catch (const Error&) {
+      rethrow_with_context(std::current_exception(), str("after the pass ", pass));
+    }
+  }
+  return graph;
+}
+
+}  // namespace
 
 Graph run_pipeline(const Graph& graph, const TargetInfo& target) {
   Interner interner;
   // Twice: dropping an expand may leave a neutral operation behind.
-  Graph result = simplify(graph, interner);
-  result = simplify(result, interner);
-  return fuse_elementwise(result, target, interner);
+  Graph result = checked("simplify", simplify(graph, interner));
+  result = checked("simplify again", simplify(result, interner));
+  return checked("fuse_elementwise", fuse_elementwise(result, target, interner));
 }
 
 }  // namespace ds

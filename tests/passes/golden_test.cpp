@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each pass makes of a graph, in the text form.
+#include <doctest/doctest.h>
+
+#include "ds/ir/graph.h"
+#include "ds/passes/fuse.h"
+#include "ds/passes/simplify.h"
+
+namespace ds {
+namespace {
+
+struct Golden {
+  const char* what;
+  const char* before;
+  const char* after;
+};
+
+TargetInfo fusing_target() {
+  TargetInfo target;
+  target.fuses = true;
+  target.fusable_compute[static_cast<size_t>(DType::f32)] = true;
+  for (DType dtype : {DType::f32, DType::bf16})
+    target.fusable_storage[static_cast<size_t>(dtype)] = true;
+  return target;
+}
+
+constexpr Golden kSimplify[] = {
+    {"multiplication by one",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = constant {value=1.0, dtype=f32} : f32[]\n"
+     "%2 = expand(%1) {shape=[2,3]} : f32[2,3]\n"
+     "%3 = mul(%0, %2) : f32[2,3]\n"
+     "%4 = div(%3, %1) : f32[2,3]\n"
+     "return %4\n",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "return %0\n"},
+    {"one that broadcasts its partner stays",
+     "%0 = input {index=0, dtype=f32, shape=[3]} : f32[3]\n"
+     "%1 = constant {value=1.0, dtype=f32} : f32[]\n"
+     "%2 = expand(%1) {shape=[2,3]} : f32[2,3]\n"
+     "%3 = mul(%0, %2) : f32[2,3]\n"
+     "return %3\n",
+     "%0 = input {index=0, dtype=f32, shape=[3]} : f32[3]\n"
+     "%1 = constant {value=1.0, dtype=f32} : f32[]\n"
+     "%2 = expand(%1) {shape=[2,3]} : f32[2,3]\n"
+     "%3 = mul(%0, %2) : f32[2,3]\n"
+     "return %3\n"},
+    {"two negations, two transpositions, two reshapes",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = neg(%0) : f32[2,3]\n"
+     "%2 = neg(%1) : f32[2,3]\n"
+     "%3 = permute(%2) {dims=[1,0]} : f32[3,2]\n"
+     "%4 = permute(%3) {dims=[1,0]} : f32[2,3]\n"
+     "%5 = reshape(%4) {shape=[6]} : f32[6]\n"
+     "%6 = reshape(%5) {shape=[3,2]} : f32[3,2]\n"
+     "return %6\n",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = reshape(%0) {shape=[3,2]} : f32[3,2]\n"
+     "return %1\n"},
+    {"an operation broadcasts by itself",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = input {index=1, dtype=f32, shape=[3]} : f32[3]\n"
+     "%2 = expand(%1) {shape=[2,3]} : f32[2,3]\n"
+     "%3 = add(%0, %2) : f32[2,3]\n"
+     "return %3\n",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = input {index=1, dtype=f32, shape=[3]} : f32[3]\n"
+     "%2 = add(%0, %1) : f32[2,3]\n"
+     "return %2\n"},
+    {"one element is computed, then expanded",
+     "%0 = input {index=0, dtype=f32, shape=[]} : f32[]\n"
+     "%1 = expand(%0) {shape=[4]} : f32[4]\n"
+     "%2 = exp(%1) : f32[4]\n"
+     "return %2\n",
+     "%0 = input {index=0, dtype=f32, shape=[]} : f32[]\n"
+     "%1 = exp(%0) : f32[]\n"
+     "%2 = expand(%1) {shape=[4]} : f32[4]\n"
+     "return %2\n"},
+    {"sums over size 1",
+     "%0 = input {index=0, dtype=f32, shape=[4,1]} : f32[4,1]\n"
+     "%1 = sum(%0) {dims=[1], keepdim=false} : f32[4]\n"
+     "return %1\n",
+     "%0 = input {index=0, dtype=f32, shape=[4,1]} : f32[4,1]\n"
+     "%1 = reshape(%0) {shape=[4]} : f32[4]\n"
+     "return %1\n"},
+    {"a constant is cast where both dtypes hold it, or not",
+     "%0 = constant {value=0.1, dtype=f64} : f64[]\n"
+     "%1 = cast(%0) {dtype=f32} : f32[]\n"
+     "%2 = constant {value=0.5, dtype=f64} : f64[]\n"
+     "%3 = cast(%2) {dtype=f32} : f32[]\n"
+     "return %1, %3\n",
+     "%0 = constant {value=0.1, dtype=f64} : f64[]\n"
+     "%1 = cast(%0) {dtype=f32} : f32[]\n"
+     "%2 = constant {value=0.5, dtype=f32} : f32[]\n"
+     "return %1, %2\n"},
+};
+
+constexpr Golden kFuse[] = {
+    {"a chain becomes one sweep; what is used outside leaves it",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = input {index=1, dtype=f32, shape=[3]} : f32[3]\n"
+     "%2 = add(%0, %1) : f32[2,3]\n"
+     "%3 = relu(%2) : f32[2,3]\n"
+     "%4 = exp(%3) : f32[2,3]\n"
+     "return %3, %4\n",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = input {index=1, dtype=f32, shape=[3]} : f32[3]\n"
+     "%2 = fused(%0, %1) : f32[2,3], f32[2,3] {\n"
+     "  %0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "  %1 = input {index=1, dtype=f32, shape=[3]} : f32[3]\n"
+     "  %2 = add(%0, %1) : f32[2,3]\n"
+     "  %3 = relu(%2) : f32[2,3]\n"
+     "  %4 = exp(%3) : f32[2,3]\n"
+     "  return %3, %4\n"
+     "}\n"
+     "return %2, %2.1\n"},
+    {"a reduction divides two sweeps",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = exp(%0) : f32[2,3]\n"
+     "%2 = neg(%1) : f32[2,3]\n"
+     "%3 = sum(%2) {dims=[0,1], keepdim=false} : f32[]\n"
+     "%4 = mul(%2, %3) : f32[2,3]\n"
+     "%5 = relu(%4) : f32[2,3]\n"
+     "return %5\n",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = fused(%0) : f32[2,3] {\n"
+     "  %0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "  %1 = exp(%0) : f32[2,3]\n"
+     "  %2 = neg(%1) : f32[2,3]\n"
+     "  return %2\n"
+     "}\n"
+     "%2 = sum(%1) {dims=[0,1], keepdim=false} : f32[]\n"
+     "%3 = fused(%1, %2) : f32[2,3] {\n"
+     "  %0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "  %1 = input {index=1, dtype=f32, shape=[]} : f32[]\n"
+     "  %2 = mul(%0, %1) : f32[2,3]\n"
+     "  %3 = relu(%2) : f32[2,3]\n"
+     "  return %3\n"
+     "}\n"
+     "return %3\n"},
+    {"16-bit storage is cast inside the sweep",
+     "%0 = input {index=0, dtype=bf16, shape=[4]} : bf16[4]\n"
+     "%1 = cast(%0) {dtype=f32} : f32[4]\n"
+     "%2 = exp(%1) : f32[4]\n"
+     "return %2\n",
+     "%0 = input {index=0, dtype=bf16, shape=[4]} : bf16[4]\n"
+     "%1 = fused(%0) : f32[4] {\n"
+     "  %0 = input {index=0, dtype=bf16, shape=[4]} : bf16[4]\n"
+     "  %1 = cast(%0) {dtype=f32} : f32[4]\n"
+     "  %2 = exp(%1) : f32[4]\n"
+     "  return %2\n"
+     "}\n"
+     "return %1\n"},
+    {"other dtypes are left alone",
+     "%0 = input {index=0, dtype=i64, shape=[4]} : i64[4]\n"
+     "%1 = neg(%0) : i64[4]\n"
+     "%2 = abs(%1) : i64[4]\n"
+     "return %2\n",
+     "%0 = input {index=0, dtype=i64, shape=[4]} : i64[4]\n"
+     "%1 = neg(%0) : i64[4]\n"
+     "%2 = abs(%1) : i64[4]\n"
+     "return %2\n"},
+};
+
+TEST_CASE("simplify") {
+  for (const Golden& golden : kSimplify) {
+    CAPTURE(golden.what);
+    Interner interner;
+    const Graph after = simplify(simplify(parse_graph(golden.before), interner), interner);
+    verify_graph(after);
+    CHECK(print_graph(after) == golden.after);
+  }
+}
+
+TEST_CASE("fuse_elementwise") {
+  for (const Golden& golden : kFuse) {
+    CAPTURE(golden.what);
+    Interner interner;
+    const Graph after = fuse_elementwise(parse_graph(golden.before), fusing_target(), interner);
+    verify_graph(after);
+    CHECK(print_graph(after) == golden.after);
+    CHECK(print_graph(fuse_elementwise(parse_graph(golden.before), TargetInfo{}, interner)) ==
+          golden.before);
+  }
+}
+
+}  // namespace
+}  // namespace ds

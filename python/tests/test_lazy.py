@@ -226,6 +226,20 @@ def test_hooks_run_when_the_gradient_is_known():
     assert x.grad.tolist() == [20, 20, 20]
 
 
+def test_profile_names_kernels_and_lines():
+    x = ds.randn(64, 64).evaluate()
+    with ds.debug.profile() as prof:
+        for _ in range(3):
+            (x @ x).relu().sum().item()
+    products = [step for step in prof.steps if step.op == "matmul"]
+    assert sum(step.runs for step in products) == 3
+    assert products[0].flops == 2 * 64**3 and products[0].seconds > 0
+    assert products[0].location.startswith("test_lazy.py:")
+    assert "matmul" in prof.table() and "GFLOP/s" in prof.table()
+    (x @ x).sum().item()
+    assert sum(step.runs for step in prof.steps if step.op == "matmul") == 3
+
+
 def test_arrays_given_up_by_the_engine_do_not_wait_for_python():
     # The engine drops the last owner of an array while step(), which holds the GIL, waits for it.
     program = """

@@ -65,24 +65,51 @@ class Components {
   std::vector<const Node*> visited_;
 };
 
-/// The values to compute, each once, with all outputs of a node when one is wanted.
+/// The values to compute, each once. A node that history goes on to read is computed with all its
+/// outputs and stays realized. Of any other only what is wanted is computed, and its tensors become
+/// leaves: the gradient of a normalisation's weight does not keep that of its input.
 class Outputs {
  public:
-  void add(const Value& value) {
+  void add(const Value& value, bool whole) {
     const Value plain = strip_markers(value);
-    if (is_pending_value(plain) && seen_.insert(plain.node.get()).second)
-      for (int i = 0; i < plain.node->outputs(); ++i) list_.push_back({plain.node, i});
+    const Node* node = plain.node.get();
+    if (node->op() == Op::input_ || node->realized(0)) return;
+    const auto [entry, made] = wanted_.try_emplace(node);
+    if (made) {
+      order_.push_back(plain.node);
+      entry->second.resize(static_cast<size_t>(node->outputs()));
+    }
+    if (whole) entry->second.assign(entry->second.size(), true);
+    entry->second[static_cast<size_t>(plain.index)] = true;
   }
-  const Values& list() const { return list_; }
-  size_t index_of(const Value& value) const {
-    return static_cast<size_t>(std::find(list_.begin(), list_.end(), value) - list_.begin());
+
+  /// In the order of adding; nothing is added afterwards.
+  const Values& list() {
+    if (!list_.empty()) return list_;
+    for (const NodePtr& node : order_) {
+      const std::vector<bool>& wanted = wanted_.at(node.get());
+      for (int i = 0; i < node->outputs(); ++i)
+        if (wanted[static_cast<size_t>(i)]) list_.push_back({node, i});
+    }
+    return list_;
+  }
+
+  size_t index_of(const Value& value) {
+    return static_cast<size_t>(std::find(list().begin(), list().end(), value) - list().begin());
+  }
+
+  /// Nodes without all their outputs count as not computed once their tensors are leaves.
+  void forget_parts() {
+    for (const NodePtr& node : order_) {
+      const std::vector<bool>& wanted = wanted_.at(node.get());
+      if (std::find(wanted.begin(), wanted.end(), false) == wanted.end()) continue;
+      for (int i = 0; i < node->outputs(); ++i) node->set_realized(i, nullptr);
+    }
   }
 
  private:
-  static bool is_pending_value(const Value& v) {
-    return v.node->op() != Op::input_ && !v.node->realized(0);
-  }
-  std::unordered_set<const Node*> seen_;
+  std::unordered_map<const Node*, std::vector<bool>> wanted_;
+  std::vector<NodePtr> order_;
   Values list_;
 };
 
@@ -92,7 +119,7 @@ void save_for_backward(const Value& value, Outputs& outputs) {
   Value v = strip_markers(value);
   while (v.node->info().op_class == OpClass::movement && v.node->op() != Op::cat_)
     v = strip_markers(v.node->input(0));
-  if (!is_source(*v.node)) outputs.add(v);
+  if (!is_source(*v.node)) outputs.add(v, /*whole=*/true);
 }
 
 /// Walks the history that stays after this evaluation: adds what its backward needs to `outputs`
@@ -124,7 +151,7 @@ void keep_history(const std::vector<TensorImpl*>& roots, Outputs& outputs,
 /// visited nodes still read them, memory for the new values (parameters and optimizer state are
 /// updated in place).
 void find_previous(const std::vector<TensorImpl*>& roots, const Components& components,
-                   const Outputs& outputs, const std::unordered_set<const Node*>& kept,
+                   Outputs& outputs, const std::unordered_set<const Node*>& kept,
                    EvaluateRequest& request) {
   std::unordered_map<const Node*, long> reads;
   for (const TensorImpl* root : roots)
@@ -199,8 +226,9 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked) {
   Outputs outputs;
   Values wanted;
   for (TensorImpl* impl : asked) wanted.push_back(impl->recorded());
-  for (const Value& value : wanted) outputs.add(value);
-  for (const TensorImpl* root : roots) outputs.add(root->value);
+  for (const Value& value : wanted) outputs.add(value, value.requires_grad());
+  for (const TensorImpl* root : roots)
+    outputs.add(root->value, root->value.requires_grad() && !root->released);
   std::unordered_set<const Node*> kept;
   keep_history(roots, outputs, kept);
   if (!outputs.list().empty()) {
@@ -211,6 +239,7 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked) {
   }
   for (TensorImpl* root : roots) settle(*root);
   for (size_t i = 0; i < asked.size(); ++i) settle_view(*asked[i], wanted[i]);
+  outputs.forget_parts();
   g_recorded = 0;
 }
 

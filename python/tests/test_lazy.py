@@ -226,6 +226,22 @@ def test_hooks_run_when_the_gradient_is_known():
     assert x.grad.tolist() == [20, 20, 20]
 
 
+def test_outputs_that_nobody_wants_are_not_kept():
+    x = ds.randn(8, 16, 128, 128).evaluate()
+    weight, bias = ds.ones(16, requires_grad=True), ds.zeros(16, requires_grad=True)
+
+    def gradient():
+        y = ds.nn.functional.batch_norm(x, None, None, weight, bias, training=True)
+        return ds.autograd.grad(y.square().sum(), weight)[0].sum().item()
+
+    first = gradient()
+    ds.reset_peak_memory()
+    before = ds.memory_stats()["in_use"]
+    assert gradient() == first
+    # The gradient of x, which comes with that of weight, would be 8 MiB.
+    assert ds.memory_stats()["peak"] - before < 1024 * 1024
+
+
 def test_profile_names_kernels_and_lines():
     x = ds.randn(64, 64).evaluate()
     with ds.debug.profile() as prof:

@@ -3,7 +3,9 @@
 
 #include "ds/base/error.h"
 #include "ds/base/options.h"
+#include "ds/passes/expand_norm.h"
 #include "ds/passes/fuse.h"
+#include "ds/passes/recompute.h"
 #include "ds/passes/simplify.h"
 
 namespace ds {
@@ -28,8 +30,10 @@ Graph run_pipeline(const Graph& graph, const TargetInfo& target) {
   Interner interner;
   // Twice: dropping an expand may leave a neutral operation behind.
   Graph result = checked("simplify", simplify(graph, interner));
+  result = checked("expand_norm", expand_norm(result, target, interner));
   result = checked("simplify again", simplify(result, interner));
-  return checked("fuse_elementwise", fuse_elementwise(result, target, interner));
+  result = checked("fuse_elementwise", fuse_elementwise(result, target, interner));
+  return checked("recompute_cheap", recompute_cheap(result, interner));
 }
 
 }  // namespace ds

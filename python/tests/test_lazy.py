@@ -231,8 +231,8 @@ def test_outputs_that_nobody_wants_are_not_kept():
     weight, bias = ds.ones(16, requires_grad=True), ds.zeros(16, requires_grad=True)
 
     def gradient():
-        y = ds.nn.functional.batch_norm(x, None, None, weight, bias, training=True)
-        return ds.autograd.grad(y.square().sum(), weight)[0].sum().item()
+        loss = ds.nn.functional.batch_norm(x, None, None, weight, bias, training=True).square().sum()
+        return ds.autograd.grad(loss, weight)[0].sum().item()
 
     first = gradient()
     ds.reset_peak_memory()

@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include "ds/ir/graph.h"
+#include "ds/passes/expand_norm.h"
 #include "ds/passes/fuse.h"
+#include "ds/passes/recompute.h"
 #include "ds/passes/simplify.h"
 
 namespace ds {
@@ -161,6 +163,100 @@ constexpr Golden kFuse[] = {
      "%2 = abs(%1) : i64[4]\n"
      "return %2\n"},
 };
+
+// The statistics stay; y and diff_src become elementwise.
+constexpr Golden kExpandNorm = {
+    "batch normalisation and its gradient",
+    "%0 = input {index=0, dtype=bf16, shape=[4,2,3,3]} : bf16[4,2,3,3]\n"
+    "%1 = input {index=1, dtype=f32, shape=[2]} : f32[2]\n"
+    "%2 = input {index=2, dtype=f32, shape=[2]} : f32[2]\n"
+    "%3 = batch_norm(%0, %1, %2) {eps=1e-05} : bf16[4,2,3,3], f32[2], f32[2]\n"
+    "%4 = batch_norm_backward(%3, %0, %1, %3.1, %3.2) {eps=1e-05} : bf16[4,2,3,3], f32[2], "
+    "f32[2]\n"
+    "return %4, %4.1\n",
+    "%0 = input {index=0, dtype=bf16, shape=[4,2,3,3]} : bf16[4,2,3,3]\n"
+    "%1 = input {index=1, dtype=f32, shape=[2]} : f32[2]\n"
+    "%2 = input {index=2, dtype=f32, shape=[2]} : f32[2]\n"
+    "%3 = cast(%0) {dtype=f32} : f32[4,2,3,3]\n"
+    "%4 = batch_norm(%0, %1, %2) {eps=1e-05} : bf16[4,2,3,3], f32[2], f32[2]\n"
+    "%5 = reshape(%4.1) {shape=[1,2,1,1]} : f32[1,2,1,1]\n"
+    "%6 = sub(%3, %5) : f32[4,2,3,3]\n"
+    "%7 = constant {value=1e-05, dtype=f32} : f32[]\n"
+    "%8 = add(%4.2, %7) : f32[2]\n"
+    "%9 = rsqrt(%8) : f32[2]\n"
+    "%10 = mul(%1, %9) : f32[2]\n"
+    "%11 = reshape(%10) {shape=[1,2,1,1]} : f32[1,2,1,1]\n"
+    "%12 = mul(%6, %11) : f32[4,2,3,3]\n"
+    "%13 = reshape(%2) {shape=[1,2,1,1]} : f32[1,2,1,1]\n"
+    "%14 = add(%12, %13) : f32[4,2,3,3]\n"
+    "%15 = cast(%14) {dtype=bf16} : bf16[4,2,3,3]\n"
+    "%16 = cast(%15) {dtype=f32} : f32[4,2,3,3]\n"
+    "%17 = batch_norm_backward(%15, %0, %1, %4.1, %4.2) {eps=1e-05} : bf16[4,2,3,3], f32[2], "
+    "f32[2]\n"
+    "%18 = mul(%9, %17.1) : f32[2]\n"
+    "%19 = constant {value=-0.027777777777777776, dtype=f32} : f32[]\n"
+    "%20 = mul(%18, %19) : f32[2]\n"
+    "%21 = reshape(%20) {shape=[1,2,1,1]} : f32[1,2,1,1]\n"
+    "%22 = mul(%3, %21) : f32[4,2,3,3]\n"
+    "%23 = mul(%17.2, %19) : f32[2]\n"
+    "%24 = mul(%4.1, %20) : f32[2]\n"
+    "%25 = sub(%23, %24) : f32[2]\n"
+    "%26 = reshape(%25) {shape=[1,2,1,1]} : f32[1,2,1,1]\n"
+    "%27 = add(%22, %26) : f32[4,2,3,3]\n"
+    "%28 = add(%16, %27) : f32[4,2,3,3]\n"
+    "%29 = mul(%28, %11) : f32[4,2,3,3]\n"
+    "%30 = cast(%29) {dtype=bf16} : bf16[4,2,3,3]\n"
+    "return %30, %17.1\n"};
+
+// x - mean and the cast of x are not stored from one sweep to the next; exp(x) is.
+constexpr Golden kRecompute = {"cheap operations before and behind a reduction",
+                               "%0 = input {index=0, dtype=bf16, shape=[4,8]} : bf16[4,8]\n"
+                               "%1 = input {index=1, dtype=f32, shape=[8]} : f32[8]\n"
+                               "%2 = cast(%0) {dtype=f32} : f32[4,8]\n"
+                               "%3 = sub(%2, %1) : f32[4,8]\n"
+                               "%4 = exp(%3) : f32[4,8]\n"
+                               "%5 = sum(%4) {dims=[0,1], keepdim=false} : f32[]\n"
+                               "%6 = mul(%3, %5) : f32[4,8]\n"
+                               "%7 = mul(%6, %4) : f32[4,8]\n"
+                               "return %7\n",
+                               "%0 = input {index=0, dtype=bf16, shape=[4,8]} : bf16[4,8]\n"
+                               "%1 = input {index=1, dtype=f32, shape=[8]} : f32[8]\n"
+                               "%2 = fused(%0, %1) : f32[4,8] {\n"
+                               "  %0 = input {index=0, dtype=bf16, shape=[4,8]} : bf16[4,8]\n"
+                               "  %1 = input {index=1, dtype=f32, shape=[8]} : f32[8]\n"
+                               "  %2 = cast(%0) {dtype=f32} : f32[4,8]\n"
+                               "  %3 = sub(%2, %1) : f32[4,8]\n"
+                               "  %4 = exp(%3) : f32[4,8]\n"
+                               "  return %4\n"
+                               "}\n"
+                               "%3 = sum(%2) {dims=[0,1], keepdim=false} : f32[]\n"
+                               "%4 = fused(%0, %1, %3, %2) : f32[4,8] {\n"
+                               "  %0 = input {index=0, dtype=bf16, shape=[4,8]} : bf16[4,8]\n"
+                               "  %1 = input {index=1, dtype=f32, shape=[8]} : f32[8]\n"
+                               "  %2 = input {index=2, dtype=f32, shape=[]} : f32[]\n"
+                               "  %3 = input {index=3, dtype=f32, shape=[4,8]} : f32[4,8]\n"
+                               "  %4 = cast(%0) {dtype=f32} : f32[4,8]\n"
+                               "  %5 = sub(%4, %1) : f32[4,8]\n"
+                               "  %6 = mul(%5, %2) : f32[4,8]\n"
+                               "  %7 = mul(%6, %3) : f32[4,8]\n"
+                               "  return %7\n"
+                               "}\n"
+                               "return %4\n"};
+
+TEST_CASE("recompute_cheap") {
+  Interner interner;
+  const Graph fused = fuse_elementwise(parse_graph(kRecompute.before), fusing_target(), interner);
+  const Graph after = recompute_cheap(fused, interner);
+  verify_graph(after);
+  CHECK(print_graph(after) == kRecompute.after);
+}
+
+TEST_CASE("expand_norm") {
+  Interner interner;
+  const Graph after = expand_norm(parse_graph(kExpandNorm.before), fusing_target(), interner);
+  verify_graph(after);
+  CHECK(print_graph(after) == kExpandNorm.after);
+}
 
 TEST_CASE("simplify") {
   for (const Golden& golden : kSimplify) {

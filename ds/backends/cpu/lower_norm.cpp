@@ -37,19 +37,20 @@ void lower_forward(Lowering& l, const Node& node) {
   const auto eps = static_cast<float>(node.attr_float("eps"));
   const DType dtype = x.view.dtype;
   const View mean = l.temp(DType::f32, {shape.c}), var = l.temp(DType::f32, {shape.c});
-  const View y = l.temp(dtype, x.view.dims, x.view.strides);
   const View src = x.view;
   l.emit(node, "cpu:batch_norm statistics", {src}, {mean, var}, [=](const Frame& frame) {
     batch_norm_statistics(dtype, frame.at(src), shape, frame.at<float>(mean), frame.at<float>(var));
   });
+  l.define(node, 1, mean);
+  l.define(node, 2, var);
+  if (!l.is_read(node, 0)) return;
+  const View y = l.temp(dtype, src.dims, src.strides);
   l.emit(node, "cpu:batch_norm", {src, mean, var, gamma, beta}, {y}, [=](const Frame& frame) {
     batch_norm_apply(dtype, frame.at(src), shape,
                      batch_operands(frame, mean, var, gamma, &beta, eps), nullptr, false,
                      frame.at(y));
   });
   l.define(node, 0, y);
-  l.define(node, 1, mean);
-  l.define(node, 2, var);
 }
 
 void lower_backward(Lowering& l, const Node& node) {
@@ -62,13 +63,16 @@ void lower_backward(Lowering& l, const Node& node) {
   const auto eps = static_cast<float>(node.attr_float("eps"));
   const DType dtype = src.dtype;
   const View dgamma = l.temp(DType::f32, {shape.c}), dbeta = l.temp(DType::f32, {shape.c});
-  const View dx = l.temp(dtype, src.dims, src.strides);
   l.emit(node, "cpu:batch_norm_backward sums", {dy, src, gamma, mean, var}, {dgamma, dbeta},
          [=](const Frame& frame) {
            batch_norm_backward_reduce(dtype, frame.at(dy), frame.at(src), nullptr, shape,
                                       batch_operands(frame, mean, var, gamma, nullptr, eps),
                                       frame.at<float>(dgamma), frame.at<float>(dbeta));
          });
+  l.define(node, 1, dgamma);
+  l.define(node, 2, dbeta);
+  if (!l.is_read(node, 0)) return;
+  const View dx = l.temp(dtype, src.dims, src.strides);
   l.emit(node, "cpu:batch_norm_backward", {dy, src, gamma, mean, var, dgamma, dbeta}, {dx},
          [=](const Frame& frame) {
            batch_norm_backward_apply(dtype, frame.at(dy), frame.at(src), nullptr, shape,
@@ -77,8 +81,6 @@ void lower_backward(Lowering& l, const Node& node) {
                                      frame.at(dx), nullptr);
          });
   l.define(node, 0, dx);
-  l.define(node, 1, dgamma);
-  l.define(node, 2, dbeta);
 }
 
 /// Rows of the last `ndims` dimensions.

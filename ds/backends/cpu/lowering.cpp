@@ -12,7 +12,21 @@
 namespace ds::cpu {
 
 Lowering::Lowering(const Graph& graph, const CompileOptions& options)
-    : graph_(graph), options_(options) {}
+    : graph_(graph), options_(options) {
+  const auto note = [this](const Value& value) {
+    auto& read = reads_[value.node.get()];
+    read.resize(static_cast<size_t>(value.node->outputs()));
+    read[static_cast<size_t>(value.index)] = true;
+  };
+  for (const NodePtr& node : graph.topological())
+    for (const Value& input : node->inputs()) note(input);
+  for (const Value& output : graph.outputs) note(output);
+}
+
+bool Lowering::is_read(const Node& node, int output) const {
+  const auto found = reads_.find(&node);
+  return found != reads_.end() && found->second[static_cast<size_t>(output)];
+}
 
 std::unique_ptr<Executable> Lowering::compile() {
   declare_inputs();

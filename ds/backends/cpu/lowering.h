@@ -22,6 +22,9 @@ class Lowering {
   /// States where an output of `node` lies.
   void define(const Node& node, int output, View view);
 
+  /// Something reads this output of a node.
+  bool is_read(const Node& node, int output) const;
+
   /// A new temporary, row-major or with the given dense strides.
   View temp(DType dtype, const Shape& dims);
   View temp(DType dtype, const Shape& dims, const Shape& strides);
@@ -58,6 +61,7 @@ class Lowering {
   const CompileOptions& options_;
   ProgramParts parts_;
   std::unordered_map<const Node*, std::vector<View>> views_;
+  std::unordered_map<const Node*, std::vector<bool>> reads_;
   /// Copies made so far, by what was copied and how it lies now.
   using CopyKey = std::tuple<int, int64_t, DType, std::vector<int64_t>, std::vector<int64_t>,
                              std::vector<int64_t>, DType, const void*>;

@@ -34,6 +34,9 @@ void check_window(const InferContext& c, const Window& w, int spatial) {
 /// [N, C, outputs of the window over src's spatial sizes].
 Shape window_shape(const InferContext& c, const Shape& src, int64_t channels, const Window& w) {
   check_window(c, w, src.rank() - 2);
+  for (int64_t size : src)  // an attribute of gradients
+    DS_CHECK(size >= 0 && size <= kMaxElements, ValueError, c.name(), ": shape ", src,
+             " has a negative or huge size");
   Shape out{src[0], channels};
   for (int i = 0; i < src.rank() - 2; ++i) {
     const int64_t size = window_output(src[i + 2], w.kernel[i], w.stride[i], w.padding[i],

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark suite at tiny shapes: it checks before it times, and reports what it says."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SUITE = ROOT / "benchmarks" / "models"
+sys.path.insert(0, str(SUITE))
+import cases  # noqa: E402
+import compare  # noqa: E402
+import engines  # noqa: E402
+import report  # noqa: E402
+
+TINY = cases.read_cases(cases.FOLDER / "tiny.txt")
+
+
+def run(*args, code=0):
+    process = subprocess.run([sys.executable, SUITE / "run.py", *args], capture_output=True,
+                             text=True, env=dict(os.environ, OMP_NUM_THREADS="1"))
+    assert process.returncode == code, process.stdout + process.stderr
+    return process
+
+
+@pytest.mark.parametrize("case", TINY, ids=lambda case: case.name)
+def test_every_network_agrees_with_pytorch(case, tmp_path):
+    theirs = engines.make("torch", dataclasses.replace(case, precision="f32"), 1)
+    ours = engines.make("deepseek", case, 1)
+    ours.load(theirs.state())
+    np.savez(tmp_path / "theirs.npz", **theirs.check())
+    np.savez(tmp_path / "ours.npz", **ours.check())
+    compare.compare(tmp_path / "ours.npz", tmp_path / "theirs.npz", case.precision)
+    ours.run(2)
+    assert ours.details()["steady_plans"] == 0
+
+
+@pytest.mark.parametrize("name", [p.stem for p in cases.FOLDER.glob("*.txt")])
+def test_case_files_are_read(name):
+    read = cases.read_cases(cases.FOLDER / f"{name}.txt")
+    assert read and len({case.name for case in read}) == len(read)
+
+
+@pytest.mark.parametrize("line, text", [
+    ("a mlp 4x64 sgd f32", "5 columns"),
+    ("a mlq 4x64 sgd f32 train", "model 'mlq' is unknown"),
+    ("a mlp 4x sgd f32 train", "is no shape"),
+    ("a mlp 4x64 none f32 train", "optimizer"),
+    ("a mlp 4x64 sgd f8 train", "precision 'f8' is unknown"),
+])
+def test_a_bad_line_is_explained(line, text):
+    with pytest.raises(cases.CaseError, match=text):
+        cases.parse_line(line, "x.txt:1")
+
+
+def test_characters_come_from_the_text(tmp_path):
+    (tmp_path / "text").write_text("abcdefghij" * 10)
+    case = cases.parse_line("a char_transformer 3x8 adamw f32 train", "")
+    x, y = cases.batch(dataclasses.replace(case, text=str(tmp_path / "text")))
+    assert bytes(x[0].astype(np.uint8)).decode() in "abcdefghij" * 10
+    np.testing.assert_array_equal(x[:, 1:], y[:, :-1])
+
+
+def test_other_weights_are_noticed(tmp_path):
+    case = TINY[0]
+    theirs, ours = (engines.make(name, case, 1) for name in ("torch", "deepseek"))
+    state = theirs.state()
+    state["fc.weight"] *= 1.1
+    ours.load(state)
+    np.savez(tmp_path / "theirs.npz", **theirs.check())
+    np.savez(tmp_path / "ours.npz", **ours.check())
+    with pytest.raises(compare.Disagreement, match="differs"):
+        compare.compare(tmp_path / "ours.npz", tmp_path / "theirs.npz", "f32")
+
+
+def test_nan_is_a_disagreement(tmp_path):
+    np.savez(tmp_path / "a.npz", output=np.array([np.nan]))
+    np.savez(tmp_path / "b.npz", output=np.array([1.0]))
+    with pytest.raises(compare.Disagreement):
+        compare.compare(tmp_path / "a.npz", tmp_path / "b.npz", "f32")
+
+
+def test_a_run_reports_everything(tmp_path):
+    out = tmp_path / "figures.json"
+    process = run("--cases", "tiny", "--only", "mlp", "--threads", "1", "--peaks", "100,10",
+                  "--peers", "torch,torch:channels_last,openvino", "--rounds", "3",
+                  "--budget", "0", "--json", str(out))
+    document = json.loads(out.read_text())
+    (result,) = document["results"]
+    assert set(result["skipped"]) == {"torch:channels_last", "openvino"}
+    assert result["flops"] == 2 * 4 * 64 * (64 + 64 + 10) * 3 - 2 * 4 * 64 * 64
+    ours = result["peers"]["deepseek"]
+    assert len(ours["seconds"]) == 3 and ours["peak_memory_bytes"] > 1e6
+    assert ours["details"]["nodes"] > 20 and ours["details"]["steady_plans"] == 0
+    ratios = [t / o for t, o in zip(result["peers"]["torch"]["seconds"], ours["seconds"])]
+    assert result["peers"]["torch"]["ratio"]["median"] == pytest.approx(sorted(ratios)[1])
+    assert "without openvino" in process.stdout
+
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    report.write_page(document, page)
+    text = page.read_text()
+    assert "old" not in text and text.startswith("before") and text.endswith("after\n")
+    assert "| mlp | 4x64 |" in text and "<svg" in page.with_suffix(".svg").read_text()
+
+
+@pytest.mark.parametrize("args, text", [
+    (["--cases", "nothing"], "no case file"),
+    (["--only", "nothing"], "no case nothing"),
+    (["--peers", "torch:fast"], "is unknown"),
+    (["--peers", "caffe"], "is unknown"),
+])
+def test_mistakes_are_explained(args, text):
+    process = run(*args, code=2)
+    assert text in process.stderr and "Traceback" not in process.stderr

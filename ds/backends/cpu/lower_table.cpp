@@ -39,6 +39,7 @@ LowerFn lower_function(Op op) {
     case Op::max_pool_backward_:
     case Op::avg_pool_backward_:
     case Op::adaptive_avg_pool_backward_: return lower_pool_backward;
+    case Op::attention_: return lower_attention;
     default: break;
   }
   switch (op_info(op).op_class) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds a graph, compiles it for the cpu backend and runs it.
+// Builds a graph, compiles it for the cpu backend (or another, to compare) and runs it.
 #pragma once
 
 #include <string>
@@ -25,9 +25,9 @@ class Program {
   }
   Interner& interner() { return interner_; }
 
-  void compile(Values outputs, CompileOptions options = {}) {
+  void compile(Values outputs, CompileOptions options = {}, const char* device = "cpu") {
     graph_.outputs = std::move(outputs);
-    executable_ = backend_of(parse_device("cpu")).compile(graph_, options);
+    executable_ = backend_of(parse_device(device)).compile(graph_, options);
   }
   void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
     std::vector<char> arena(executable_->arena_bytes() + 64);

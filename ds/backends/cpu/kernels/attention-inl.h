@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// Per-target parts of attention. Queries are worked on in strips of two vectors: scores lie as
+// [key][strip], so that the softmax needs no sum across lanes, and every product of tiles is
+// "broadcast an element of the left operand times two vectors of the right one".
+
+#if defined(DS_CPU_KERNELS_ATTENTION_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef DS_CPU_KERNELS_ATTENTION_INL_H_
+#undef DS_CPU_KERNELS_ATTENTION_INL_H_
+#else
+#define DS_CPU_KERNELS_ATTENTION_INL_H_
+#endif
+
+#include <algorithm>
+
+#include "ds/backends/cpu/kernels/attention.h"
+#include "ds/backends/cpu/kernels/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ds::cpu {
+namespace HWY_NAMESPACE {
+
+/// Queries of a strip.
+inline constexpr size_t kStrip = 2 * kMaxLanes;
+
+// --- products of tiles ---------------------------------------------------------------------------
+
+/// Running sums of M rows by kStrip columns, meant to stay in registers: 6 x 2 of them, two vectors
+/// of the right operand and one broadcast fill the 16 registers of AVX2.
+template <size_t M>
+struct Sums {
+  Sums<M - 1> above;
+  VF x0, x1;
+
+  HWY_INLINE void Clear() {
+    above.Clear();
+    x0 = x1 = hn::Zero(DF());
+  }
+  HWY_INLINE void Load(const float* c, size_t stride) {
+    above.Load(c, stride);
+    x0 = LoadVec(c + (M - 1) * stride);
+    x1 = LoadVec(c + (M - 1) * stride + kMaxLanes);
+  }
+  HWY_INLINE void Store(float* c, size_t stride) const {
+    above.Store(c, stride);
+    StoreVec(x0, c + (M - 1) * stride);
+    StoreVec(x1, c + (M - 1) * stride + kMaxLanes);
+  }
+  HWY_INLINE void MulAdd(const float* a, size_t step, VF b0, VF b1) {
+    above.MulAdd(a, step, b0, b1);
+    const VF left = hn::Set(DF(), a[(M - 1) * step]);
+    x0 = hn::MulAdd(left, b0, x0);
+    x1 = hn::MulAdd(left, b1, x1);
+  }
+};
+template <>
+struct Sums<0> {
+  HWY_INLINE void Clear() {}
+  HWY_INLINE void Load(const float*, size_t) {}
+  HWY_INLINE void Store(float*, size_t) const {}
+  HWY_INLINE void MulAdd(const float*, size_t, VF, VF) {}
+};
+
+/// The left operand of a product: element (m, k) is at[m * stride + k], or with kAcross
+/// at[m + k * stride]. `panels` such matrices, `panel_stride` apart, follow each other along k.
+struct Left {
+  const float* at;
+  size_t stride;
+  size_t panels = 1;
+  size_t panel_stride = 0;
+};
+/// A matrix whose rows hold at least kStrip contiguous elements.
+struct Right {
+  const float* at;
+  size_t stride;
+};
+
+template <size_t M, bool kAcross>
+HWY_INLINE void ProductBlock(size_t k, Left a, Right b, float* c, size_t c_stride, bool add) {
+  Sums<M> sums;
+  if (add)
+    sums.Load(c, c_stride);
+  else
+    sums.Clear();
+  const float* right = b.at;
+  for (size_t p = 0; p < a.panels; ++p) {
+    const float* left = a.at + p * a.panel_stride;
+    for (size_t i = 0; i < k; ++i, right += b.stride) {
+      sums.MulAdd(left, kAcross ? 1 : a.stride, LoadVec(right), LoadVec(right + kMaxLanes));
+      left += kAcross ? a.stride : 1;
+    }
+  }
+  sums.Store(c, c_stride);
+}
+
+/// c [m, kStrip] = a [m, panels * k] b [panels * k, kStrip], added to what c holds when `add`.
+template <bool kAcross>
+void Product(size_t m, size_t k, Left a, Right b, float* c, size_t c_stride, bool add) {
+  constexpr size_t kRows = 6;
+  size_t i = 0;
+  const auto rest = [&] {
+    return Left{a.at + i * (kAcross ? 1 : a.stride), a.stride, a.panels, a.panel_stride};
+  };
+  for (; i + kRows <= m; i += kRows)
+    ProductBlock<kRows, kAcross>(k, rest(), b, c + i * c_stride, c_stride, add);
+  c += i * c_stride;
+  switch (m - i) {
+    case 5: return ProductBlock<5, kAcross>(k, rest(), b, c, c_stride, add);
+    case 4: return ProductBlock<4, kAcross>(k, rest(), b, c, c_stride, add);
+    case 3: return ProductBlock<3, kAcross>(k, rest(), b, c, c_stride, add);
+    case 2: return ProductBlock<2, kAcross>(k, rest(), b, c, c_stride, add);
+    case 1: return ProductBlock<1, kAcross>(k, rest(), b, c, c_stride, add);
+    default: return;
+  }
+}
+
+// --- loading and turning tiles -------------------------------------------------------------------
+
+#if HWY_TARGET == HWY_SCALAR
+inline constexpr size_t kTurned = 1;
+HWY_INLINE void TransposeBlock(const float* src, size_t, float* dst, size_t) { *dst = *src; }
+#else
+/// Rows and columns that TransposeBlock turns in registers.
+inline constexpr size_t kTurned = 4;
+HWY_INLINE void TransposeBlock(const float* src, size_t src_stride, float* dst, size_t dst_stride) {
+  const hn::FixedTag<float, 4> d;
+  const hn::RepartitionToWide<decltype(d)> pairs;
+  const auto a0 = hn::LoadU(d, src), a1 = hn::LoadU(d, src + src_stride);
+  const auto a2 = hn::LoadU(d, src + 2 * src_stride), a3 = hn::LoadU(d, src + 3 * src_stride);
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, a0, a1));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, a2, a3));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, a0, a1));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, a2, a3));
+  const auto put = [d, dst, dst_stride](size_t c, auto v)
+                       HWY_ATTR { hn::StoreU(hn::BitCast(d, v), d, dst + c * dst_stride); };
+  put(0, hn::InterleaveLower(pairs, low01, low23));
+  put(1, hn::InterleaveUpper(pairs, low01, low23));
+  put(2, hn::InterleaveLower(pairs, high01, high23));
+  put(3, hn::InterleaveUpper(pairs, high01, high23));
+}
+#endif
+
+/// dst[c][r] = src[r][c] for r < rows, c < cols.
+void Transpose(const float* src, size_t src_stride, size_t rows, size_t cols, float* dst,
+               size_t dst_stride) {
+  for (size_t r = 0; r < rows; r += kTurned)
+    for (size_t c = 0; c < cols; c += kTurned) {
+      const size_t r_end = std::min(r + kTurned, rows), c_end = std::min(c + kTurned, cols);
+      if (r_end - r == kTurned && c_end - c == kTurned) {
+        TransposeBlock(src + r * src_stride + c, src_stride, dst + c * dst_stride + r, dst_stride);
+        continue;
+      }
+      for (size_t i = r; i < r_end; ++i)
+        for (size_t j = c; j < c_end; ++j) dst[j * dst_stride + i] = src[i * src_stride + j];
+    }
+}
+
+/// A matrix of f32 rows.
+struct Rows {
+  const float* at;
+  size_t stride;
+};
+
+/// Rows of one head from `offset` on as f32: the memory itself, or converted into `buffer`.
+HWY_INLINE Rows RowsOf(DType dtype, const void* base, int64_t offset, int64_t stride, size_t rows,
+                       size_t cols, float* buffer) {
+  if (dtype == DType::f32)
+    return {static_cast<const float*>(base) + offset, static_cast<size_t>(stride)};
+  for (size_t r = 0; r < rows; ++r)
+    AsFloats(dtype, base, offset + static_cast<int64_t>(r) * stride, cols, buffer + r * cols);
+  return {buffer, cols};
+}
+
+/// panel [cols][kStrip] = scale rows^T, 0 in the columns beyond the `rows` that there are.
+HWY_INLINE void PackStrip(Rows src, size_t rows, size_t cols, float scale, float* panel) {
+  if (rows < kStrip) std::fill_n(panel, cols * kStrip, 0.0f);
+  Transpose(src.at, src.stride, rows, cols, panel, kStrip);
+  if (scale == 1) return;
+  const VF factor = hn::Set(DF(), scale);
+  for (size_t i = 0; i < cols * kStrip; i += kMaxLanes)
+    StoreVec(hn::Mul(LoadVec(panel + i), factor), panel + i);
+}
+
+// --- scores --------------------------------------------------------------------------------------
+
+/// exp of a difference to the largest score, d <= 0 or small: 2^n e^r with |r| <= ln(2) / 2, the
+/// polynomial our own minimax fit (0.05 ULP). Below e^-87 the result is 0; NaN stays.
+HWY_INLINE VF ExpScore(VF d) {
+  // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
+  const VF magic = hn::Set(DF(), 12582912.0f);
+  const VF shifted = hn::MulAdd(d, Const(1.4426950408889634), magic);
+  const VF r = hn::NegMulAdd(hn::Sub(shifted, magic), Const(0.6931471805599453), d);
+  VF p = Const(0.001381459878757596);
+  p = hn::MulAdd(p, r, Const(0.008368716575205326));
+  p = hn::MulAdd(p, r, Const(0.04166838899254799));
+  p = hn::MulAdd(p, r, Const(0.1666652113199234));
+  p = hn::MulAdd(p, r, Const(0.4999999403953552));
+  p = hn::MulAdd(p, r, Const(1));
+  p = hn::MulAdd(p, r, Const(1));
+  const VI exponent = hn::ShiftLeft<23>(hn::BitCast(DI(), shifted));
+  const VF y = hn::BitCast(DF(), hn::Add(hn::BitCast(DI(), p), exponent));
+  return hn::IfThenZeroElse(hn::Lt(d, Const(-87)), y);
+}
+
+/// One strip of queries of one head, and the tile of keys it meets.
+struct StripPlace {
+  int64_t batch, head;
+  size_t query, queries;  // the first one and how many there are
+  size_t key, keys;
+};
+
+/// Keys of the tile that some query of the strip sees.
+HWY_INLINE size_t SeenKeys(const AttentionShape& s, const StripPlace& p) {
+  if (!s.causal) return p.keys;
+  const size_t end = p.query + kStrip;
+  return end <= p.key ? 0 : std::min(p.keys, end - p.key);
+}
+
+/// Applies causality to scores [p.keys][kStrip].
+HWY_INLINE void HideFuture(const StripPlace& p, float* scores) {
+  const VF first = hn::Iota(DF(), 0), second = hn::Iota(DF(), kMaxLanes), hidden = hn::Neg(Inf());
+  const size_t from = p.query + 1 > p.key ? p.query + 1 - p.key : 0;
+  for (size_t j = from; j < p.keys; ++j) {
+    const VF at = hn::Set(DF(), static_cast<float>(p.key + j - p.query));
+    float* row = scores + j * kStrip;
+    StoreVec(hn::IfThenElse(hn::Lt(first, at), hidden, LoadVec(row)), row);
+    StoreVec(hn::IfThenElse(hn::Lt(second, at), hidden, LoadVec(row + kMaxLanes)), row + kMaxLanes);
+  }
+}
+
+/// Applies the mask to scores [p.keys][kStrip]; `buffer` holds 2 * p.keys * kStrip floats.
+void ApplyMask(const AttentionShape& s, const void* mask, const StripPlace& p, float* scores,
+               float* buffer) {
+  const auto load = [&](size_t i, float* row) {
+    const int64_t offset = p.batch * s.mask[0] + p.head * s.mask[1] +
+                           static_cast<int64_t>(p.query + i) * s.mask[2] +
+                           static_cast<int64_t>(p.key) * s.mask[3];
+    const auto size = static_cast<int64_t>(dtype_size(s.mask_dtype));
+    tile_load(s.mask_dtype, static_cast<const char*>(mask) + offset * size, s.mask[3], row, p.keys);
+  };
+  const bool additive = s.mask_dtype != DType::bool_;
+  const auto apply = [additive](VF m, float* at) HWY_ATTR {
+    const VF score = LoadVec(at);
+    StoreVec(additive ? hn::Add(score, m) : hn::IfThenElse(IsZero(m), hn::Neg(Inf()), score), at);
+  };
+  if (s.mask[2] == 0) {
+    load(0, buffer);
+    for (size_t j = 0; j < p.keys; ++j) {
+      const VF m = hn::Set(DF(), buffer[j]);
+      apply(m, scores + j * kStrip);
+      apply(m, scores + j * kStrip + kMaxLanes);
+    }
+    return;
+  }
+  float* turned = buffer + p.keys * kStrip;
+  for (size_t i = 0; i < p.queries; ++i) load(i, buffer + i * p.keys);
+  PackStrip({buffer, p.keys}, p.queries, p.keys, 1, turned);
+  for (size_t i = 0; i < p.keys * kStrip; i += kMaxLanes) apply(LoadVec(turned + i), scores + i);
+}
+
+/// scores [p.keys][kStrip] = k q^T, masked; q is a panel [dim][kStrip] that holds the scale.
+HWY_INLINE void Scores(const AttentionShape& s, const void* mask, const StripPlace& p, Rows k,
+                       const float* q, float* scores, float* buffer) {
+  Product<false>(p.keys, static_cast<size_t>(s.dim), {k.at, k.stride}, {q, kStrip}, scores, kStrip,
+                 false);
+  if (mask) ApplyMask(s, mask, p, scores, buffer);
+  if (s.causal) HideFuture(p, scores);
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace ds::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // DS_CPU_KERNELS_ATTENTION_INL_H_

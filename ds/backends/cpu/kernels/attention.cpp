@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Forward attention.
+#include "ds/backends/cpu/kernels/attention.h"
+
+#include "ds/backends/cpu/kernels/targets.h"
+// Foreach_target needs the line above first.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ds/backends/cpu/kernels/attention.cpp"
+#include <hwy/aligned_allocator.h>
+#include <hwy/foreach_target.h>
+
+#include "ds/backends/cpu/kernels/attention-inl.h"
+#include "ds/base/parallel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ds::cpu {
+namespace HWY_NAMESPACE {
+
+/// Strips that share a tile of keys, so that it is read (and converted) once for all of them, and
+/// keys of a tile: scores of 256 keys x 16 queries fill half of a 32 KiB first-level cache.
+inline constexpr size_t kForwardStrips = 4, kForwardKeys = 256;
+
+/// What a thread works with; everything is f32 and aligned.
+struct ForwardScratch {
+  hwy::AlignedFreeUniquePtr<float[]> memory;
+  float *q, *out;        // kForwardStrips panels [dim][kStrip] and [v_dim][kStrip]
+  float *largest, *sum;  // kForwardStrips x kStrip
+  float *scores, *mask;  // [kForwardKeys][kStrip], twice that
+  float *k, *v, *rows;   // converted tiles of keys and values, rows of a strip
+
+  explicit ForwardScratch(const AttentionShape& s) {
+    const auto dim = static_cast<size_t>(s.dim), v_dim = static_cast<size_t>(s.v_dim);
+    const size_t wide = std::max(dim, v_dim), panel = kForwardKeys * kStrip;
+    const bool half = s.dtype != DType::f32;
+    const size_t sizes[] = {kForwardStrips * dim * kStrip,
+                            kForwardStrips * v_dim * kStrip,
+                            kForwardStrips * kStrip,
+                            kForwardStrips * kStrip,
+                            panel,
+                            2 * panel,
+                            half ? kForwardKeys * dim : 0,
+                            half ? kForwardKeys * v_dim : 0,
+                            kStrip * wide};
+    float** const places[] = {&q, &out, &largest, &sum, &scores, &mask, &k, &v, &rows};
+    size_t total = 0;
+    const auto padded = [](size_t n) { return (n + 15) / 16 * 16; };
+    for (const size_t size : sizes) total += padded(size);
+    memory = hwy::AllocateAligned<float>(total);
+    float* next = memory.get();
+    for (size_t i = 0; i < 9; ++i) {
+      *places[i] = next;
+      next += padded(sizes[i]);
+    }
+  }
+};
+
+/// Scores become weights exp(score - largest); `largest`, `sum` and the panel of the output follow.
+HWY_INLINE void RunningSoftmax(size_t keys, bool first, float* scores, float* largest, float* sum,
+                               float* out, size_t v_dim) {
+  const VF low = hn::Neg(Inf());
+  VF m[2], total[2], shift[2];
+  for (size_t h = 0; h < 2; ++h) {
+    const VF before = first ? low : LoadVec(largest + h * kMaxLanes);
+    m[h] = before;
+    for (size_t j = 0; j < keys; ++j)
+      m[h] = hn::Max(m[h], LoadVec(scores + j * kStrip + h * kMaxLanes));
+    StoreVec(m[h], largest + h * kMaxLanes);
+    // A query that has seen no key yet: -inf - 0 gives weights of 0.
+    shift[h] = hn::IfThenZeroElse(hn::Eq(m[h], low), m[h]);
+    total[h] = hn::Zero(DF());
+    if (first) continue;
+    const VF decay = ExpScore(hn::Sub(before, shift[h]));
+    StoreVec(hn::Mul(LoadVec(sum + h * kMaxLanes), decay), sum + h * kMaxLanes);
+    for (size_t c = 0; c < v_dim; ++c) {
+      float* at = out + c * kStrip + h * kMaxLanes;
+      StoreVec(hn::Mul(LoadVec(at), decay), at);
+    }
+  }
+  for (size_t j = 0; j < keys; ++j) {
+    float* row = scores + j * kStrip;
+    const VF p0 = ExpScore(hn::Sub(LoadVec(row), shift[0]));
+    const VF p1 = ExpScore(hn::Sub(LoadVec(row + kMaxLanes), shift[1]));
+    StoreVec(p0, row);
+    StoreVec(p1, row + kMaxLanes);
+    total[0] = hn::Add(total[0], p0);
+    total[1] = hn::Add(total[1], p1);
+  }
+  for (size_t h = 0; h < 2; ++h) {
+    float* at = sum + h * kMaxLanes;
+    StoreVec(first ? total[h] : hn::Add(LoadVec(at), total[h]), at);
+  }
+}
+
+/// Writes a finished strip: out = panel^T / sum, logsumexp = largest + log(sum).
+HWY_INLINE void FinishStrip(const AttentionShape& s, size_t queries, float* panel, float* largest,
+                            float* sum, float* rows, void* out, int64_t offset, int64_t stride,
+                            float* logsumexp) {
+  const auto v_dim = static_cast<size_t>(s.v_dim);
+  for (size_t h = 0; h < kStrip; h += kMaxLanes) {
+    const VF total = LoadVec(sum + h);
+    const VF scale = hn::IfThenZeroElse(IsZero(total), hn::Div(Const(1), total));
+    for (size_t c = 0; c < v_dim; ++c)
+      StoreVec(hn::Mul(LoadVec(panel + c * kStrip + h), scale), panel + c * kStrip + h);
+    StoreVec(hn::Add(LoadVec(largest + h), Log(total)), largest + h);
+  }
+  std::copy_n(largest, queries, logsumexp);
+  if (s.dtype == DType::f32) {
+    Transpose(panel, kStrip, v_dim, queries, static_cast<float*>(out) + offset,
+              static_cast<size_t>(stride));
+    return;
+  }
+  Transpose(panel, kStrip, v_dim, queries, rows, v_dim);
+  for (size_t i = 0; i < queries; ++i)
+    PutFloats(s.dtype, rows + i * v_dim, out, offset + static_cast<int64_t>(i) * stride, v_dim);
+}
+
+/// Queries [first, first + kForwardStrips * kStrip) of one head.
+void ForwardBlock(const AttentionShape& s, const AttentionInputs& in, int64_t batch, int64_t head,
+                  int64_t first, void* out, const HeadStrides& o, float* logsumexp,
+                  ForwardScratch& x) {
+  const auto dim = static_cast<size_t>(s.dim), v_dim = static_cast<size_t>(s.v_dim);
+  const auto queries = static_cast<size_t>(
+      std::min<int64_t>(s.queries - first, static_cast<int64_t>(kForwardStrips * kStrip)));
+  const int64_t kv_head = head / (s.heads / s.kv_heads);
+  const auto strip_queries = [&](size_t i) { return std::min(kStrip, queries - i); };
+  for (size_t i = 0; i < queries; i += kStrip) {
+    const int64_t row = first + static_cast<int64_t>(i);
+    PackStrip(RowsOf(s.dtype, in.q, batch * s.q.batch + head * s.q.head + row * s.q.row, s.q.row,
+                     strip_queries(i), dim, x.rows),
+              strip_queries(i), dim, s.scale, x.q + i * dim);
+  }
+  StripPlace p{batch, head, 0, 0, 0, 0};
+  for (int64_t key = 0; key < s.keys; key += static_cast<int64_t>(kForwardKeys)) {
+    if (s.causal && key >= first + static_cast<int64_t>(queries)) break;
+    const size_t keys = std::min(kForwardKeys, static_cast<size_t>(s.keys - key));
+    const Rows k = RowsOf(s.dtype, in.k, batch * s.k.batch + kv_head * s.k.head + key * s.k.row,
+                          s.k.row, keys, dim, x.k);
+    const Rows v = RowsOf(s.dtype, in.v, batch * s.v.batch + kv_head * s.v.head + key * s.v.row,
+                          s.v.row, keys, v_dim, x.v);
+    for (size_t i = 0; i < queries; i += kStrip) {
+      p = {batch, head, static_cast<size_t>(first) + i, strip_queries(i), static_cast<size_t>(key),
+           keys};
+      p.keys = SeenKeys(s, p);
+      if (p.keys == 0) continue;
+      Scores(s, in.mask, p, k, x.q + i * dim, x.scores, x.mask);
+      RunningSoftmax(p.keys, key == 0, x.scores, x.largest + i, x.sum + i, x.out + i * v_dim,
+                     v_dim);
+      Product<true>(v_dim, p.keys, {v.at, v.stride}, {x.scores, kStrip}, x.out + i * v_dim, kStrip,
+                    key > 0);
+    }
+  }
+  for (size_t i = 0; i < queries; i += kStrip) {
+    const int64_t row = first + static_cast<int64_t>(i);
+    FinishStrip(s, strip_queries(i), x.out + i * v_dim, x.largest + i, x.sum + i, x.rows, out,
+                batch * o.batch + head * o.head + row * o.row, o.row,
+                logsumexp + (batch * s.heads + head) * s.queries + row);
+  }
+}
+
+void ForwardBlocks(const AttentionShape& s, const AttentionInputs& in, void* out,
+                   const HeadStrides& o, float* logsumexp) {
+  constexpr auto kQueries = static_cast<int64_t>(kForwardStrips * kStrip);
+  const int64_t blocks = (s.queries + kQueries - 1) / kQueries;
+  const int64_t work = std::min(kQueries, s.queries) * s.keys * (s.dim + s.v_dim + 8);
+  parallel_for(s.batch * s.heads * blocks, std::max<int64_t>(1, (1 << 18) / work),
+               [&](int64_t begin, int64_t end) {
+                 ForwardScratch scratch(s);
+                 for (int64_t i = begin; i < end; ++i)
+                   ForwardBlock(s, in, i / blocks / s.heads, i / blocks % s.heads,
+                                i % blocks * kQueries, out, o, logsumexp, scratch);
+               });
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace ds::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ds::cpu {
+HWY_EXPORT(ForwardBlocks);
+
+void attention(const AttentionShape& shape, const AttentionInputs& in, void* out,
+               const HeadStrides& out_strides, float* logsumexp) {
+  HWY_DYNAMIC_DISPATCH(ForwardBlocks)(shape, in, out, out_strides, logsumexp);
+}
+
+}  // namespace ds::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scaled dot product attention by tiles of keys with a running softmax, after FlashAttention (Dao
+// et al. 2022): the scores of [queries, keys] are never in memory as a whole. Operands are f32, f16
+// or bf16, arithmetic is f32.
+#pragma once
+
+#include <cstdint>
+
+#include "ds/ir/dtype.h"
+
+namespace ds::cpu {
+
+/// How [B, H, T, D] lies in memory, in elements; neighbours along D are contiguous.
+struct HeadStrides {
+  int64_t batch, head, row;
+};
+
+/// q [B, H, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv] of one dtype; no size is 0, Hk divides H.
+struct AttentionShape {
+  DType dtype;
+  int64_t batch, heads, kv_heads, queries, keys, dim, v_dim;
+  bool causal;  // query i sees the keys j <= i only
+  float scale;
+  HeadStrides q, k, v;
+  /// Of the mask along B, H, Tq and Tk, 0 where it repeats; bool (true is seen) or additive.
+  DType mask_dtype = DType::bool_;
+  int64_t mask[4] = {};
+};
+
+struct AttentionInputs {
+  const void *q, *k, *v;
+  const void* mask;  // null for none
+};
+
+/// out [B, H, Tq, Dv] = softmax(scale q k^T + mask) v and logsumexp [B, H, Tq], row-major. A query
+/// that sees no key gets 0 and -inf.
+void attention(const AttentionShape& shape, const AttentionInputs& in, void* out,
+               const HeadStrides& out_strides, float* logsumexp);
+
+}  // namespace ds::cpu

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention. Heads are read where they lie, so the usual permute of a [B, T, H, D] projection costs
+// nothing, and results nest as what they belong to, so neither does the permute back.
+#include "ds/backends/cpu/kernels/attention.h"
+#include "ds/backends/cpu/lowering.h"
+#include "ds/base/str.h"
+
+namespace ds::cpu {
+namespace {
+
+/// The view itself when its last dimension is contiguous, else a copy.
+View heads(Lowering& l, const Node& node, const Value& value) {
+  const View& view = l.view(value);
+  return view.dims[3] == 1 || view.strides[3] == 1 ? view : l.row_major(node, view);
+}
+
+HeadStrides head_strides(const View& view) {
+  return {view.strides[0], view.strides[1], view.strides[2]};
+}
+
+/// A temporary [B, H, T, D] whose first three dimensions nest as those of `like`.
+View heads_like(Lowering& l, const Type& type, const View& like) {
+  Shape strides = Shape::filled(4, 1);
+  int64_t stride = type.shape[3];
+  const std::vector<int> order = nesting({type.shape[0], type.shape[1], type.shape[2]},
+                                         {like.strides[0], like.strides[1], like.strides[2]});
+  for (auto it = order.rbegin(); it != order.rend(); ++it) {
+    strides[*it] = stride;
+    stride *= type.shape[*it];
+  }
+  return l.temp(type.dtype, type.shape, strides);
+}
+
+/// Refuses what the kernels do not take; `q` is the place of q among the inputs.
+bool is_supported(const Node& node, int q, std::string& why) {
+  for (int i = q; i < q + 3; ++i) {
+    const Type& type = node.input(i).type();
+    if (type.dtype != DType::f32 && !is_half(type.dtype)) {
+      why = str("no kernel for ", type, "; attention computes in f32");
+      return false;
+    }
+    if (type.shape.numel() == 0) {
+      why = str("nothing to compute for ", type);
+      return false;
+    }
+  }
+  return true;
+}
+
+/// The three operands and the optional mask of a node.
+struct Operands {
+  View q, k, v;
+  std::optional<View> mask;
+  AttentionShape shape;
+
+  Operands(Lowering& l, const Node& node, int first, int mask_at)
+      : q(heads(l, node, node.input(first))),
+        k(heads(l, node, node.input(first + 1))),
+        v(heads(l, node, node.input(first + 2))) {
+    shape = {q.dtype,
+             q.dims[0],
+             q.dims[1],
+             k.dims[1],
+             q.dims[2],
+             k.dims[2],
+             q.dims[3],
+             v.dims[3],
+             node.attr_bool("causal"),
+             static_cast<float>(node.attr_float("scale")),
+             head_strides(q),
+             head_strides(k),
+             head_strides(v)};
+    if (static_cast<int>(node.inputs().size()) <= mask_at) return;
+    mask = expand_view(l.view(node.input(mask_at)),
+                       {shape.batch, shape.heads, shape.queries, shape.keys});
+    shape.mask_dtype = mask->dtype;
+    for (int i = 0; i < 4; ++i) shape.mask[i] = mask->strides[i];
+  }
+
+  std::vector<View> reads() const {
+    std::vector<View> views{q, k, v};
+    if (mask) views.push_back(*mask);
+    return views;
+  }
+  /// Of the two products of the forward pass, causality not counted.
+  double flops() const {
+    return 2.0 * static_cast<double>(shape.batch * shape.heads * shape.queries) *
+           static_cast<double>(shape.keys * (shape.dim + shape.v_dim));
+  }
+  AttentionInputs inputs(const Frame& frame) const {
+    return {frame.at(q), frame.at(k), frame.at(v), mask ? frame.at(*mask) : nullptr};
+  }
+};
+
+}  // namespace
+
+bool lower_attention(Lowering& l, const Node& node, std::string& why) {
+  if (!is_supported(node, 0, why)) return false;
+  const Operands x(l, node, 0, 3);
+  const View out = heads_like(l, node.type(0), x.q);
+  const View logsumexp = l.temp(DType::f32, node.type(1).shape);
+  Step& step = l.emit(node, "cpu:attention", x.reads(), {out, logsumexp}, [=](const Frame& frame) {
+    attention(x.shape, x.inputs(frame), frame.at(out), head_strides(out),
+              frame.at<float>(logsumexp));
+  });
+  step.info.flops = x.flops();
+  l.define(node, 0, out);
+  l.define(node, 1, logsumexp);
+  return true;
+}
+
+}  // namespace ds::cpu

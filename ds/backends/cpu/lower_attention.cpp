@@ -109,4 +109,28 @@ bool lower_attention(Lowering& l, const Node& node, std::string& why) {
   return true;
 }
 
+bool lower_attention_backward(Lowering& l, const Node& node, std::string& why) {
+  if (!is_supported(node, 1, why)) return false;
+  const Operands x(l, node, 1, 6);
+  const View diff_out = heads(l, node, node.input(0)), out = heads(l, node, node.input(4));
+  const View logsumexp = l.row_major(node, l.view(node.input(5)));
+  const View diff_q = heads_like(l, node.type(0), x.q), diff_k = heads_like(l, node.type(1), x.k),
+             diff_v = heads_like(l, node.type(2), x.v);
+  std::vector<View> reads = x.reads();
+  reads.insert(reads.end(), {diff_out, out, logsumexp});
+  Step& step = l.emit(
+      node, "cpu:attention_backward", reads, {diff_q, diff_k, diff_v}, [=](const Frame& frame) {
+        attention_backward(
+            x.shape, x.inputs(frame),
+            {frame.at(diff_out), frame.at(out), head_strides(diff_out), head_strides(out),
+             frame.at<float>(logsumexp), frame.at(diff_q), frame.at(diff_k), frame.at(diff_v),
+             head_strides(diff_q), head_strides(diff_k), head_strides(diff_v)});
+      });
+  step.info.flops = 2.5 * x.flops();  // five products
+  l.define(node, 0, diff_q);
+  l.define(node, 1, diff_k);
+  l.define(node, 2, diff_v);
+  return true;
+}
+
 }  // namespace ds::cpu

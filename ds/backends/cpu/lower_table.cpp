@@ -40,6 +40,7 @@ LowerFn lower_function(Op op) {
     case Op::avg_pool_backward_:
     case Op::adaptive_avg_pool_backward_: return lower_pool_backward;
     case Op::attention_: return lower_attention;
+    case Op::attention_backward_: return lower_attention_backward;
     default: break;
   }
   switch (op_info(op).op_class) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ds/backends/cpu/kernels/tile.h"
+#include "ds/base/parallel.h"
 #include "tests/unit/cpu/kernel_testing.h"
 #include "tests/unit/cpu/program.h"
 
@@ -180,6 +181,19 @@ TEST_CASE("attention with masks that repeat along any dimension") {
                .mask_is_bool = is_bool});
 }
 
+TEST_CASE("attention reads permuted heads in place and leaves its result so") {
+  const Case c{.batch = 2,
+               .heads = 3,
+               .kv_heads = 3,
+               .queries = 20,
+               .keys = 20,
+               .dim = 16,
+               .v_dim = 16,
+               .permuted = true};
+  for (const std::string& kernel : AttentionProgram(c, "cpu").kernels())
+    CHECK(kernel != "cpu:copy");
+}
+
 TEST_CASE("a query without keys gets 0, -inf and no gradient") {
   const Case c{.batch = 1,
                .heads = 1,
@@ -260,4 +274,36 @@ TEST_CASE("attention over nothing") {
   const std::vector<Floats> got = program.run(program.random_inputs(1));
   CHECK(got[0] == Floats(4, 0.0f));
   CHECK(got[1] == Floats(2, -kInf));
+}
+
+TEST_CASE("attention gives the same bits with any number of threads") {
+  const Case c{.batch = 2,
+               .heads = 4,
+               .kv_heads = 2,
+               .queries = 130,
+               .keys = 130,
+               .dim = 16,
+               .v_dim = 16,
+               .causal = true};
+  AttentionProgram program(c, "cpu");
+  const std::vector<Bytes> inputs = program.random_inputs(9);
+  const int before = num_threads();
+  set_num_threads(1);
+  const std::vector<Floats> one = program.run(inputs);
+  set_num_threads(3);
+  CHECK(program.run(inputs) == one);
+  set_num_threads(before);
+}
+
+TEST_CASE("attention in f64 is left to the reference backend") {
+  const Case c{.batch = 1,
+               .heads = 1,
+               .kv_heads = 1,
+               .queries = 2,
+               .keys = 2,
+               .dim = 2,
+               .v_dim = 2,
+               .dtype = DType::f64};
+  CHECK(AttentionProgram(c, "cpu").kernels() ==
+        std::vector<std::string>{"ref:attention", "ref:attention_backward"});
 }

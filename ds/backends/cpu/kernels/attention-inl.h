@@ -10,10 +10,13 @@
 #define DS_CPU_KERNELS_ATTENTION_INL_H_
 #endif
 
+#include <hwy/aligned_allocator.h>
+
 #include <algorithm>
+#include <utility>
 
 #include "ds/backends/cpu/kernels/attention.h"
-#include "ds/backends/cpu/kernels/math-inl.h"
+#include "ds/backends/cpu/kernels/row-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ds::cpu {
@@ -140,8 +143,8 @@ HWY_INLINE void TransposeBlock(const float* src, size_t src_stride, float* dst, 
 #endif
 
 /// dst[c][r] = src[r][c] for r < rows, c < cols.
-void Transpose(const float* src, size_t src_stride, size_t rows, size_t cols, float* dst,
-               size_t dst_stride) {
+inline void Transpose(const float* src, size_t src_stride, size_t rows, size_t cols, float* dst,
+                      size_t dst_stride) {
   for (size_t r = 0; r < rows; r += kTurned)
     for (size_t c = 0; c < cols; c += kTurned) {
       const size_t r_end = std::min(r + kTurned, rows), c_end = std::min(c + kTurned, cols);
@@ -179,6 +182,38 @@ HWY_INLINE void PackStrip(Rows src, size_t rows, size_t cols, float scale, float
   for (size_t i = 0; i < cols * kStrip; i += kMaxLanes)
     StoreVec(hn::Mul(LoadVec(panel + i), factor), panel + i);
 }
+
+/// The inverse of PackStrip into rows of a dtype; `buffer` holds rows * cols floats.
+HWY_INLINE void UnpackStrip(const float* panel, size_t rows, size_t cols, DType dtype, void* base,
+                            int64_t offset, int64_t stride, float* buffer) {
+  if (dtype == DType::f32) {
+    Transpose(panel, kStrip, cols, rows, static_cast<float*>(base) + offset,
+              static_cast<size_t>(stride));
+    return;
+  }
+  Transpose(panel, kStrip, cols, rows, buffer, cols);
+  for (size_t r = 0; r < rows; ++r)
+    PutFloats(dtype, buffer + r * cols, base, offset + static_cast<int64_t>(r) * stride, cols);
+}
+
+/// Aligned memory of a thread, cut into pieces.
+class Scratch {
+ public:
+  explicit Scratch(std::initializer_list<std::pair<float**, size_t>> pieces) {
+    constexpr size_t kCacheLine = 16;  // in floats
+    size_t total = 0;
+    for (const auto& piece : pieces) total += hwy::RoundUpTo(piece.second, kCacheLine);
+    memory_ = hwy::AllocateAligned<float>(total);
+    float* next = memory_.get();
+    for (const auto& piece : pieces) {
+      *piece.first = next;
+      next += hwy::RoundUpTo(piece.second, kCacheLine);
+    }
+  }
+
+ private:
+  hwy::AlignedFreeUniquePtr<float[]> memory_;
+};
 
 // --- scores --------------------------------------------------------------------------------------
 
@@ -228,8 +263,8 @@ HWY_INLINE void HideFuture(const StripPlace& p, float* scores) {
 }
 
 /// Applies the mask to scores [p.keys][kStrip]; `buffer` holds 2 * p.keys * kStrip floats.
-void ApplyMask(const AttentionShape& s, const void* mask, const StripPlace& p, float* scores,
-               float* buffer) {
+inline void ApplyMask(const AttentionShape& s, const void* mask, const StripPlace& p, float* scores,
+                      float* buffer) {
   const auto load = [&](size_t i, float* row) {
     const int64_t offset = p.batch * s.mask[0] + p.head * s.mask[1] +
                            static_cast<int64_t>(p.query + i) * s.mask[2] +

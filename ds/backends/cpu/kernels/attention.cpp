@@ -6,7 +6,6 @@
 // Foreach_target needs the line above first.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ds/backends/cpu/kernels/attention.cpp"
-#include <hwy/aligned_allocator.h>
 #include <hwy/foreach_target.h>
 
 #include "ds/backends/cpu/kernels/attention-inl.h"
@@ -20,38 +19,24 @@ namespace HWY_NAMESPACE {
 /// keys of a tile: scores of 256 keys x 16 queries fill half of a 32 KiB first-level cache.
 inline constexpr size_t kForwardStrips = 4, kForwardKeys = 256;
 
-/// What a thread works with; everything is f32 and aligned.
+/// What a thread works with.
 struct ForwardScratch {
-  hwy::AlignedFreeUniquePtr<float[]> memory;
   float *q, *out;        // kForwardStrips panels [dim][kStrip] and [v_dim][kStrip]
   float *largest, *sum;  // kForwardStrips x kStrip
   float *scores, *mask;  // [kForwardKeys][kStrip], twice that
   float *k, *v, *rows;   // converted tiles of keys and values, rows of a strip
+  Scratch memory;
 
-  explicit ForwardScratch(const AttentionShape& s) {
-    const auto dim = static_cast<size_t>(s.dim), v_dim = static_cast<size_t>(s.v_dim);
-    const size_t wide = std::max(dim, v_dim), panel = kForwardKeys * kStrip;
-    const bool half = s.dtype != DType::f32;
-    const size_t sizes[] = {kForwardStrips * dim * kStrip,
-                            kForwardStrips * v_dim * kStrip,
-                            kForwardStrips * kStrip,
-                            kForwardStrips * kStrip,
-                            panel,
-                            2 * panel,
-                            half ? kForwardKeys * dim : 0,
-                            half ? kForwardKeys * v_dim : 0,
-                            kStrip * wide};
-    float** const places[] = {&q, &out, &largest, &sum, &scores, &mask, &k, &v, &rows};
-    size_t total = 0;
-    const auto padded = [](size_t n) { return (n + 15) / 16 * 16; };
-    for (const size_t size : sizes) total += padded(size);
-    memory = hwy::AllocateAligned<float>(total);
-    float* next = memory.get();
-    for (size_t i = 0; i < 9; ++i) {
-      *places[i] = next;
-      next += padded(sizes[i]);
-    }
-  }
+  ForwardScratch(size_t dim, size_t v_dim, bool half)
+      : memory({{&q, kForwardStrips * dim * kStrip},
+                {&out, kForwardStrips * v_dim * kStrip},
+                {&largest, kForwardStrips * kStrip},
+                {&sum, kForwardStrips * kStrip},
+                {&scores, kForwardKeys * kStrip},
+                {&mask, 2 * kForwardKeys * kStrip},
+                {&k, half ? kForwardKeys * dim : 0},
+                {&v, half ? kForwardKeys * v_dim : 0},
+                {&rows, kStrip * std::max(dim, v_dim)}}) {}
 };
 
 /// Scores become weights exp(score - largest); `largest`, `sum` and the panel of the output follow.
@@ -104,14 +89,7 @@ HWY_INLINE void FinishStrip(const AttentionShape& s, size_t queries, float* pane
     StoreVec(hn::Add(LoadVec(largest + h), Log(total)), largest + h);
   }
   std::copy_n(largest, queries, logsumexp);
-  if (s.dtype == DType::f32) {
-    Transpose(panel, kStrip, v_dim, queries, static_cast<float*>(out) + offset,
-              static_cast<size_t>(stride));
-    return;
-  }
-  Transpose(panel, kStrip, v_dim, queries, rows, v_dim);
-  for (size_t i = 0; i < queries; ++i)
-    PutFloats(s.dtype, rows + i * v_dim, out, offset + static_cast<int64_t>(i) * stride, v_dim);
+  UnpackStrip(panel, queries, v_dim, s.dtype, out, offset, stride, rows);
 }
 
 /// Queries [first, first + kForwardStrips * kStrip) of one head.
@@ -164,7 +142,8 @@ void ForwardBlocks(const AttentionShape& s, const AttentionInputs& in, void* out
   const int64_t work = std::min(kQueries, s.queries) * s.keys * (s.dim + s.v_dim + 8);
   parallel_for(s.batch * s.heads * blocks, std::max<int64_t>(1, (1 << 18) / work),
                [&](int64_t begin, int64_t end) {
-                 ForwardScratch scratch(s);
+                 ForwardScratch scratch(static_cast<size_t>(s.dim), static_cast<size_t>(s.v_dim),
+                                        s.dtype != DType::f32);
                  for (int64_t i = begin; i < end; ++i)
                    ForwardBlock(s, in, i / blocks / s.heads, i / blocks % s.heads,
                                 i % blocks * kQueries, out, o, logsumexp, scratch);

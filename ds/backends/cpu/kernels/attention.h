@@ -37,4 +37,18 @@ struct AttentionInputs {
 void attention(const AttentionShape& shape, const AttentionInputs& in, void* out,
                const HeadStrides& out_strides, float* logsumexp);
 
+/// What the backward pass reads beside the inputs, and what it writes, as the forward pass has it.
+struct AttentionGradients {
+  const void *diff_out, *out;
+  HeadStrides diff_out_strides, out_strides;
+  const float* logsumexp;
+  void *diff_q, *diff_k, *diff_v;
+  HeadStrides diff_q_strides, diff_k_strides, diff_v_strides;
+};
+
+/// Gradients of q, k and v; the weights come back from the scores and logsumexp. One thread works
+/// on all heads that share keys, so results do not depend on the number of threads.
+void attention_backward(const AttentionShape& shape, const AttentionInputs& in,
+                        const AttentionGradients& grads);
+
 }  // namespace ds::cpu

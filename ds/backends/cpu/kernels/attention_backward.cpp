@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Backward attention. With P the weights: dV = P^T dO, dS = P (dO V^T - rowsum(dO O)),
+// dQ = scale dS K, dK = scale dS^T Q.
+#include "ds/backends/cpu/kernels/attention.h"
+#include "ds/backends/cpu/kernels/targets.h"
+// Foreach_target needs the line above first.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ds/backends/cpu/kernels/attention_backward.cpp"
+#include <hwy/foreach_target.h>
+
+#include "ds/backends/cpu/kernels/attention-inl.h"
+#include "ds/base/parallel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ds::cpu {
+namespace HWY_NAMESPACE {
+
+/// Strips of a block of queries and keys of a tile. P and dS of 4 strips x 128 keys, the tiles of
+/// k, v and their gradients and the block's rows are 270 KiB for heads of 64: they stay in a 512
+/// KiB second-level cache.
+inline constexpr size_t kBackwardStrips = 4, kBackwardKeys = 128;
+inline constexpr size_t kBackwardQueries = kBackwardStrips * kStrip;
+/// From one strip's P or dS [kBackwardKeys][kStrip] to the next.
+inline constexpr size_t kPanel = kBackwardKeys * kStrip;
+
+/// What a thread works with. Rows are padded to whole strips with zeros.
+struct BackwardScratch {
+  size_t q_width, v_width;      // padded sizes of a head
+  float *q_rows, *diff_rows;    // of scale q and diff_out
+  float *q, *diff, *diff_q;     // the same and diff_q as panels [dim][kStrip]
+  float *logsumexp, *delta;     // one per query
+  float *weights, *diff_score;  // kBackwardStrips panels
+  float *mask, *k, *v, *row;    // buffers of ApplyMask and of conversions
+  float *diff_k, *diff_v;       // of all keys
+  Scratch memory;
+
+  BackwardScratch(size_t keys, size_t dim, size_t v_dim, bool half)
+      : q_width(hwy::RoundUpTo(dim, kStrip)),
+        v_width(hwy::RoundUpTo(v_dim, kStrip)),
+        memory({{&q_rows, kBackwardQueries * q_width},
+                {&diff_rows, kBackwardQueries * v_width},
+                {&q, kBackwardQueries * dim},
+                {&diff, kBackwardQueries * v_dim},
+                {&diff_q, kBackwardQueries * dim},
+                {&logsumexp, kBackwardQueries},
+                {&delta, kBackwardQueries},
+                {&weights, kBackwardStrips * kPanel},
+                {&diff_score, kBackwardStrips * kPanel},
+                {&mask, 2 * kPanel},
+                {&k, half ? kBackwardKeys * dim : 0},
+                {&v, half ? kBackwardKeys * v_dim : 0},
+                {&row, kStrip * std::max(dim, v_dim)},
+                {&diff_k, keys * q_width},
+                {&diff_v, keys * v_width}}) {}
+};
+
+/// A block of queries of one head.
+struct BackwardBlock {
+  int64_t batch, head, kv_head, first;
+  size_t queries;
+
+  int64_t row(const HeadStrides& s, int64_t of_head, int64_t at) const {
+    return batch * s.batch + of_head * s.head + at * s.row;
+  }
+};
+
+/// rows [queries][width] = scale times the rows of a head, 0 beyond their end, and their panels.
+void LoadQueries(const BackwardBlock& b, DType dtype, const void* base, const HeadStrides& strides,
+                 size_t dim, size_t width, float scale, float* rows, float* panels) {
+  std::fill_n(rows, kBackwardQueries * width, 0.0f);
+  const VF factor = hn::Set(DF(), scale);
+  for (size_t i = 0; i < b.queries; ++i) {
+    float* row = rows + i * width;
+    const float* src =
+        AsFloats(dtype, base, b.row(strides, b.head, b.first + static_cast<int64_t>(i)), dim, row);
+    MapRow(src, row, dim, [factor](VF v) HWY_ATTR { return hn::Mul(v, factor); });
+  }
+  for (size_t i = 0; i < b.queries; i += kStrip)
+    PackStrip({rows + i * width, width}, kStrip, dim, 1, panels + i * dim);
+}
+
+/// logsumexp and rowsum(diff_out out) of the block's queries. Padding and queries that see no key
+/// get a logsumexp of inf, which makes their weights 0.
+void LoadStatistics(const AttentionShape& s, const AttentionGradients& g, const BackwardBlock& b,
+                    BackwardScratch& x) {
+  const float* logsumexp = g.logsumexp + (b.batch * s.heads + b.head) * s.queries + b.first;
+  for (size_t i = 0; i < kBackwardQueries; ++i) {
+    const bool real = i < b.queries;
+    x.logsumexp[i] = real && logsumexp[i] != -HUGE_VALF ? logsumexp[i] : HUGE_VALF;
+    x.delta[i] = 0;
+    if (!real) continue;
+    const auto v_dim = static_cast<size_t>(s.v_dim);
+    const float* out =
+        AsFloats(s.dtype, g.out, b.row(g.out_strides, b.head, b.first + static_cast<int64_t>(i)),
+                 v_dim, x.row);
+    x.delta[i] = static_cast<float>(RowDot(out, x.diff_rows + i * x.v_width, v_dim));
+  }
+}
+
+/// Turns scores and dO V^T, both [keys][kStrip], into P and dS.
+HWY_INLINE void WeightsAndGradient(size_t keys, const float* logsumexp, const float* delta,
+                                   float* weights, float* diff) {
+  for (size_t h = 0; h < kStrip; h += kMaxLanes) {
+    const VF lse = LoadVec(logsumexp + h), row = LoadVec(delta + h);
+    for (size_t i = h; i < keys * kStrip; i += kStrip) {
+      const VF p = ExpScore(hn::Sub(LoadVec(weights + i), lse));
+      StoreVec(p, weights + i);
+      StoreVec(hn::Mul(p, hn::Sub(LoadVec(diff + i), row)), diff + i);
+    }
+  }
+}
+
+/// Adds P^T rows to the gradient of keys [0, keys), or with dS in the place of P.
+void AddKeyGradient(const AttentionShape& s, const BackwardBlock& b, int64_t key, size_t keys,
+                    const float* panels, const float* rows, size_t width, float* diff) {
+  constexpr size_t kRows = 6;
+  const size_t strips = (b.queries + kStrip - 1) / kStrip;
+  for (size_t j = 0; j < keys; j += kRows) {
+    const int64_t ahead = key + static_cast<int64_t>(j) - b.first;
+    // Strips of earlier queries do not see these keys.
+    const size_t skip = s.causal && ahead > 0 ? static_cast<size_t>(ahead) / kStrip : 0;
+    if (skip >= strips) return;
+    const Left left{panels + skip * kPanel + j * kStrip, kStrip, strips - skip, kPanel};
+    for (size_t c = 0; c < width; c += kStrip)
+      Product<false>(std::min(kRows, keys - j), kStrip, left,
+                     {rows + skip * kStrip * width + c, width}, diff + j * width + c, width, true);
+  }
+}
+
+/// One tile of keys: adds to the block's diff_q and to the tile's diff_k and diff_v.
+void BackwardTile(const AttentionShape& s, const AttentionInputs& in, const BackwardBlock& b,
+                  int64_t key, BackwardScratch& x) {
+  const auto dim = static_cast<size_t>(s.dim), v_dim = static_cast<size_t>(s.v_dim);
+  const size_t keys = std::min(kBackwardKeys, static_cast<size_t>(s.keys - key));
+  const Rows k = RowsOf(s.dtype, in.k, b.row(s.k, b.kv_head, key), s.k.row, keys, dim, x.k);
+  const Rows v = RowsOf(s.dtype, in.v, b.row(s.v, b.kv_head, key), s.v.row, keys, v_dim, x.v);
+  for (size_t i = 0; i < b.queries; i += kStrip) {
+    float* weights = x.weights + i * kBackwardKeys;
+    float* diff = x.diff_score + i * kBackwardKeys;
+    StripPlace p{b.batch,
+                 b.head,
+                 static_cast<size_t>(b.first) + i,
+                 std::min(kStrip, b.queries - i),
+                 static_cast<size_t>(key),
+                 keys};
+    const size_t seen = p.keys = SeenKeys(s, p);
+    if (seen > 0) {
+      Scores(s, in.mask, p, k, x.q + i * dim, weights, x.mask);
+      Product<false>(seen, v_dim, {v.at, v.stride}, {x.diff + i * v_dim, kStrip}, diff, kStrip,
+                     false);
+      WeightsAndGradient(seen, x.logsumexp + i, x.delta + i, weights, diff);
+      Product<true>(dim, seen, {k.at, k.stride}, {diff, kStrip}, x.diff_q + i * dim, kStrip,
+                    key > 0);
+    }
+    // AddKeyGradient takes keys by six and so may read some that this strip does not see.
+    const size_t rest = std::min(keys - seen, size_t{5}) * kStrip;
+    std::fill_n(weights + seen * kStrip, rest, 0.0f);
+    std::fill_n(diff + seen * kStrip, rest, 0.0f);
+  }
+  const auto at = static_cast<size_t>(key);
+  AddKeyGradient(s, b, key, keys, x.weights, x.diff_rows, x.v_width, x.diff_v + at * x.v_width);
+  AddKeyGradient(s, b, key, keys, x.diff_score, x.q_rows, x.q_width, x.diff_k + at * x.q_width);
+}
+
+/// One block of queries against all keys.
+void BackwardQueries(const AttentionShape& s, const AttentionInputs& in,
+                     const AttentionGradients& g, const BackwardBlock& b, BackwardScratch& x) {
+  const auto dim = static_cast<size_t>(s.dim), v_dim = static_cast<size_t>(s.v_dim);
+  LoadQueries(b, s.dtype, in.q, s.q, dim, x.q_width, s.scale, x.q_rows, x.q);
+  LoadQueries(b, s.dtype, g.diff_out, g.diff_out_strides, v_dim, x.v_width, 1, x.diff_rows, x.diff);
+  LoadStatistics(s, g, b, x);
+  for (int64_t key = 0; key < s.keys; key += static_cast<int64_t>(kBackwardKeys)) {
+    if (s.causal && key >= b.first + static_cast<int64_t>(b.queries)) break;
+    BackwardTile(s, in, b, key, x);
+  }
+  const VF scale = hn::Set(DF(), s.scale);
+  for (size_t i = 0; i < b.queries; i += kStrip) {
+    float* panel = x.diff_q + i * dim;
+    MapRow(panel, panel, dim * kStrip, [scale](VF v) HWY_ATTR { return hn::Mul(v, scale); });
+    UnpackStrip(panel, std::min(kStrip, b.queries - i), dim, s.dtype, g.diff_q,
+                b.row(g.diff_q_strides, b.head, b.first + static_cast<int64_t>(i)),
+                g.diff_q_strides.row, x.row);
+  }
+}
+
+/// Writes the finished gradient of the keys or values of one head.
+void StoreKeyGradient(const AttentionShape& s, const BackwardBlock& b, const float* diff,
+                      size_t width, size_t dim, void* out, const HeadStrides& strides) {
+  for (int64_t j = 0; j < s.keys; ++j) {
+    const int64_t offset = b.row(strides, b.kv_head, j);
+    const float* row = diff + static_cast<size_t>(j) * width;
+    if (s.dtype == DType::f32)
+      std::copy_n(row, dim, static_cast<float*>(out) + offset);
+    else
+      PutFloats(s.dtype, row, out, offset, dim);
+  }
+}
+
+void BackwardHeads(const AttentionShape& s, const AttentionInputs& in,
+                   const AttentionGradients& g) {
+  const auto keys = static_cast<size_t>(s.keys), dim = static_cast<size_t>(s.dim);
+  const auto v_dim = static_cast<size_t>(s.v_dim);
+  const int64_t group = s.heads / s.kv_heads;
+  const int64_t work = group * s.queries * s.keys * (s.dim + s.v_dim + 8);
+  parallel_for(s.batch * s.kv_heads, std::max<int64_t>(1, (1 << 17) / work),
+               [&](int64_t begin, int64_t end) {
+                 BackwardScratch x(keys, dim, v_dim, s.dtype != DType::f32);
+                 for (int64_t i = begin; i < end; ++i) {
+                   BackwardBlock b{i / s.kv_heads, 0, i % s.kv_heads, 0, 0};
+                   std::fill_n(x.diff_k, keys * x.q_width, 0.0f);
+                   std::fill_n(x.diff_v, keys * x.v_width, 0.0f);
+                   for (b.head = b.kv_head * group; b.head < (b.kv_head + 1) * group; ++b.head)
+                     for (b.first = 0; b.first < s.queries; b.first += kBackwardQueries) {
+                       b.queries =
+                           std::min(kBackwardQueries, static_cast<size_t>(s.queries - b.first));
+                       BackwardQueries(s, in, g, b, x);
+                     }
+                   StoreKeyGradient(s, b, x.diff_k, x.q_width, dim, g.diff_k, g.diff_k_strides);
+                   StoreKeyGradient(s, b, x.diff_v, x.v_width, v_dim, g.diff_v, g.diff_v_strides);
+                 }
+               });
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace ds::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ds::cpu {
+HWY_EXPORT(BackwardHeads);
+
+void attention_backward(const AttentionShape& shape, const AttentionInputs& in,
+                        const AttentionGradients& grads) {
+  HWY_DYNAMIC_DISPATCH(BackwardHeads)(shape, in, grads);
+}
+
+}  // namespace ds::cpu
+#endif  // HWY_ONCE

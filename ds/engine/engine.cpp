@@ -176,6 +176,7 @@ void set_profiling(bool on) {
   if (!on) return;
   for (const ProgramPtr& program : state().profiled) {
     program->step_seconds.clear();
+    program->timed_runs.clear();
     program->profiled_runs = 0;
   }
   state().profiled.clear();
@@ -195,6 +196,21 @@ std::vector<StepReport> profile_report() {
     }
   }
   return reports;
+}
+
+std::vector<TimedRun> profile_runs() {
+  drain();
+  const std::lock_guard lock(graph_mutex());
+  std::vector<TimedRun> runs;
+  size_t first_report = 0;
+  for (const ProgramPtr& program : state().profiled) {
+    for (TimedRun run : program->timed_runs) {
+      run.first_report = first_report;
+      runs.push_back(std::move(run));
+    }
+    first_report += program->step_seconds.size();
+  }
+  return runs;
 }
 
 size_t last_arena_bytes() {

@@ -76,6 +76,16 @@ struct StepReport {
 void set_profiling(bool on);
 std::vector<StepReport> profile_report();
 
+/// One run of a profiled plan; its steps ran one after the other.
+struct TimedRun {
+  size_t first_report = 0;           // of the plan's steps in profile_report()
+  double start = 0;                  // seconds of the steady clock
+  std::vector<double> step_seconds;  // as many as the plan has steps
+};
+/// The runs since profiling was turned on, by plan; of each plan the first kMaxTimedRuns.
+std::vector<TimedRun> profile_runs();
+inline constexpr size_t kMaxTimedRuns = 1000;
+
 /// Arena bytes of the last program and the liveness lower bound are what memory tools start from.
 size_t last_arena_bytes();
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
@@ -105,6 +106,17 @@ void lose_failed_inputs(const Job& job, RunContext& context, std::exception_ptr&
   context.node = nullptr;
 }
 
+double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Keeps what this run added to the plan's sums.
+void keep_timed_run(Program& program, double start, std::vector<double> before) {
+  if (program.timed_runs.size() >= kMaxTimedRuns) return;
+  for (size_t i = 0; i < before.size(); ++i) before[i] = program.step_seconds[i] - before[i];
+  program.timed_runs.push_back({0, start, std::move(before)});
+}
+
 void run_job(const Job& job, Arenas& arenas) {
   Program& program = *job.program;
   RunContext context;
@@ -127,10 +139,14 @@ void run_job(const Job& job, Arenas& arenas) {
       outputs.push_back(memory[i].get());
     }
     context.arena = arenas.get(job.device, program.executable->arena_bytes());
-    if (g_step_timing) {
+    const bool timed = g_step_timing;
+    const double start = timed ? steady_seconds() : 0;
+    std::vector<double> seconds_before;
+    if (timed) {
       program.step_seconds.resize(program.executable->steps().size());
       context.step_seconds = &program.step_seconds;
       ++program.profiled_runs;
+      seconds_before = program.step_seconds;
     }
     for (bool done = false; !done;) {
       try {
@@ -147,6 +163,7 @@ void run_job(const Job& job, Arenas& arenas) {
         context.node = nullptr;
       }
     }
+    if (timed) keep_timed_run(program, start, std::move(seconds_before));
     for (size_t i = 0; i < job.outputs.size(); ++i)
       if (!error || !context.lost_outputs[i]) job.outputs[i]->finish(std::move(memory[i]));
     if (error) settle_lost(job, context, error, location);

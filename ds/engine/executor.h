@@ -17,6 +17,7 @@ struct Program {
   std::unique_ptr<Executable> executable;
   std::vector<std::pair<int, int>> donations;  // (output, input)
   std::vector<double> step_seconds;
+  std::vector<TimedRun> timed_runs;
   uint64_t profiled_runs = 0;
 };
 using ProgramPtr = std::shared_ptr<Program>;

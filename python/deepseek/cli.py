@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `deepseek`: train, evaluate and apply image classifiers, and show the build."""
+"""The command `deepseek`: train, evaluate and apply image classifiers, profile, show the build."""
 
 import argparse
 import json
 import os
+import runpy
 import sys
+import traceback
 
 import deepseek as ds
 
@@ -108,6 +110,110 @@ def predict(args: argparse.Namespace) -> int:
     return 0
 
 
+def _shape(text: str) -> list[int]:
+    sizes = text.split("x")
+    if len(sizes) != 4 or not all(size.isdigit() and int(size) > 0 for size in sizes):
+        raise argparse.ArgumentTypeError(f"'{text}' is no batch of images; write N x C x H x W as "
+                                         "in 16x3x224x224")
+    return [int(size) for size in sizes]
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 up")
+    return int(text)
+
+
+def _profile_model(args: argparse.Namespace) -> ds.debug.profile:
+    """Runs steps of a named model on random images, after two that plan."""
+    model = ds.models.create(args.target, args.classes, args.batch[1])
+    images = ds.randn(*args.batch).evaluate()
+    labels = ds.randint(0, args.classes, (args.batch[0],)).evaluate()
+    optimizer = ds.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    model.train(not args.infer)
+
+    def step():
+        if args.infer:
+            with ds.no_grad():
+                model(images).evaluate()
+        else:
+            optimizer.zero_grad()
+            ds.nn.functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+
+    for _ in range(2):
+        step()
+    with ds.debug.profile() as prof:
+        for _ in range(args.steps):
+            step()
+    return prof
+
+
+def _profile_script(args: argparse.Namespace) -> tuple[ds.debug.profile, int]:
+    """Runs a Python file as `python FILE ARGUMENTS` would; also its exit status."""
+    if not os.path.isfile(args.target):
+        raise FileNotFoundError(f"cannot open {args.target}: no such file")
+    outer, status = (sys.argv, sys.path[0]), 0
+    sys.argv = [args.target, *args.arguments]
+    sys.path[0] = os.path.dirname(os.path.abspath(args.target))
+    try:
+        with ds.debug.profile() as prof:
+            try:
+                runpy.run_path(args.target, run_name="__main__")
+            except SystemExit as end:
+                status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            except Exception:  # the script's own mistake: its author wants to see where
+                traceback.print_exc()
+                status = 1
+    finally:
+        sys.argv, sys.path[0] = outer
+    return prof, status
+
+
+def profile(args: argparse.Namespace) -> int:
+    """Prints a roofline report of a model or of a script."""
+    status = 0
+    if args.target.endswith(".py"):
+        prof, status = _profile_script(args)
+    elif args.arguments:
+        raise ds.ValueError(f"arguments {' '.join(args.arguments)} belong to a script; "
+                            f"'{args.target}' is no .py file")
+    else:
+        prof = _profile_model(args)
+    if args.trace:
+        prof.export_chrome_trace(args.trace)
+    if args.json:
+        peaks = ds.debug.measure_peaks()
+        print(json.dumps({"peaks": peaks._asdict(), "steps": [s._asdict() for s in prof.steps]}))
+    elif prof.steps:
+        print(prof.table(args.limit) if args.by == "kernel" else prof.roofline(limit=args.limit))
+    else:
+        print(f"{args.target} computed nothing with deepseek")
+    return status
+
+
+def _profile_command(commands) -> None:
+    command = commands.add_parser(
+        "profile", help="where the time of a model or script goes, against the machine's limits")
+    command.set_defaults(run=profile)
+    command.add_argument("target", metavar="MODEL_OR_SCRIPT",
+                         help=f"a Python file, or one of {', '.join(ds.models.MODELS)}")
+    command.add_argument("arguments", nargs="*",
+                         help="of the script (after -- when they are options)")
+    command.add_argument("--batch", type=_shape, default=[16, 3, 224, 224], metavar="NxCxHxW",
+                         help="images of a model's step (default 16x3x224x224)")
+    command.add_argument("--classes", type=_count, default=1000, help="default %(default)s")
+    command.add_argument("--infer", action="store_true", help="forward only; else training steps")
+    command.add_argument("--steps", type=_count, default=3, help="default %(default)s")
+    command.add_argument("--by", choices=["step", "kernel"], default="step",
+                         help="a line per step of the plan, or sums by kernel")
+    command.add_argument("--limit", type=_count, default=30,
+                         help="lines to show, longest first (default %(default)s)")
+    command.add_argument("--trace", metavar="FILE",
+                         help="write a timeline for chrome://tracing or ui.perfetto.dev")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _add_data(command: argparse.ArgumentParser, batch_size: int) -> None:
     command.add_argument("--data", required=True, metavar="NAME_OR_PATH",
                          help="digits, mnist, fashion_mnist, cifar10, imagefolder:PATH or a folder "
@@ -160,6 +266,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--top", type=int, default=3, help="classes to show (default %(default)s)")
     command.add_argument("--invert", action="store_true",
                          help="dark on light pictures for a model of light on dark ones")
+    _profile_command(commands)
     command = commands.add_parser("info", help="show the build, the processor and the devices")
     command.set_defaults(run=info)
     return top

@@ -2,9 +2,15 @@
 """Where values were forced, and where the time goes."""
 
 import collections
+import json
+import os
+from pathlib import Path
 from typing import NamedTuple
 
-from . import _core
+from . import _core, _roofline
+from ._roofline import Peaks, measure_peaks
+
+__all__ = ["KernelTime", "Peaks", "Sync", "clear_syncs", "measure_peaks", "profile", "syncs"]
 
 
 class Sync(NamedTuple):
@@ -43,11 +49,14 @@ class profile:
 
         with ds.debug.profile() as prof:
             train_step()
-        print(prof.table())
+        print(prof.table())                        # by kernel
+        print(prof.roofline())                     # by step, against the machine's limits
+        prof.export_chrome_trace("trace.json")     # for chrome://tracing or ui.perfetto.dev
     """
 
     def __init__(self):
         self.steps: list[KernelTime] = []
+        self._runs: list[tuple[int, float, list[float]]] = []
 
     def __enter__(self):
         _core._set_profiling(True)
@@ -55,6 +64,7 @@ class profile:
 
     def __exit__(self, *exception) -> None:
         self.steps = [KernelTime(**row) for row in _core._profile_report()]
+        self._runs = _core._profile_runs()
         _core._set_profiling(False)
 
     def table(self, limit: int = 20) -> str:
@@ -74,3 +84,34 @@ class profile:
                 f"{sum(s.flops * s.runs for s in steps) / seconds / 1e9:8.1f} "
                 f"{sum(s.bytes * s.runs for s in steps) / seconds / 1e9:6.1f}")
         return "\n".join(lines)
+
+    def roofline(self, peaks: Peaks | None = None, limit: int = 30) -> str:
+        """The steps that took longest: time, arithmetic and memory rates, what bounds them and how
+        near they are to it, kernel, operation, your line. Without `peaks` they are measured."""
+        return _roofline.table(self.steps, peaks or measure_peaks(), limit)
+
+    def export_chrome_trace(self, path: str | os.PathLike) -> None:
+        """Writes the timeline in the trace event format of Chrome and Perfetto, as PyTorch's
+        profiler does: a slice for every plan's run and one for each of its steps."""
+        origin = min((start for _, start, _ in self._runs), default=0.0)
+        process = {"pid": os.getpid(), "tid": 1}
+        events = [{"name": "thread_name", "ph": "M", **process, "args": {"name": "engine"}}]
+        for first, start, durations in self._runs:
+            at = (start - origin) * 1e6
+            events.append({"name": f"plan of {len(durations)} steps", "cat": "plan", "ph": "X",
+                           "ts": at, "dur": sum(durations) * 1e6, **process})
+            for step, seconds in zip(self.steps[first:first + len(durations)], durations):
+                events.append({
+                    "name": step.op, "cat": "step", "ph": "X", "ts": at, "dur": seconds * 1e6,
+                    **process, "args": {"kernel": step.kernel, "line": step.location,
+                                        "type": step.type, "flops": step.flops,
+                                        "bytes": step.bytes}})
+                at += seconds * 1e6
+        # Beside and renamed: a full disk leaves no half file under the name.
+        beside = Path(f"{os.fspath(path)}.part")
+        try:
+            beside.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}))
+            beside.replace(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise

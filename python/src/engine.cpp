@@ -62,6 +62,12 @@ void bind_engine(nb::module_& m) {
     }
     return list;
   });
+  m.def("_profile_runs", [] {
+    nb::list list;
+    for (const ds::TimedRun& run : ds::profile_runs())
+      list.append(nb::make_tuple(run.first_report, run.start, run.step_seconds));
+    return list;
+  });
   m.def(
       "memory_stats",
       [] {

@@ -41,7 +41,10 @@ bool is_internal(PyCodeObject* code) {
   const auto found = p.internal.find(code);
   if (found != p.internal.end()) return found->second;
   const char* file = PyUnicode_AsUTF8(code->co_filename);
-  const bool internal = file && !p.package.empty() && std::string_view(file).starts_with(p.package);
+  // Frozen modules are the interpreter's own: runpy below `python -m deepseek.cli`.
+  const std::string_view name = file ? file : "";
+  const bool internal = !p.package.empty() &&
+                        (name.starts_with(p.package) || name.starts_with("<frozen"));
   Py_INCREF(code);  // its address must not be reused
   return p.internal[code] = internal;
 }

@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
 
 
 def test_every_command_has_help():
-    for command in ([], ["train"], ["eval"], ["predict"], ["info"]):
+    for command in ([], ["train"], ["eval"], ["predict"], ["profile"], ["info"]):
         assert "usage" in deepseek(*command, "--help").stdout
 
 

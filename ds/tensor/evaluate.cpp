@@ -43,7 +43,14 @@ class Components {
     return group;
   }
 
-  const std::vector<const Node*>& visited() const { return visited_; }
+  /// The nodes that the asked tensors share pending work with. What only other groups visited is not
+  /// computed now.
+  std::vector<const Node*> members() {
+    std::vector<const Node*> members;
+    for (const Node* node : visited_)
+      if (find(node->visit_index) == find(0)) members.push_back(node);
+    return members;
+  }
 
  private:
   void enter(const Node* node, uint32_t group) {
@@ -148,16 +155,16 @@ void keep_history(const std::vector<TensorImpl*>& roots, Outputs& outputs,
 }
 
 /// Values that were assigned over: what their tensors keep when the step fails, and, where only the
-/// visited nodes still read them, memory for the new values (parameters and optimizer state are
+/// nodes computed now still read them, memory for the new values (parameters and optimizer state are
 /// updated in place).
-void find_previous(const std::vector<TensorImpl*>& roots, const Components& components,
+void find_previous(const std::vector<TensorImpl*>& roots, Components& components,
                    Outputs& outputs, const std::unordered_set<const Node*>& kept,
                    EvaluateRequest& request) {
   std::unordered_map<const Node*, long> reads;
   for (const TensorImpl* root : roots)
     if (root->donor) reads.emplace(root->donor.get(), 0);
   if (reads.empty()) return;
-  for (const Node* node : components.visited())
+  for (const Node* node : components.members())
     for (const Value& input : node->inputs())
       if (const auto found = reads.find(input.node.get()); found != reads.end()) ++found->second;
   for (TensorImpl* root : roots) {

@@ -303,3 +303,14 @@ def test_eager_and_lazy_agree(code):
                          "DS_EAGER": code}, capture_output=True, text=True, check=True)
     assert float(run.stdout) == pytest.approx(float(subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout))
+
+
+@pytest.mark.parametrize("dtype", [ds.int64, ds.float32])
+def test_a_pending_reader_keeps_the_value_from_before_an_in_place_write(dtype):
+    x = ds.tensor([1, 2, 3], dtype=dtype)
+    pending = x.flip(0)
+    for _ in range(2):  # the new value must not take the memory that `pending` has yet to read
+        x.mul_(5)
+        x.tolist()
+    assert x.tolist() == [25, 50, 75]
+    assert pending.tolist() == [3, 2, 1]

@@ -119,3 +119,16 @@ def test_a_run_reports_everything(tmp_path):
 def test_mistakes_are_explained(args, text):
     process = run(*args, code=2)
     assert text in process.stderr and "Traceback" not in process.stderr
+
+
+def test_the_overhead_benchmark_reports_its_parts(tmp_path):
+    out = tmp_path / "figures.json"
+    process = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "micro" / "overhead.py", "--rounds", "1", "--json",
+         out, "--build", tmp_path, "--parts", "cpp,recording,cached_step"],
+        capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    figures = json.loads(out.read_text())
+    assert "build the target bench_record" in process.stdout and figures["cpp"] is None
+    for part in ("recording", "cached_step"):
+        assert figures[part]["deepseek"] > 0 and figures[part]["torch"] > 0

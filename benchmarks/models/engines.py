@@ -247,5 +247,9 @@ ENGINES = {"deepseek": Deepseek, "torch": Torch, "onnxruntime": OnnxRuntime, "op
 def make(peer: str, case: Case, threads: int):
     """The engine of a peer's name: `torch`, `torch:channels_last+compile`, `openvino`, ..."""
     name, _, options = peer.partition(":")
+    if name == "jax":
+        from jax_engine import Jax
+
+        return Jax(case, [], threads)
     chosen = list(TORCH_OPTIONS) if options == "all" else [o for o in options.split("+") if o]
     return ENGINES[name](case, chosen, threads)

@@ -114,7 +114,9 @@ def machine_text(document: dict) -> str:
     details = {p: f["details"] for r in good for p, f in r["peers"].items()}
     machine, peaks = details["deepseek"]["machine"], document["peaks"]
     versions = ", ".join(f"{p} {d['version']}" for p, d in details.items() if ":" not in p)
-    return (f"{machine['model']}, {document['threads']} threads, {document['date']}; {versions}. "
+    clock = ", processor time (the machine was shared)" if document["clock"] == "cpu" else ""
+    return (f"{machine['model']}, threads: {document['threads']}{clock}, {document['date']}; "
+            f"{versions}. "
             f"Measured peaks: {peaks['flops'] / 1e9:.0f} GFLOP/s in FP32, "
             f"{peaks['bandwidth'] / 1e9:.1f} GB/s.")
 

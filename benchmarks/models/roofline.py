@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine's measured peaks: arithmetic by the better of two matrix products, copies for memory.
 
-    python benchmarks/models/roofline.py [--threads N]
+    python benchmarks/models/roofline.py [--threads N] [--clock cpu]
 """
 
 import argparse
@@ -20,44 +20,46 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def best_of(function, count: int = 7) -> float:
+def best_of(function, now, count: int = 7) -> float:
     function()
     times = []
     for _ in range(count):
-        start = time.perf_counter()
+        start = now()
         function()
-        times.append(time.perf_counter() - start)
+        times.append(now() - start)
     return min(times)
 
 
-def product_rate(lib) -> float:
+def product_rate(lib, now) -> float:
     """FLOP/s of one large FP32 matrix product; its last element is asked for, so it has run."""
     a, b = lib.rand(SIZE, SIZE), lib.rand(SIZE, SIZE)
     with lib.no_grad():
-        seconds = best_of(lambda: (a @ b)[-1, -1].item())
+        seconds = best_of(lambda: (a @ b)[-1, -1].item(), now)
     return 2.0 * SIZE**3 / seconds
 
 
-def copy_rate(torch) -> float:
+def copy_rate(torch, now) -> float:
     """Bytes read and written per second by a copy."""
     src, dst = torch.rand(COPY_BYTES // 4), torch.empty(COPY_BYTES // 4)
-    return 2.0 * COPY_BYTES / best_of(lambda: dst.copy_(src))
+    return 2.0 * COPY_BYTES / best_of(lambda: dst.copy_(src), now)
 
 
-def measure(threads: int) -> dict:
+def measure(threads: int, clock: str) -> dict:
     import torch
 
     import deepseek
 
     torch.set_num_threads(threads)
-    rates = {lib.__name__: product_rate(lib) for lib in (torch, deepseek)}
-    return {"flops": max(rates.values()), "product_flops": rates, "bandwidth": copy_rate(torch)}
+    now = time.process_time if clock == "cpu" else time.perf_counter
+    rates = {lib.__name__: product_rate(lib, now) for lib in (torch, deepseek)}
+    return {"flops": max(rates.values()), "product_flops": rates,
+            "bandwidth": copy_rate(torch, now)}
 
 
-def measure_apart(threads: int) -> dict:
+def measure_apart(threads: int, clock: str) -> dict:
     """measure() in a process of its own, so that its memory and threads are gone afterwards."""
-    run = subprocess.run([sys.executable, __file__, "--threads", str(threads)], check=True,
-                         stdout=subprocess.PIPE, text=True,
+    run = subprocess.run([sys.executable, __file__, "--threads", str(threads), "--clock", clock],
+                         check=True, stdout=subprocess.PIPE, text=True,
                          env=dict(os.environ, OMP_NUM_THREADS=str(threads)))
     return json.loads(run.stdout)
 
@@ -71,4 +73,6 @@ def parse_peaks(text: str) -> dict:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--threads", type=int, default=cores())
-    print(json.dumps(measure(arguments.parse_args().threads)))
+    arguments.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    chosen = arguments.parse_args()
+    print(json.dumps(measure(chosen.threads, chosen.clock)))

@@ -11,8 +11,8 @@ faster) is what is reported: median and quartiles. Also first step, peak memory,
 measured peak, recording cost per node and plans made in the steady state.
 
 Peers: torch (eager FP32, as it comes), torch:channels_last, torch:bf16, torch:compile (needs g++),
-combinations (torch:channels_last+compile), torch:all; onnxruntime and openvino for inference. What
-is not installed or not made for a case is reported as skipped.
+combinations (torch:channels_last+compile), torch:all; jax (jit) for training, onnxruntime and
+openvino for inference. What is not installed or not made for a case is reported as skipped.
 """
 
 import argparse
@@ -33,13 +33,13 @@ from process import Process, WorkerAbsent, WorkerError
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_TEXT = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
-DEFAULT_PEERS = "torch,torch:channels_last,onnxruntime,openvino"
+DEFAULT_PEERS = "torch,torch:channels_last,jax,onnxruntime,openvino"
 CHUNK_SECONDS = 0.2  # what one turn takes at least: far above the clock's and the pipe's noise
 
 
-def start(peer: str, case: Case, threads: int, folder: Path, limit: float) -> Process:
+def start(peer: str, case: Case, args, folder: Path) -> Process:
     """A worker that has run its first step and agrees with the reference."""
-    worker = Process(peer, case, threads, limit)
+    worker = Process(peer, case, args.threads, args.limit, args.clock)
     try:
         worker.ask("build")
         if peer.split(":")[0] in ("onnxruntime", "openvino"):
@@ -55,10 +55,10 @@ def start(peer: str, case: Case, threads: int, folder: Path, limit: float) -> Pr
         raise
 
 
-def start_reference(case: Case, threads: int, folder: Path, limit: float) -> Process:
+def start_reference(case: Case, args, folder: Path) -> Process:
     """PyTorch eager in FP32: makes the weights and what the others are compared with."""
     plain = dataclasses.replace(case, precision="f32")
-    worker = Process("torch", plain, threads, limit)
+    worker = Process("torch", plain, args.threads, args.limit, args.clock)
     try:
         worker.ask("build")
         worker.ask("save", str(folder / "state.npz"))
@@ -72,7 +72,7 @@ def start_reference(case: Case, threads: int, folder: Path, limit: float) -> Pro
 
 def start_all(case: Case, args, folder: Path) -> tuple[dict[str, Process], dict[str, str]]:
     """Workers by peer, and the peers left out with the reason."""
-    workers, skipped = {"torch": start_reference(case, args.threads, folder, args.limit)}, {}
+    workers, skipped = {"torch": start_reference(case, args, folder)}, {}
     try:
         peers = [p for p in args.peers if p != "torch"]
         if case.mode == "infer" and {"onnxruntime", "openvino"} & set(peers):
@@ -84,7 +84,7 @@ def start_all(case: Case, args, folder: Path) -> tuple[dict[str, Process], dict[
             if peer in skipped:
                 continue
             try:
-                workers[peer] = start(peer, case, args.threads, folder, args.limit)
+                workers[peer] = start(peer, case, args, folder)
             except WorkerAbsent as reason:
                 skipped[peer] = str(reason)
             except (WorkerError, Disagreement) as error:
@@ -158,9 +158,10 @@ def parse_peers(text: str) -> list[str]:
     for peer in peers:
         name, _, options = peer.partition(":")
         unknown = set(options.split("+")) - {"", "all", *TORCH_OPTIONS}
-        if name not in ENGINES or name == "deepseek" or unknown or (options and name != "torch"):
+        known = {*ENGINES, "jax"} - {"deepseek"}
+        if name not in known or unknown or (options and name != "torch"):
             raise CaseError(f"peer '{peer}' is unknown; use torch, torch:OPTIONS with OPTIONS of "
-                            f"{'+'.join(TORCH_OPTIONS)} or all, onnxruntime, openvino")
+                            f"{'+'.join(TORCH_OPTIONS)} or all, jax, onnxruntime, openvino")
     return peers
 
 
@@ -176,6 +177,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--limit", type=float, default=600,
                      help="seconds after which a worker is given up (default %(default)s)")
     top.add_argument("--threads", type=int, default=0, help="default: one per core")
+    top.add_argument("--clock", choices=["wall", "cpu"], default="wall",
+                     help="cpu counts processor time: for a machine that others use too, with "
+                          "--threads 1 (default %(default)s)")
     top.add_argument("--text", type=Path, default=DEFAULT_TEXT,
                      help="text of the character model; random characters where there is none")
     top.add_argument("--peaks", type=roofline.parse_peaks, metavar="GFLOPS,GBS",
@@ -195,13 +199,13 @@ def main() -> int:
     except CaseError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
-    args.threads = args.threads or roofline.cores()
-    peaks = args.peaks or roofline.measure_apart(args.threads)
+    args.threads = args.threads or (roofline.cores() if args.clock == "wall" else 1)
+    peaks = args.peaks or roofline.measure_apart(args.threads, args.clock)
     print(f"peak: {peaks['flops'] / 1e9:.0f} GFLOP/s, {peaks['bandwidth'] / 1e9:.1f} GB/s",
           flush=True)
     document = {"date": time.strftime("%Y-%m-%d"), "command": " ".join(sys.argv),
-                "python": platform.python_version(), "threads": args.threads, "peaks": peaks,
-                "results": []}
+                "python": platform.python_version(), "threads": args.threads, "clock": args.clock,
+                "peaks": peaks, "results": []}
     failed = 0
     for case in cases:
         try:

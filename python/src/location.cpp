@@ -43,8 +43,8 @@ bool is_internal(PyCodeObject* code) {
   const char* file = PyUnicode_AsUTF8(code->co_filename);
   // Frozen modules are the interpreter's own: runpy below `python -m deepseek.cli`.
   const std::string_view name = file ? file : "";
-  const bool internal = !p.package.empty() &&
-                        (name.starts_with(p.package) || name.starts_with("<frozen"));
+  const bool internal =
+      !p.package.empty() && (name.starts_with(p.package) || name.starts_with("<frozen"));
   Py_INCREF(code);  // its address must not be reused
   return p.internal[code] = internal;
 }

@@ -41,6 +41,25 @@ def test_every_network_agrees_with_pytorch(case, tmp_path):
     assert ours.details()["steady_plans"] == 0
 
 
+@pytest.mark.parametrize("case", [c for c in TINY if c.mode == "train" and c.precision == "f32"],
+                         ids=lambda case: case.name)
+def test_jax_runs_the_same_networks(case, tmp_path):
+    pytest.importorskip("jax")
+    theirs = engines.make("torch", case, 1)
+    jax = engines.make("jax", case, len(os.sched_getaffinity(0)))
+    jax.load(theirs.state())
+    np.savez(tmp_path / "theirs.npz", **theirs.check())
+    np.savez(tmp_path / "jax.npz", **jax.check())
+    compare.compare(tmp_path / "jax.npz", tmp_path / "theirs.npz", case.precision)
+    theirs.set_dropout(False)
+    jax.model.train(False)
+    theirs.run(3)
+    jax.run(3)
+    state = theirs.state()
+    for name, value in jax.values.items():  # the optimizers are the same
+        np.testing.assert_allclose(value, state[name], atol=3e-4, err_msg=name)
+
+
 @pytest.mark.parametrize("name", [p.stem for p in cases.FOLDER.glob("*.txt")])
 def test_case_files_are_read(name):
     read = cases.read_cases(cases.FOLDER / f"{name}.txt")
@@ -90,7 +109,7 @@ def test_a_run_reports_everything(tmp_path):
     out = tmp_path / "figures.json"
     process = run("--cases", "tiny", "--only", "mlp", "--threads", "1", "--peaks", "100,10",
                   "--peers", "torch,torch:channels_last,openvino", "--rounds", "3",
-                  "--budget", "0", "--json", str(out))
+                  "--budget", "0", "--clock", "cpu", "--json", str(out))
     document = json.loads(out.read_text())
     (result,) = document["results"]
     assert set(result["skipped"]) == {"torch:channels_last", "openvino"}

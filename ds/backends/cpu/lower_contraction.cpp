@@ -165,27 +165,21 @@ void emit_weights(Lowering& l, const Node& node, std::shared_ptr<const ConvPlan>
   define_as(l, node, out);
 }
 
-/// The gradient by GEMM where that is faster: windows of more than one tap, or strided, unless
-/// oneDNN has a kernel for AVX-512 or AMX.
-std::shared_ptr<const ConvWeightsPlan> plan_by_gemm(const ConvSpec& spec,
-                                                    const std::string& implementation) {
-  const auto all_one = [](const Shape& shape, int from) {
-    return std::all_of(shape.begin() + from, shape.end(), [](int64_t s) { return s == 1; });
-  };
+/// Our own kernel for the weights' gradient, unless oneDNN has one for AVX-512 or AMX.
+std::shared_ptr<const ConvWeightsPlan> plan_own_weights(const ConvSpec& spec,
+                                                        const std::string& implementation) {
   const bool wide = implementation.find("avx512") != std::string::npos ||
                     implementation.find("amx") != std::string::npos;
-  if (wide || (all_one(spec.weights, 2) && all_one(spec.stride, 0))) return nullptr;
-  return ConvWeightsPlan::make(spec);
+  return wide ? nullptr : ConvWeightsPlan::make(spec);
 }
 
-void emit_weights_by_gemm(Lowering& l, const Node& node,
-                          std::shared_ptr<const ConvWeightsPlan> plan, const ConvTypes& types) {
+void emit_own_weights(Lowering& l, const Node& node, std::shared_ptr<const ConvWeightsPlan> plan, const ConvTypes& types) {
   const View src = l.channels_last(node, l.cast(node, l.view(node.input(0)), DType::f32));
   const View dst = l.channels_last(node, l.cast(node, l.view(node.input(1)), DType::f32));
   const View out = l.temp(DType::f32, node.type().shape);
   const View space = l.scratch(plan->scratchpad_bytes());
   Step& step =
-      l.emit(node, "cpu:conv_diff_weights gemm", {src, dst, space}, {out}, [=](const Frame& frame) {
+      l.emit(node, "cpu:conv_diff_weights", {src, dst, space}, {out}, [=](const Frame& frame) {
         plan->execute(frame.at<float>(src), frame.at<float>(dst), frame.at<float>(out),
                       frame.at(space));
       });
@@ -254,8 +248,8 @@ bool lower_convolution(Lowering& l, const Node& node, std::string& why) {
   }
   if (!plan) return false;
   if (types.kind == ConvKind::backward_weights) {
-    if (const auto gemm = plan_by_gemm(spec, plan->implementation()))
-      emit_weights_by_gemm(l, node, gemm, types);
+    if (const auto own = plan_own_weights(spec, plan->implementation()))
+      emit_own_weights(l, node, own, types);
     else
       emit_weights(l, node, plan, types, dtype);
     return true;

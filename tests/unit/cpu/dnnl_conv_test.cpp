@@ -221,10 +221,15 @@ TEST_CASE("convolution and its gradients equal plain loops") {
   }
 }
 
-TEST_CASE("the weights' gradient by GEMM equals plain loops") {
+TEST_CASE("our own kernel of the weights' gradient equals plain loops") {
   std::vector<Case> cases = kCases;
-  // Enough pixels for several chunks and a partial one.
-  cases.push_back({"chunks", {3, 24, 95, 97}, {3, 3}, 4, {1, 1}, {1, 1}, {1, 1}, {1, 1}});
+  // Several blocks and a partial one; lines longer than a block; blocks of several images; columns
+  // enough to be divided among threads.
+  cases.push_back({"blocks", {3, 24, 95, 97}, {3, 3}, 4, {1, 1}, {1, 1}, {1, 1}, {1, 1}});
+  cases.push_back({"long lines", {2, 17, 1, 700}, {1, 5}, 13, {1, 2}, {0, 3}, {1, 2}, {1, 1}});
+  cases.push_back({"few channels", {1, 3, 40, 301}, {7, 7}, 9, {2, 2}, {3, 3}, {1, 1}, {1, 1}});
+  cases.push_back({"small images", {9, 40, 5, 5}, {3, 3}, 200, {1, 1}, {1, 1}, {1, 1}, {1, 1}});
+  cases.push_back({"one long line", {2, 70, 33, 19}, {1, 1}, 30, {1, 1}, {0, 0}, {1, 1}, {1, 1}});
   for (const Case& c : cases) {
     CAPTURE(c.name);
     const ConvSpec spec = make_spec(c, ConvKind::backward_weights, true, true);

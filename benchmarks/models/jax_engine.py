@@ -72,6 +72,9 @@ class Jax:
         return {"output": output, "loss": loss,
                 **{"gradient of " + name: g for name, g in found.items()}}
 
+    def release(self):
+        """XLA frees what it does not use."""
+
     def run(self, count: int):
         for _ in range(count):
             self.count += 1

@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of a run as text, as a table of docs/performance.md and as a plot."""
+"""Figures of a run as text, as a table of docs/performance.md and as a plot.
 
+    python benchmarks/models/report.py FILE.json [FILE.json ...]
+
+writes the page from saved runs of one machine, the first file's peaks counting for all.
+"""
+
+import json
 import statistics
+import sys
 from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
 BEGIN, END = "<!-- figures: written by benchmarks/models/run.py -->", "<!-- end of figures -->"
 
@@ -130,3 +139,16 @@ def write_page(document: dict, page: Path) -> None:
     text = page.read_text()
     before, rest = text.split(BEGIN)
     page.write_text(before + figures + rest.split(END)[1])
+
+
+def merge(documents: list[dict]) -> dict:
+    """One document with the results of all."""
+    commands = list(dict.fromkeys(d["command"] for d in documents))
+    return {**documents[0], "command": "\n    python ".join(commands),
+            "results": [result for d in documents for result in d["results"]]}
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: report.py FILE.json ... (written by run.py --json)")
+    write_page(merge([json.loads(Path(name).read_text()) for name in sys.argv[1:]]), PAGE)

@@ -32,6 +32,7 @@ from engines import ENGINES, TORCH_OPTIONS
 from process import Process, WorkerAbsent, WorkerError
 
 ROOT = Path(__file__).parents[2]
+RELATIVE = "benchmarks/models/run.py"  # how the page names this program
 DEFAULT_TEXT = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
 DEFAULT_PEERS = "torch,torch:channels_last,jax,onnxruntime,openvino"
 CHUNK_SECONDS = 0.2  # what one turn takes at least: far above the clock's and the pipe's noise
@@ -203,7 +204,7 @@ def main() -> int:
     peaks = args.peaks or roofline.measure_apart(args.threads, args.clock)
     print(f"peak: {peaks['flops'] / 1e9:.0f} GFLOP/s, {peaks['bandwidth'] / 1e9:.1f} GB/s",
           flush=True)
-    document = {"date": time.strftime("%Y-%m-%d"), "command": " ".join(sys.argv),
+    document = {"date": time.strftime("%Y-%m-%d"), "command": " ".join([RELATIVE, *sys.argv[1:]]),
                 "python": platform.python_version(), "threads": args.threads, "clock": args.clock,
                 "peaks": peaks, "results": []}
     failed = 0
@@ -218,7 +219,7 @@ def main() -> int:
         if args.json:
             args.json.write_text(json.dumps(document, indent=1) + "\n")
     if args.table:
-        report.write_page(document, ROOT / "docs" / "performance.md")
+        report.write_page(document, report.PAGE)
     return 1 if failed else 0
 
 

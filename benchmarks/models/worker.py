@@ -64,6 +64,7 @@ class Worker:
 
     def check(self, path):
         np.savez(path, **self.engine.check())
+        self.engine.release()
         reset_peak_memory()
         return {}
 

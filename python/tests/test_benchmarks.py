@@ -113,7 +113,7 @@ def test_a_run_reports_everything(tmp_path):
     document = json.loads(out.read_text())
     (result,) = document["results"]
     assert set(result["skipped"]) == {"torch:channels_last", "openvino"}
-    assert result["flops"] == 2 * 4 * 64 * (64 + 64 + 10) * 3 - 2 * 4 * 64 * 64
+    assert result["flops"] == 3 * 2 * 4 * 64 * (64 + 64 + 10)
     ours = result["peers"]["deepseek"]
     assert len(ours["seconds"]) == 3 and ours["peak_memory_bytes"] > 1e6
     assert ours["details"]["nodes"] > 20 and ours["details"]["steady_plans"] == 0
@@ -123,10 +123,10 @@ def test_a_run_reports_everything(tmp_path):
 
     page = tmp_path / "page.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    report.write_page(document, page)
+    report.write_page(report.merge([document, document]), page)
     text = page.read_text()
     assert "old" not in text and text.startswith("before") and text.endswith("after\n")
-    assert "| mlp | 4x64 |" in text and "<svg" in page.with_suffix(".svg").read_text()
+    assert text.count("| mlp | 4x64 |") == 2 and "<svg" in page.with_suffix(".svg").read_text()
 
 
 @pytest.mark.parametrize("args, text", [

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/passes/simplify.h"
 
+#include <unordered_map>
+#include <utility>
+
 #include "ds/base/location.h"
 #include "ds/ir/build.h"
 
@@ -12,6 +15,7 @@ struct Site {
   const Node& node;
   const Values& in;
   Interner& interner;
+  bool only_user;  // of its first input
   Op op() const { return node.op(); }
   const Type& type() const { return node.type(); }
 };
@@ -73,6 +77,34 @@ Value merge_movement(const Site& s) {
   return s.interner.make(Op::permute_, {inner.input(0)}, {dims});
 }
 
+/// dims that swap the last two of `rank` dimensions.
+Shape swapped_dims(int rank) {
+  Shape dims;
+  for (int i = 0; i < rank; ++i) dims.push_back(i);
+  std::swap(dims[rank - 2], dims[rank - 1]);
+  return dims;
+}
+
+Value transposed(const Site& s, const Value& x) {
+  const Shape dims = swapped_dims(x.shape().rank());
+  const Node& node = *x.node;
+  if (node.op() == Op::permute_ && node.attr_ints("dims") == dims) return node.input(0);
+  return s.interner.make(Op::permute_, {x}, {dims});
+}
+
+/// (a b)^T = b^T a^T. The gradient of a linear layer's weights is such a transpose; as a product it
+/// lies as the weights do, and the update reads all its operands in order.
+Value transpose_product(const Site& s) {
+  const auto is_product = [](const Value& v) { return v.node->op() == Op::matmul_; };
+  if (s.op() != Op::permute_ || !is_product(s.in[0])) return {};
+  // A product that others read would be computed twice.
+  if (!is_product(s.node.input(0)) || !s.only_user) return {};
+  if (s.node.attr_ints("dims") != swapped_dims(s.type().shape.rank())) return {};
+  const Node& product = *s.in[0].node;
+  return s.interner.make(Op::matmul_,
+                         {transposed(s, product.input(1)), transposed(s, product.input(0))});
+}
+
 /// Sums over dimensions of size 1 move nothing. (mean, amax and the like too, but they are rare.)
 Value unit_reduction(const Site& s) {
   if (s.op() != Op::sum_) return {};
@@ -122,17 +154,29 @@ Value cast_constant(const Site& s) {
   return s.interner.make(Op::constant_, {}, {value, to});
 }
 
-constexpr Rule kRules[] = {drop_one,       drop_double_neg, drop_identity, merge_movement,
-                           unit_reduction, drop_expand,     sink_expand,   cast_constant};
+constexpr Rule kRules[] = {drop_one,          drop_double_neg, drop_identity,
+                           merge_movement,    unit_reduction,  drop_expand,
+                           transpose_product, sink_expand,     cast_constant};
+
+/// How often each node is read, as an output of the graph too.
+std::unordered_map<const Node*, int> count_uses(const Graph& graph) {
+  std::unordered_map<const Node*, int> uses;
+  for (const NodePtr& node : graph.topological())
+    for (const Value& input : node->inputs()) ++uses[input.node.get()];
+  for (const Value& output : graph.outputs) ++uses[output.node.get()];
+  return uses;
+}
 
 }  // namespace
 
 Graph simplify(const Graph& graph, Interner& interner) {
+  const std::unordered_map<const Node*, int> uses = count_uses(graph);
   return rewrite_graph(graph, interner, [&](const Node& node, const Values& inputs) -> Values {
     if (inputs.empty() || node.outputs() != 1) return {};
     const LocationScope place(node.location());
+    const bool only_user = uses.at(node.input(0).node.get()) == 1;
     for (const Rule rule : kRules)
-      if (Value replaced = rule({node, inputs, interner})) return {replaced};
+      if (Value replaced = rule({node, inputs, interner, only_user})) return {replaced};
     return {};
   });
 }

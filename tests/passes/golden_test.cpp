@@ -47,6 +47,29 @@ constexpr Golden kSimplify[] = {
      "%2 = expand(%1) {shape=[2,3]} : f32[2,3]\n"
      "%3 = mul(%0, %2) : f32[2,3]\n"
      "return %3\n"},
+    {"the transpose of a product",
+     "%0 = input {index=0, dtype=f32, shape=[8,3]} : f32[8,3]\n"
+     "%1 = input {index=1, dtype=f32, shape=[8,5]} : f32[8,5]\n"
+     "%2 = permute(%0) {dims=[1,0]} : f32[3,8]\n"
+     "%3 = matmul(%2, %1) : f32[3,5]\n"
+     "%4 = permute(%3) {dims=[1,0]} : f32[5,3]\n"
+     "return %4\n",
+     "%0 = input {index=0, dtype=f32, shape=[8,3]} : f32[8,3]\n"
+     "%1 = input {index=1, dtype=f32, shape=[8,5]} : f32[8,5]\n"
+     "%2 = permute(%1) {dims=[1,0]} : f32[5,8]\n"
+     "%3 = matmul(%2, %0) : f32[5,3]\n"
+     "return %3\n"},
+    {"a product that others read is not computed twice",
+     "%0 = input {index=0, dtype=f32, shape=[3,3]} : f32[3,3]\n"
+     "%1 = matmul(%0, %0) : f32[3,3]\n"
+     "%2 = permute(%1) {dims=[1,0]} : f32[3,3]\n"
+     "%3 = add(%1, %2) : f32[3,3]\n"
+     "return %3\n",
+     "%0 = input {index=0, dtype=f32, shape=[3,3]} : f32[3,3]\n"
+     "%1 = matmul(%0, %0) : f32[3,3]\n"
+     "%2 = permute(%1) {dims=[1,0]} : f32[3,3]\n"
+     "%3 = add(%1, %2) : f32[3,3]\n"
+     "return %3\n"},
     {"two negations, two transpositions, two reshapes",
      "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
      "%1 = neg(%0) : f32[2,3]\n"

@@ -101,6 +101,11 @@ void SumColumns(DType dtype, const void* dy, const void* x, const void* y, int64
   });
 }
 
+void FlushColumns(float* sum, float* dot, double* wide_sum, double* wide_dot, size_t n) {
+  AddWide(sum, wide_sum, n);
+  AddWide(dot, wide_dot, n);
+}
+
 /// The same sums over a row of one channel, in f64.
 void SumRow(DType dtype, const void* dy, const void* x, const void* y, int64_t offset, int64_t n,
             float mean, double* sum, double* dot) {
@@ -166,6 +171,7 @@ HWY_AFTER_NAMESPACE();
 namespace ds::cpu {
 HWY_EXPORT(ApplyRow);
 HWY_EXPORT(SumColumns);
+HWY_EXPORT(FlushColumns);
 HWY_EXPORT(SumRow);
 HWY_EXPORT(BackwardRow);
 
@@ -220,6 +226,7 @@ void sum_channels_last(DType dtype, const void* dy, const void* x, const void* y
                        const float* mean, double* sum, double* dot) {
   constexpr int64_t kBlock = 1024;
   const auto columns = HWY_DYNAMIC_DISPATCH(SumColumns);
+  const auto flush = HWY_DYNAMIC_DISPATCH(FlushColumns);
   const int64_t group = pixels_per_row(shape), width = group * shape.c;
   const int64_t total = shape.n * shape.s * shape.c, rows = (total + width - 1) / width;
   const int64_t pieces = std::clamp<int64_t>(rows / 32, 1, 64);
@@ -227,7 +234,10 @@ void sum_channels_last(DType dtype, const void* dy, const void* x, const void* y
   std::vector<double> sums(pieces * shape.c), dots(pieces * shape.c);
   parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> run_sum(width), run_dot(width);
+    std::vector<double> wide_sum(width), wide_dot(width);
     for (int64_t p = begin; p < end; ++p) {
+      std::fill(wide_sum.begin(), wide_sum.end(), 0.0);
+      std::fill(wide_dot.begin(), wide_dot.end(), 0.0);
       const int64_t first = rows * p / pieces, last = rows * (p + 1) / pieces;
       for (int64_t r = first; r < last; ++r) {
         const int64_t len = std::min(width, total - r * width);
@@ -236,15 +246,12 @@ void sum_channels_last(DType dtype, const void* dy, const void* x, const void* y
                   means.data() + i, run_sum.data() + i, run_dot.data() + i);
         }
         // Runs of 32 rows in f32.
-        if ((r - first) % 32 != 31 && r + 1 != last) continue;
-        for (int64_t g = 0; g < group; ++g) {
-          for (int64_t i = 0; i < shape.c; ++i) {
-            sums[p * shape.c + i] += run_sum[g * shape.c + i];
-            dots[p * shape.c + i] += run_dot[g * shape.c + i];
-          }
-        }
-        std::fill(run_sum.begin(), run_sum.end(), 0.0f);
-        std::fill(run_dot.begin(), run_dot.end(), 0.0f);
+        if ((r - first) % 32 == 31 || r + 1 == last)
+          flush(run_sum.data(), run_dot.data(), wide_sum.data(), wide_dot.data(), run_sum.size());
+      }
+      for (int64_t i = 0; i < width; ++i) {
+        sums[p * shape.c + i % shape.c] += wide_sum[i];
+        dots[p * shape.c + i % shape.c] += wide_dot[i];
       }
     }
   });

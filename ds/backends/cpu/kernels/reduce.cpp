@@ -66,6 +66,7 @@ void ReduceRow(Reduction op, DType dtype, const void* src, int64_t offset, int64
 /// Accumulators of up to kReduceBlock neighbouring columns.
 struct Columns {
   float acc[kReduceBlock], square[kReduceBlock], max[kReduceBlock], buffer[kReduceBlock];
+  double wide[kReduceBlock], wide_square[kReduceBlock];  // of the sums
 };
 
 HWY_INLINE void AddRow(Reduction op, const float* x, const float* shift, size_t n, Columns& c,
@@ -78,11 +79,10 @@ HWY_INLINE void AddRow(Reduction op, const float* x, const float* shift, size_t 
       MapRow(c.acc, x, c.acc, n, [](VF a, VF v) HWY_ATTR { return hn::MulAdd(v, v, a); });
       break;
     case Reduction::centered:
-      MapRow(c.acc, x, shift, c.acc, n,
-             [](VF a, VF v, VF s) HWY_ATTR { return hn::Add(a, hn::Sub(v, s)); });
-      MapRow(c.square, x, shift, c.square, n, [](VF a, VF v, VF s) HWY_ATTR {
-        const VF e = hn::Sub(v, s);
-        return hn::MulAdd(e, e, a);
+      ForVec(n, [&](auto at) HWY_ATTR {
+        const VF e = hn::Sub(at.Load(x), at.Load(shift));
+        at.Store(hn::Add(at.Load(c.acc), e), c.acc);
+        at.Store(hn::MulAdd(e, e, at.Load(c.square)), c.square);
       });
       break;
     case Reduction::max:
@@ -105,20 +105,26 @@ HWY_INLINE void AddRow(Reduction op, const float* x, const float* shift, size_t 
   }
 }
 
-/// Moves the f32 accumulators into the f64 states and clears them.
+HWY_INLINE bool IsSum(Reduction op) {
+  return op == Reduction::sum || op == Reduction::sum_squares || op == Reduction::centered;
+}
+
+/// Moves the f32 accumulators into f64 and clears them.
 HWY_INLINE void Flush(Reduction op, size_t n, Columns& c, ReduceState* states) {
+  if (IsSum(op)) {
+    AddWide(c.acc, c.wide, n);
+    if (op == Reduction::centered) AddWide(c.square, c.wide_square, n);
+    return;
+  }
   for (size_t i = 0; i < n; ++i) {
     if (op == Reduction::logsumexp) {
       // -inf and +inf and NaN maxima are results by themselves.
       const bool finite = std::abs(c.max[i]) <= 3.4028235e38f;
       merge(op, {c.max[i], finite ? c.acc[i] : c.max[i] < 0 ? 0.0 : 1.0}, states[i]);
-    } else if (op == Reduction::max || op == Reduction::min) {
-      merge(op, {c.acc[i], 0}, states[i]);
     } else {
-      states[i].a += c.acc[i];
-      if (op == Reduction::centered) states[i].b += c.square[i];
+      merge(op, {c.acc[i], 0}, states[i]);
     }
-    c.acc[i] = c.square[i] = 0;
+    c.acc[i] = 0;
   }
 }
 
@@ -130,6 +136,8 @@ void ReduceColumns(Reduction op, DType dtype, const void* src, int64_t offset, i
   const float start = op == Reduction::max ? -HUGE_VALF : op == Reduction::min ? HUGE_VALF : 0.0f;
   std::fill_n(c.acc, cols, start);
   std::fill_n(c.square, cols, 0.0f);
+  std::fill_n(c.wide, cols, 0.0);
+  std::fill_n(c.wide_square, cols, 0.0);
   // Short f32 runs keep the error small; a logsumexp piece needs its maximum before its sum.
   const int64_t run = op == Reduction::max || op == Reduction::min ? rows : 32;
   for (int64_t r = 0; r < rows; r += run) {
@@ -145,6 +153,10 @@ void ReduceColumns(Reduction op, DType dtype, const void* src, int64_t offset, i
       AddRow(op, AsFloats(dtype, src, offset + i * step, cols, c.buffer), shift, cols, c, states);
     }
     if (!direct) Flush(op, cols, c, states);
+  }
+  for (size_t i = 0; i < cols && IsSum(op); ++i) {
+    states[i].a += c.wide[i];
+    states[i].b += c.wide_square[i];
   }
 }
 

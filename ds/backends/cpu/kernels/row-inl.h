@@ -132,6 +132,27 @@ HWY_INLINE void MapRow(const float* x, const float* y, const float* z, float* ou
   }
 }
 
+/// wide[i] += acc[i]; acc[i] = 0: short runs are summed in f32, all of them in f64.
+HWY_INLINE void AddWide(float* acc, double* wide, size_t n) {
+#if HWY_HAVE_FLOAT64
+  const hn::ScalableTag<double> dd;
+  const hn::Rebind<float, decltype(dd)> half;
+  const size_t lanes = hn::Lanes(dd);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto sum = hn::Add(hn::LoadU(dd, wide + i), hn::PromoteTo(dd, hn::LoadU(half, acc + i)));
+    hn::StoreU(sum, dd, wide + i);
+    hn::StoreU(hn::Zero(half), half, acc + i);
+  }
+#else
+  size_t i = 0;
+#endif
+  for (; i < n; ++i) {
+    wide[i] += acc[i];
+    acc[i] = 0;
+  }
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace ds::cpu

@@ -163,13 +163,19 @@ struct Rows {
   size_t stride;
 };
 
-/// Rows of one head from `offset` on as f32: the memory itself, or converted into `buffer`.
+/// Rows of one head from `offset` on as f32: the memory itself where they follow each other, else a
+/// copy in `buffer`. Rows of permuted heads are pages apart and share few cache sets.
 HWY_INLINE Rows RowsOf(DType dtype, const void* base, int64_t offset, int64_t stride, size_t rows,
                        size_t cols, float* buffer) {
-  if (dtype == DType::f32)
-    return {static_cast<const float*>(base) + offset, static_cast<size_t>(stride)};
-  for (size_t r = 0; r < rows; ++r)
-    AsFloats(dtype, base, offset + static_cast<int64_t>(r) * stride, cols, buffer + r * cols);
+  if (dtype == DType::f32 && static_cast<size_t>(stride) == cols)
+    return {static_cast<const float*>(base) + offset, cols};
+  for (size_t r = 0; r < rows; ++r, offset += stride) {
+    float* row = buffer + r * cols;
+    if (dtype == DType::f32)
+      MapRow(static_cast<const float*>(base) + offset, row, cols, [](VF v) HWY_ATTR { return v; });
+    else
+      AsFloats(dtype, base, offset, cols, row);
+  }
   return {buffer, cols};
 }
 

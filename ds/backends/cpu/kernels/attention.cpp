@@ -17,25 +17,25 @@ namespace HWY_NAMESPACE {
 
 /// Strips that share a tile of keys, so that it is read (and converted) once for all of them, and
 /// keys of a tile: scores of 256 keys x 16 queries fill half of a 32 KiB first-level cache.
-inline constexpr size_t kForwardStrips = 4, kForwardKeys = 256;
+inline constexpr size_t kForwardStrips = 8, kForwardKeys = 256;
 
 /// What a thread works with.
 struct ForwardScratch {
   float *q, *out;        // kForwardStrips panels [dim][kStrip] and [v_dim][kStrip]
   float *largest, *sum;  // kForwardStrips x kStrip
   float *scores, *mask;  // [kForwardKeys][kStrip], twice that
-  float *k, *v, *rows;   // converted tiles of keys and values, rows of a strip
+  float *k, *v, *rows;   // copied tiles of keys and values, rows of a strip
   Scratch memory;
 
-  ForwardScratch(size_t dim, size_t v_dim, bool half)
+  ForwardScratch(size_t dim, size_t v_dim)
       : memory({{&q, kForwardStrips * dim * kStrip},
                 {&out, kForwardStrips * v_dim * kStrip},
                 {&largest, kForwardStrips * kStrip},
                 {&sum, kForwardStrips * kStrip},
                 {&scores, kForwardKeys * kStrip},
                 {&mask, 2 * kForwardKeys * kStrip},
-                {&k, half ? kForwardKeys * dim : 0},
-                {&v, half ? kForwardKeys * v_dim : 0},
+                {&k, kForwardKeys * dim},
+                {&v, kForwardKeys * v_dim},
                 {&rows, kStrip * std::max(dim, v_dim)}}) {}
 };
 
@@ -142,8 +142,7 @@ void ForwardBlocks(const AttentionShape& s, const AttentionInputs& in, void* out
   const int64_t work = std::min(kQueries, s.queries) * s.keys * (s.dim + s.v_dim + 8);
   parallel_for(s.batch * s.heads * blocks, std::max<int64_t>(1, (1 << 18) / work),
                [&](int64_t begin, int64_t end) {
-                 ForwardScratch scratch(static_cast<size_t>(s.dim), static_cast<size_t>(s.v_dim),
-                                        s.dtype != DType::f32);
+                 ForwardScratch scratch(static_cast<size_t>(s.dim), static_cast<size_t>(s.v_dim));
                  for (int64_t i = begin; i < end; ++i)
                    ForwardBlock(s, in, i / blocks / s.heads, i / blocks % s.heads,
                                 i % blocks * kQueries, out, o, logsumexp, scratch);

@@ -30,11 +30,11 @@ struct BackwardScratch {
   float *q, *diff, *diff_q;     // the same and diff_q as panels [dim][kStrip]
   float *logsumexp, *delta;     // one per query
   float *weights, *diff_score;  // kBackwardStrips panels
-  float *mask, *k, *v, *row;    // buffers of ApplyMask and of conversions
+  float *mask, *k, *v, *row;    // buffers of ApplyMask and of copies
   float *diff_k, *diff_v;       // of all keys
   Scratch memory;
 
-  BackwardScratch(size_t keys, size_t dim, size_t v_dim, bool half)
+  BackwardScratch(size_t keys, size_t dim, size_t v_dim)
       : q_width(hwy::RoundUpTo(dim, kStrip)),
         v_width(hwy::RoundUpTo(v_dim, kStrip)),
         memory({{&q_rows, kBackwardQueries * q_width},
@@ -47,8 +47,8 @@ struct BackwardScratch {
                 {&weights, kBackwardStrips * kPanel},
                 {&diff_score, kBackwardStrips * kPanel},
                 {&mask, 2 * kPanel},
-                {&k, half ? kBackwardKeys * dim : 0},
-                {&v, half ? kBackwardKeys * v_dim : 0},
+                {&k, kBackwardKeys * dim},
+                {&v, kBackwardKeys * v_dim},
                 {&row, kStrip * std::max(dim, v_dim)},
                 {&diff_k, keys * q_width},
                 {&diff_v, keys * v_width}}) {}
@@ -204,7 +204,7 @@ void BackwardHeads(const AttentionShape& s, const AttentionInputs& in,
   const int64_t work = group * s.queries * s.keys * (s.dim + s.v_dim + 8);
   parallel_for(s.batch * s.kv_heads, std::max<int64_t>(1, (1 << 17) / work),
                [&](int64_t begin, int64_t end) {
-                 BackwardScratch x(keys, dim, v_dim, s.dtype != DType::f32);
+                 BackwardScratch x(keys, dim, v_dim);
                  for (int64_t i = begin; i < end; ++i) {
                    BackwardBlock b{i / s.kv_heads, 0, i % s.kv_heads, 0, 0};
                    std::fill_n(x.diff_k, keys * x.q_width, 0.0f);

@@ -124,7 +124,9 @@ std::pair<Tensor, Tensor> MultiheadAttention::forward(const Tensor& query, const
     if (mask) scores = scores + *mask;
     weights = softmax(scores, -1);
     if (p > 0) weights = dropout(weights, p, true);
-    out = matmul(weights, v);
+    // Weights that nobody reads are never computed. A query whose keys are all masked must give NaN
+    // as its weights are, where attention itself gives 0.
+    out = mask || p > 0 ? matmul(weights, v) : scaled_dot_product_attention(q, k, v);
     if (average_attn_weights) weights = mean(weights, 1);
     if (!batched) weights = squeeze(weights, 0);
   } else {

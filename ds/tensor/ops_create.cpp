@@ -209,6 +209,56 @@ Tensor one_hot(const Tensor& input, int64_t num_classes) {
                 {input.dim(), std::string("set")});
 }
 
+namespace {
+
+/// A window of host numbers f(n, N), N the period.
+template <class F>
+Tensor window(int64_t length, bool periodic, std::optional<DType> dtype, Device device, F f) {
+  DS_CHECK(length >= 0, ValueError, "window: window_length ", length, " is negative");
+  const DType wanted = dtype.value_or(default_dtype());
+  DS_CHECK(is_floating(wanted), DTypeError, "window: ", wanted, " is not a floating dtype");
+  if (length == 1) return ones({1}, wanted, device);
+  const auto period = static_cast<double>(periodic ? length : length - 1);
+  std::vector<double> values;
+  for (int64_t n = 0; n < length; ++n) values.push_back(f(static_cast<double>(n), period));
+  return to_dtype(tensor(values, {}, DType::f64, device), wanted);
+}
+
+/// Modified Bessel function of the first kind and order 0, by its power series.
+double bessel_i0(double x) {
+  double sum = 1, term = 1;
+  for (int k = 1; term > sum * 1e-17; ++k) {
+    term *= x * x / (4.0 * k * k);
+    sum += term;
+  }
+  return sum;
+}
+
+}  // namespace
+
+Tensor bartlett_window(int64_t window_length, bool periodic, std::optional<DType> dtype,
+                       Device device) {
+  return window(window_length, periodic, dtype, device, [](double n, double period) {
+    return 1 - std::fabs(2 * n / period - 1);
+  });
+}
+
+Tensor blackman_window(int64_t window_length, bool periodic, std::optional<DType> dtype,
+                       Device device) {
+  return window(window_length, periodic, dtype, device, [](double n, double period) {
+    const double angle = 2 * kPi * n / period;
+    return 0.42 - 0.5 * std::cos(angle) + 0.08 * std::cos(2 * angle);
+  });
+}
+
+Tensor kaiser_window(int64_t window_length, bool periodic, double beta, std::optional<DType> dtype,
+                     Device device) {
+  return window(window_length, periodic, dtype, device, [beta](double n, double period) {
+    const double place = 2 * n / period - 1;
+    return bessel_i0(beta * std::sqrt(std::max(1 - place * place, 0.0))) / bessel_i0(beta);
+  });
+}
+
 Tensor hann_window(int64_t window_length, bool periodic, std::optional<DType> dtype,
                    Device device) {
   return hamming_window(window_length, periodic, 0.5, 0.5, dtype, device);

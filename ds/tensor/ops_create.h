@@ -74,6 +74,15 @@ Tensor one_hot(const Tensor& input, int64_t num_classes = -1);
 /// Window functions of signal processing, `periodic` as in torch.
 Tensor hann_window(int64_t window_length, bool periodic = true,
                    std::optional<DType> dtype = std::nullopt, Device device = default_device());
+/// Ones at the middle, falling linearly to zero.
+Tensor bartlett_window(int64_t window_length, bool periodic = true,
+                       std::optional<DType> dtype = std::nullopt, Device device = default_device());
+/// 0.42 - 0.5 cos(2 pi n / N) + 0.08 cos(4 pi n / N).
+Tensor blackman_window(int64_t window_length, bool periodic = true,
+                       std::optional<DType> dtype = std::nullopt, Device device = default_device());
+/// Kaiser's window: I0(beta sqrt(1 - (2 n / N - 1)^2)) / I0(beta).
+Tensor kaiser_window(int64_t window_length, bool periodic = true, double beta = 12.0,
+                     std::optional<DType> dtype = std::nullopt, Device device = default_device());
 /// alpha - beta cos(2 pi n / N).
 Tensor hamming_window(int64_t window_length, bool periodic = true, double alpha = 0.54,
                       double beta = 0.46, std::optional<DType> dtype = std::nullopt,

@@ -162,6 +162,43 @@ Tensor index_fill(const Tensor& input, int64_t dim, const Tensor& index, const O
   return reshaped(record(Op::where_, {reshaped(marks, shape), number, rows.input}), input.shape());
 }
 
+Tensor index_reduce(const Tensor& input, int64_t dim, const Tensor& index, const Tensor& source,
+                    const std::string& reduce, bool include_self) {
+  DS_CHECK(reduce == "prod" || reduce == "mean" || reduce == "amax" || reduce == "amin", ValueError,
+           "index_reduce: reduce '", reduce, "' is unknown; use prod, mean, amax or amin");
+  const Rows rows = row_arguments(input, dim, index, "index_reduce");
+  const Tensor src = at_least_1d(source);
+  DS_CHECK(src.dim() == rows.input.dim() && src.shape()[rows.dim] == rows.index.numel(), ShapeError,
+           "index_reduce: source ", source.type(), " does not fit input ", input.type(),
+           " and index ", index.type());
+  Shape along = Shape::filled(src.dim(), 1);
+  along[rows.dim] = rows.index.numel();
+  const Tensor places = expanded(reshaped(rows.index, along), src.shape());
+  return reshaped(scatter_reduce(rows.input, rows.dim, places, src, reduce, include_self),
+                  input.shape());
+}
+
+Tensor put(const Tensor& input, const Tensor& index, const Tensor& source, bool accumulate) {
+  DS_CHECK(index.numel() == source.numel(), ShapeError, "put: index ", index.type(),
+           " and source ", source.type(), " differ in the number of elements");
+  const Tensor places = wrapped_index(flat(as_index(index, "put")), input.numel());
+  const Tensor x = flat(input);
+  const Tensor out = accumulate ? scatter_add(x, 0, places, flat(source))
+                                : scatter(x, 0, places, flat(source));
+  return reshaped(out, input.shape());
+}
+
+std::vector<Tensor> unravel_index(const Tensor& indices, const Shape& shape) {
+  Tensor rest = as_index(indices, "unravel_index");
+  std::vector<Tensor> out(static_cast<size_t>(shape.rank()));
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    DS_CHECK(shape[i] > 0, ValueError, "unravel_index: shape ", shape, " must be positive");
+    out[static_cast<size_t>(i)] = remainder(rest, shape[i]);
+    rest = floor_divide(rest, shape[i]);
+  }
+  return out;
+}
+
 Tensor take(const Tensor& input, const Tensor& index) {
   const Tensor i = wrapped_index(as_index(index, "take"), input.numel());
   return record(Op::index_select_, {flat(input), i}, {0});

@@ -75,6 +75,14 @@ Tensor index_add(const Tensor& input, int64_t dim, const Tensor& index, const Te
 Tensor index_copy(const Tensor& input, int64_t dim, const Tensor& index, const Tensor& source);
 /// input with the slices at index along dim filled by value.
 Tensor index_fill(const Tensor& input, int64_t dim, const Tensor& index, const Operand& value);
+/// input with the slices of source combined at index along dim: reduce is prod, mean, amax or amin;
+/// without include_self the old values of the slices written do not count.
+Tensor index_reduce(const Tensor& input, int64_t dim, const Tensor& index, const Tensor& source,
+                    const std::string& reduce, bool include_self = true);
+/// The flattened input with source written, or added with accumulate, at index, in input's shape.
+Tensor put(const Tensor& input, const Tensor& index, const Tensor& source, bool accumulate = false);
+/// Coordinates (i64) in a tensor of `shape` of flat indices, one tensor a dimension.
+std::vector<Tensor> unravel_index(const Tensor& indices, const Shape& shape);
 /// Elements of the flattened input at index; index decides the shape.
 Tensor take(const Tensor& input, const Tensor& index);
 /// gather with broadcasting, or take without a dim.

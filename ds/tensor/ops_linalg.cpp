@@ -96,6 +96,42 @@ Tensor cholesky_solve(const Tensor& input, const Tensor& factor, bool upper) {
   return triangular(s.a, triangular(s.a, s.b, upper, upper), upper, !upper);
 }
 
+Tensor cholesky_inverse(const Tensor& input, bool upper) {
+  check_square(input, "cholesky_inverse");
+  const Tensor one = eye(input.size(-1), input.size(-1), input.dtype(), input.device());
+  const Tensor half = upper ? triu(input) : tril(input);
+  return cholesky_solve(with_batch(one, batch_of(input)), half, upper);
+}
+
+Tensor tensorsolve(const Tensor& input, const Tensor& other, const std::optional<Shape>& dims) {
+  Tensor a = input;
+  if (dims && !dims->empty()) {
+    Shape last;
+    for (int i = 0; i < dims->rank(); ++i) last.push_back(input.dim() - dims->rank() + i);
+    a = movedim(input, *dims, last);
+  }
+  DS_CHECK(a.dim() >= other.dim(), ShapeError, "tensorsolve: ", input.type(), " and ", other.type(),
+           " do not fit");
+  const Shape rest(a.shape().begin() + other.dim(), a.shape().end());
+  DS_CHECK(rest.numel() == other.numel() && a.numel() == other.numel() * other.numel(), ShapeError,
+           "tensorsolve: ", input.type(), " and ", other.type(), " make no square system");
+  const int64_t n = other.numel();
+  return reshaped(solve(reshaped(a, {n, n}), reshaped(other, {n})), rest);
+}
+
+Tensor tensorinv(const Tensor& input, int64_t ind) {
+  DS_CHECK(ind > 0, ValueError, "tensorinv: ind ", ind, " must be positive");
+  const auto first = static_cast<int>(std::min<int64_t>(ind, input.dim()));
+  const Shape rows(input.shape().begin(), input.shape().begin() + first);
+  const Shape columns(input.shape().begin() + first, input.shape().end());
+  DS_CHECK(rows.numel() == columns.numel(), ShapeError, "tensorinv: the first ", ind,
+           " dimensions of ", input.type(), " hold ", rows.numel(), " elements, the rest ",
+           columns.numel());
+  Shape out = columns;
+  for (int64_t size : rows) out.push_back(size);
+  return reshaped(inv(reshaped(input, {rows.numel(), columns.numel()})), out);
+}
+
 Tensor solve(const Tensor& input, const Tensor& other, bool left) {
   const System s = system_of(input, other, left, "solve");
   if (left) return answer(s, record(Op::solve_, {s.a, s.b}));

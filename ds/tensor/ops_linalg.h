@@ -25,6 +25,8 @@ Tensor bmm(const Tensor& input, const Tensor& mat2);
 Tensor mv(const Tensor& input, const Tensor& vec);
 /// [K] . [K] -> 0-d.
 Tensor dot(const Tensor& input, const Tensor& other);
+/// dot, of vectors.
+Tensor vdot(const Tensor& input, const Tensor& other);
 /// Sum of products along dim.
 Tensor vecdot(const Tensor& input, const Tensor& other, int64_t dim = -1);
 /// [M] x [N] -> [M, N].
@@ -72,8 +74,11 @@ Tensor matrix_power(const Tensor& input, int64_t n);
 Tensor matrix_exp(const Tensor& input);
 /// Sum of the diagonal of a matrix.
 Tensor trace(const Tensor& input);
-/// Covariance of rows (variables) over columns (observations): [M, N] -> [M, M].
-Tensor cov(const Tensor& input, int64_t correction = 1);
+/// Covariance of rows (variables) over columns (observations): [M, N] -> [M, M]. fweights [N] say
+/// how often an observation counts, aweights [N] how much.
+Tensor cov(const Tensor& input, int64_t correction = 1,
+           const std::optional<Tensor>& fweights = std::nullopt,
+           const std::optional<Tensor>& aweights = std::nullopt);
 /// Correlation coefficients of rows: [M, N] -> [M, M].
 Tensor corrcoef(const Tensor& input);
 
@@ -83,6 +88,14 @@ Tensor corrcoef(const Tensor& input);
 Tensor cholesky(const Tensor& input, bool upper = false);
 /// X with A A^T X = B, from the Cholesky factor A.
 Tensor cholesky_solve(const Tensor& input, const Tensor& factor, bool upper = false);
+/// Inverse of L L^T (or U^T U) from its Cholesky factor.
+Tensor cholesky_inverse(const Tensor& input, bool upper = false);
+/// X with tensordot(A, X, X.dim()) = B: the last dimensions of A, or `dims` moved there, are X's.
+Tensor tensorsolve(const Tensor& input, const Tensor& other,
+                   const std::optional<Shape>& dims = std::nullopt);
+/// The tensor that tensordot(A, result, ind) makes the identity of: A's first ind dimensions hold
+/// as many elements as the rest.
+Tensor tensorinv(const Tensor& input, int64_t ind = 2);
 /// X with A X = B (or X A = B for left = false); B is a matrix or vector per batch.
 Tensor solve(const Tensor& input, const Tensor& other, bool left = true);
 /// X with A X = B for triangular A.

@@ -89,6 +89,8 @@ Tensor dot(const Tensor& input, const Tensor& other) {
   return matmul(input, other);
 }
 
+Tensor vdot(const Tensor& input, const Tensor& other) { return dot(input, other); }
+
 Tensor vecdot(const Tensor& input, const Tensor& other, int64_t dim) {
   return to_dtype(sum(input * other, dim), result_dtype({input, other}));
 }
@@ -288,12 +290,39 @@ Tensor trace(const Tensor& input) {
   return sum(diagonal(input));
 }
 
-Tensor cov(const Tensor& input, int64_t correction) {
+Tensor cov(const Tensor& input, int64_t correction, const std::optional<Tensor>& fweights,
+           const std::optional<Tensor>& aweights) {
   DS_CHECK(input.dim() <= 2, ShapeError, "cov: input ", input.type(), " must be at most 2-d");
   const Tensor x = to_floating(input.dim() == 2 ? input : reshaped(input, {1, input.numel()}));
-  const Tensor centred = x - mean(x, 1, true);
-  const double divisor = static_cast<double>(std::max<int64_t>(x.shape()[1] - correction, 0));
-  const Tensor out = matmul(centred, permuted(centred, Shape{1, 0})) / divisor;
+  const int64_t count = x.shape()[1];
+  Tensor weight;
+  for (const auto& [given, name] : {std::pair{&fweights, "fweights"}, {&aweights, "aweights"}}) {
+    if (!present(*given)) continue;
+    const Tensor& w = **given;
+    DS_CHECK(w.dim() <= 1 && w.numel() == count, ShapeError, "cov: ", name, " ", w.type(),
+             " for ", count, " observations");
+    DS_CHECK(is_floating(w.dtype()) == (given == &aweights) && w.dtype() != DType::bool_,
+             DTypeError, "cov: ", name, " is ", w.type(),
+             "; fweights must be integers and aweights floating");
+    DS_CHECK(count == 0 || amin(w).item() >= 0, ValueError, "cov: ", name, " has negative numbers");
+    const Tensor flat = to_dtype(reshaped(w, {count}), x.dtype());
+    weight = weight.defined() ? weight * flat : flat;
+  }
+  if (!weight.defined()) {
+    const Tensor centred = x - mean(x, 1, true);
+    const double divisor = static_cast<double>(std::max<int64_t>(count - correction, 0));
+    const Tensor out = matmul(centred, permuted(centred, Shape{1, 0})) / divisor;
+    return x.shape()[0] == 1 ? reshaped(out, {}) : out;
+  }
+  const Tensor total = sum(weight);
+  const Tensor centred = x - sum(x * weight, 1, true) / total;
+  Tensor lost = constant({}, static_cast<double>(correction), x.dtype(), x.device());
+  if (present(aweights)) {
+    const Tensor importance = to_dtype(reshaped(*aweights, {count}), x.dtype());
+    lost = sum(weight * importance) * static_cast<double>(correction) / total;
+  }
+  const Tensor divisor = clamp_min(total - lost, 0.0);
+  const Tensor out = matmul(centred * weight, permuted(centred, Shape{1, 0})) / divisor;
   return x.shape()[0] == 1 ? reshaped(out, {}) : out;
 }
 

@@ -163,11 +163,13 @@ Tensor interpolate(const Tensor& input, const std::optional<PerDim>& size,
                    const std::string& mode = "nearest",
                    std::optional<bool> align_corners = std::nullopt,
                    bool recompute_scale_factor = false);
-/// [N, C, H, W] sampled at grid [N, OH, OW, 2] of (x, y) in [-1, 1]; mode bilinear or nearest;
-/// padding_mode zeros, border or reflection.
+/// [N, C, H, W] sampled at grid [N, OH, OW, 2] of (x, y) in [-1, 1], or [N, C, D, H, W] at grid
+/// [N, OD, OH, OW, 3] of (x, y, z); mode bilinear, nearest or (4-d input) bicubic; padding_mode
+/// zeros, border or reflection.
 Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& mode = "bilinear",
                    const std::string& padding_mode = "zeros", bool align_corners = false);
-/// Sampling grid [N, H, W, 2] of affine maps theta [N, 2, 3] for an output size [N, C, H, W].
+/// Sampling grid [N, H, W, 2] of affine maps theta [N, 2, 3] for an output size [N, C, H, W], or
+/// [N, D, H, W, 3] of theta [N, 3, 4] for [N, C, D, H, W].
 Tensor affine_grid(const Tensor& theta, const Shape& size, bool align_corners = false);
 
 // --- attention

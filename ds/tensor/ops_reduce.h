@@ -6,6 +6,7 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "ds/tensor/arguments.h"
 #include "ds/tensor/record.h"
@@ -114,6 +115,13 @@ Tensor quantile(const Tensor& input, const Tensor& q, std::optional<int64_t> dim
 Tensor quantile(const Tensor& input, double q, std::optional<int64_t> dim = std::nullopt,
                 bool keepdim = false, const std::string& interpolation = "linear");
 
+/// quantile of what is not NaN; NaN where nothing is left.
+Tensor nanquantile(const Tensor& input, const Tensor& q, std::optional<int64_t> dim = std::nullopt,
+                   bool keepdim = false, const std::string& interpolation = "linear");
+/// nanquantile for one number q.
+Tensor nanquantile(const Tensor& input, double q, std::optional<int64_t> dim = std::nullopt,
+                   bool keepdim = false, const std::string& interpolation = "linear");
+
 // --- scans: input's shape
 // ---------------------------------------------------------------------------------
 /// Running sum along dim; integers and bool sum in i64.
@@ -128,6 +136,13 @@ std::pair<Tensor, Tensor> cummin(const Tensor& input, int64_t dim);
 Tensor logcumsumexp(const Tensor& input, int64_t dim);
 /// n-th differences of neighbours along dim.
 Tensor diff(const Tensor& input, int64_t n = 1, int64_t dim = -1);
+/// Derivatives by central differences along each of dim (all without one), one tensor a dimension;
+/// spacing holds one number, or one a dimension. At the ends edge_order + 1 points are used.
+std::vector<Tensor> gradient(const Tensor& input, const std::vector<double>& spacing = {1.0},
+                             const Dims& dim = {}, int64_t edge_order = 1);
+/// gradient with the points at coordinates, a 1-d tensor for each of dim.
+std::vector<Tensor> gradient(const Tensor& input, const std::vector<Tensor>& coordinates,
+                             const Dims& dim = {}, int64_t edge_order = 1);
 /// Integral along dim by the trapezoidal rule, with points dx apart.
 Tensor trapezoid(const Tensor& y, double dx = 1, int64_t dim = -1);
 /// Integral along dim by the trapezoidal rule, with points at x (1-d or of y's shape).
@@ -146,14 +161,26 @@ struct UniqueResult {
   Tensor inverse;
   Tensor counts;
 };
-/// Distinct values, always sorted; computes.
+/// Distinct elements, or slices along dim in lexicographic order; always sorted; computes. Inverse
+/// has input's shape, or is 1-d over the slices of dim.
 UniqueResult unique(const Tensor& input, bool sorted = true, bool return_inverse = false,
-                    bool return_counts = false);
-/// unique of runs: only neighbours in the flattened input are compared; computes.
+                    bool return_counts = false, std::optional<int64_t> dim = std::nullopt);
+/// unique of runs: only neighbours in the flattened input, or along dim, are compared; computes.
 UniqueResult unique_consecutive(const Tensor& input, bool return_inverse = false,
-                                bool return_counts = false);
+                                bool return_counts = false,
+                                std::optional<int64_t> dim = std::nullopt);
 /// Counts in `bins` equal bins over [min, max], or over the data's range when both are equal.
 Tensor histc(const Tensor& input, int64_t bins = 100, double min = 0, double max = 0);
+/// Counts (or sums of weight, of input's shape) in bins between bin_edges (1-d, ascending, the last
+/// one included), and the edges; density divides by the total and the widths.
+std::pair<Tensor, Tensor> histogram(const Tensor& input, const Tensor& bin_edges,
+                                    const std::optional<Tensor>& weight = std::nullopt,
+                                    bool density = false);
+/// histogram of `bins` equal bins over [min, max], or over the data's range when both are equal.
+std::pair<Tensor, Tensor> histogram(const Tensor& input, int64_t bins, double min = 0,
+                                    double max = 0,
+                                    const std::optional<Tensor>& weight = std::nullopt,
+                                    bool density = false);
 /// How often (or with which weight) each number of a 1-d integer tensor occurs; computes.
 Tensor bincount(const Tensor& input, const std::optional<Tensor>& weights = std::nullopt,
                 int64_t minlength = 0);

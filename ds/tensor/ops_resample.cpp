@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resampling of ops_nn.h: separable interpolation, one dimension after the other, and sampling at a
-// grid.
+// Resampling of ops_nn.h: separable interpolation, one dimension after the other.
 #include <algorithm>
 #include <cmath>
 
@@ -154,42 +153,6 @@ std::vector<Axis> axes_of(const Tensor& input, const std::optional<PerDim>& size
   return axes;
 }
 
-/// x in [-1, 1] as a position in pixels.
-Tensor to_pixels(const Tensor& x, int64_t size, bool align_corners) {
-  const auto n = static_cast<double>(size);
-  return align_corners ? (x + 1) * ((n - 1) / 2) : ((x + 1) * n - 1) * 0.5;
-}
-
-/// Positions folded back at the borders, between low and high.
-Tensor reflected(const Tensor& x, double low, double high) {
-  const double span = high - low;
-  if (span <= 0) return x * 0;
-  const Tensor off = abs(x - low);
-  const Tensor turns = floor(off / span), rest = off - turns * span;
-  return where(eq(remainder(turns, 2), 0), rest + low, (rest - span) * -1 + low);
-}
-
-Tensor source_position(const Tensor& grid, int64_t size, const std::string& padding_mode,
-                       bool align_corners) {
-  Tensor x = to_pixels(grid, size, align_corners);
-  const auto last = static_cast<double>(size - 1);
-  if (padding_mode == "reflection")
-    x = align_corners ? reflected(x, 0, last) : reflected(x, -0.5, last + 0.5);
-  return padding_mode == "zeros" ? x : clamp(x, 0.0, last);
-}
-
-/// Pixels (y, x) of a flattened image [N, C, H*W], 0 outside; y and x [N, P] hold whole numbers.
-Tensor pixels_at(const Tensor& flat, const Tensor& y, const Tensor& x, int64_t h, int64_t w) {
-  const auto top = static_cast<double>(h - 1), right = static_cast<double>(w - 1);
-  const Tensor inside =
-      logical_and(logical_and(ge(y, 0), le(y, top)), logical_and(ge(x, 0), le(x, right)));
-  const Tensor place = clamp(y, 0.0, top) * static_cast<double>(w) + clamp(x, 0.0, right);
-  const Tensor index = to_dtype(where(inside, place, 0), DType::i64);
-  Shape shape{flat.shape()[0], flat.shape()[1], index.shape()[1]};
-  const Tensor picked = record(Op::gather_, {flat, expanded(unsqueeze(index, 1), shape)}, {2});
-  return where(unsqueeze(inside, 1), picked, 0);
-}
-
 }  // namespace
 
 Tensor interpolate(const Tensor& input, const std::optional<PerDim>& size,
@@ -214,60 +177,6 @@ Tensor interpolate(const Tensor& input, const std::optional<PerDim>& size,
       x = mode == "bicubic" ? cubic_taps(x, axis) : linear_taps(x, axis);
   }
   return to_dtype(x, input.dtype());
-}
-
-Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& mode,
-                   const std::string& padding_mode, bool align_corners) {
-  DS_CHECK(input.dim() == 4 && grid.dim() == 4 && grid.shape()[3] == 2 &&
-               grid.shape()[0] == input.shape()[0],
-           ShapeError, "grid_sample: input ", input.type(), " and grid ", grid.type(),
-           " must be [N, C, H, W] and [N, OH, OW, 2]");
-  DS_CHECK(mode == "bilinear" || mode == "nearest", ValueError, "grid_sample: mode '", mode,
-           "' is unknown; use bilinear or nearest");
-  DS_CHECK(padding_mode == "zeros" || padding_mode == "border" || padding_mode == "reflection",
-           ValueError, "grid_sample: padding_mode '", padding_mode,
-           "' is unknown; use zeros, border or reflection");
-  const int64_t n = input.shape()[0], c = input.shape()[1], h = input.shape()[2],
-                w = input.shape()[3];
-  DS_CHECK(h > 0 && w > 0, ShapeError, "grid_sample: input ", input.type(), " is empty");
-  const int64_t points = grid.shape()[1] * grid.shape()[2];
-  const Tensor flat = reshaped(input, {n, c, h * w});
-  const Tensor x =
-      source_position(reshaped(sliced(grid, 3, 0, 1), {n, points}), w, padding_mode, align_corners);
-  const Tensor y =
-      source_position(reshaped(sliced(grid, 3, 1, 1), {n, points}), h, padding_mode, align_corners);
-  Tensor out;
-  if (mode == "nearest") {
-    out = pixels_at(flat, round(y), round(x), h, w);
-  } else {
-    const Tensor x0 = floor(x), y0 = floor(y), x1 = x0 + 1, y1 = y0 + 1;
-    const Tensor right = x - x0, low = y - y0;
-    const auto corner = [&](const Tensor& cy, const Tensor& cx, const Tensor& weight) {
-      return pixels_at(flat, cy, cx, h, w) * unsqueeze(weight, 1);
-    };
-    out = corner(y0, x0, (1.0 - right) * (1.0 - low)) + corner(y0, x1, right * (1.0 - low)) +
-          corner(y1, x0, (1.0 - right) * low) + corner(y1, x1, right * low);
-  }
-  return reshaped(out, {n, c, grid.shape()[1], grid.shape()[2]});
-}
-
-Tensor affine_grid(const Tensor& theta, const Shape& size, bool align_corners) {
-  DS_CHECK(theta.dim() == 3 && theta.shape()[1] == 2 && theta.shape()[2] == 3 && size.rank() == 4 &&
-               size[0] == theta.shape()[0],
-           ShapeError, "affine_grid: theta ", theta.type(), " and size ", size,
-           " must be [N, 2, 3] and [N, C, H, W]");
-  const int64_t n = size[0], h = size[2], w = size[3];
-  const auto steps = [&](int64_t count) {
-    const double edge = count <= 1 ? 0
-                        : align_corners
-                            ? 1
-                            : static_cast<double>(count - 1) / static_cast<double>(count);
-    return linspace(-edge, edge, count, theta.dtype(), theta.device());
-  };
-  const Tensor x = reshaped(expanded(reshaped(steps(w), {1, w, 1}), {h, w, 1}), {h * w, 1});
-  const Tensor y = reshaped(expanded(reshaped(steps(h), {h, 1, 1}), {h, w, 1}), {h * w, 1});
-  const Tensor one = constant({h * w, 1}, 1, theta.dtype(), theta.device());
-  return reshaped(matmul(joined({x, y, one}, 1), mT(theta)), {n, h, w, 2});
 }
 
 }  // namespace ds

@@ -151,6 +151,19 @@ Tensor slice_scatter(const Tensor& input, const Tensor& src, int64_t dim = 0,
                      std::optional<int64_t> end = std::nullopt, int64_t step = 1);
 /// input with the index-th slice along dim replaced by src.
 Tensor select_scatter(const Tensor& input, const Tensor& src, int64_t dim, int64_t index);
+/// input with the diagonal of dimensions dim1 and dim2 replaced by src, of the diagonal's shape.
+Tensor diagonal_scatter(const Tensor& input, const Tensor& src, int64_t offset = 0,
+                        int64_t dim1 = 0, int64_t dim2 = 1);
+/// input with the elements of as_strided(input, size, stride, storage_offset) replaced by src.
+Tensor as_strided_scatter(const Tensor& input, const Tensor& src, const Shape& size,
+                          const Shape& stride, int64_t storage_offset = 0);
+/// Writes value on the main diagonal of a matrix (again after every gap of one row in a tall one
+/// with wrap), or of a cube of any rank; returns input.
+Tensor fill_diagonal(const Tensor& input, const Operand& value, bool wrap = false);
+/// input summed down to `size`, which broadcasts to input's shape.
+Tensor sum_to_size(const Tensor& input, const Shape& size);
+/// All choices of r elements of a 1-d input in order, one a row; with_replacement repeats elements.
+Tensor combinations(const Tensor& input, int64_t r = 2, bool with_replacement = false);
 /// Borders added from the last dimension backwards, two numbers a dimension: mode constant,
 /// reflect, replicate or circular; negative numbers cut.
 Tensor pad(const Tensor& input, const Shape& pad, const std::string& mode = "constant",

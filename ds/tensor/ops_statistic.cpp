@@ -37,24 +37,63 @@ std::pair<Tensor, Tensor> middle(const Tensor& input, int64_t dim, bool keepdim,
   return {reshaped(values, one), reshaped(index, one)};
 }
 
-/// Places (i64, 1-d) of the first element of each run of equal neighbours, and the run of each.
-struct Runs {
-  Tensor starts;
-  Tensor number;
-};
-
-Runs runs(const Tensor& x) {
-  const int64_t size = x.numel();
-  const Tensor first = constant({std::min<int64_t>(size, 1)}, 1, DType::bool_, x.device());
-  if (size == 0) return {index_tensor({}, x.device()), index_tensor({}, x.device())};
-  const Tensor change = ne(sliced(x, 0, 1, size - 1), sliced(x, 0, 0, size - 1));
-  const Tensor is_start = joined({first, change}, 0);
-  return {reshape(nonzero(is_start), {-1}), cumsum(is_start, 0) - 1};
+void check_quantile(const Tensor& input, const Tensor& q, const std::string& interpolation) {
+  DS_CHECK(is_floating(input.dtype()) && input.dtype() == q.dtype(), DTypeError,
+           "quantile: input is ", input.type(), ", q is ", q.type(),
+           "; both must have one floating dtype");
+  DS_CHECK(q.dim() <= 1, ShapeError, "quantile: q is ", q.type(), "; it must be 0-d or 1-d");
+  for (const char* known : {"linear", "midpoint", "lower", "higher", "nearest"})
+    if (interpolation == known) return;
+  throw ValueError("quantile: interpolation '" + interpolation +
+                   "' is unknown; use linear, lower, higher, midpoint or nearest");
 }
 
-Tensor run_lengths(const Tensor& starts, int64_t size) {
-  const Tensor end = full({1}, size, DType::i64, starts.device());
-  return diff(joined({starts, end}, 0));
+/// quantile, or with skip_nan nanquantile.
+Tensor quantiles(const Tensor& input, const Tensor& q, std::optional<int64_t> dim, bool keepdim,
+                 const std::string& interpolation, bool skip_nan) {
+  check_quantile(input, q, interpolation);
+  const Tensor x = dim ? at_least_1d(input) : flat(input);
+  const int d = dim ? normalize_dim(*dim, x.dim(), "quantile") : 0;
+  const int64_t size = x.shape()[d];
+  DS_CHECK(size > 0, ValueError, "quantile: the input ", input.type(), " is empty");
+  const Tensor sorted = record(Op::sort_, {moved_last(x, d)}, {x.dim() - 1, false});
+  const Tensor has_nan = isnan(sorted);
+  Tensor last = full({}, static_cast<double>(size - 1), x.dtype(), x.device());
+  if (skip_nan) last = clamp_min(to_dtype(sum(logical_not(has_nan), -1, true), x.dtype()) - 1, 0);
+  const Tensor rank = reshaped(q, {q.numel()}) * last;
+  const auto pick = [&](const Tensor& place) {
+    const Tensor index = to_dtype(place, DType::i64);
+    return skip_nan ? record(Op::gather_, {sorted, index}, {x.dim() - 1})
+                    : record(Op::index_select_, {sorted, index}, {x.dim() - 1});
+  };
+  Tensor out;
+  if (interpolation == "linear" || interpolation == "midpoint") {
+    const Tensor low = floor(rank), below = pick(low);
+    const Tensor weight =
+        interpolation == "linear" ? rank - low : full({}, 0.5, x.dtype(), x.device());
+    out = below + weight * (pick(ceil(rank)) - below);
+  } else {
+    out = pick(interpolation == "lower"    ? floor(rank)
+               : interpolation == "higher" ? ceil(rank)
+                                           : round(rank));
+  }
+  if (!skip_nan) out = where(any(has_nan, -1, true), std::numeric_limits<double>::quiet_NaN(), out);
+  const bool along = dim && input.dim() > 0;
+  Shape shape = along ? input.shape() : Shape::filled(input.dim(), 1);
+  if (along) shape[d] = 1;
+  if (!keepdim) {
+    if (along)
+      shape.erase(d);
+    else
+      shape = {};
+  }
+  if (q.dim() == 1) shape.insert(0, q.numel());
+  return reshaped(movedim(out, -1, 0), shape);
+}
+
+Tensor quantile_number(const Tensor& input, double q) {
+  DS_CHECK(q >= 0 && q <= 1, ValueError, "quantile: q=", q, " is outside [0, 1]");
+  return full({}, q, input.dtype(), input.device());
 }
 
 }  // namespace
@@ -93,76 +132,22 @@ std::pair<Tensor, Tensor> mode(const Tensor& input, int64_t dim, bool keepdim) {
 
 Tensor quantile(const Tensor& input, const Tensor& q, std::optional<int64_t> dim, bool keepdim,
                 const std::string& interpolation) {
-  DS_CHECK(is_floating(input.dtype()) && input.dtype() == q.dtype(), DTypeError,
-           "quantile: input is ", input.type(), ", q is ", q.type(),
-           "; both must have one floating dtype");
-  DS_CHECK(q.dim() <= 1, ShapeError, "quantile: q is ", q.type(), "; it must be 0-d or 1-d");
-  const bool linear = interpolation == "linear", midpoint = interpolation == "midpoint";
-  DS_CHECK(linear || midpoint || interpolation == "lower" || interpolation == "higher" ||
-               interpolation == "nearest",
-           ValueError, "quantile: interpolation '", interpolation,
-           "' is unknown; use linear, lower, higher, midpoint or nearest");
-  const Tensor x = dim ? at_least_1d(input) : flat(input);
-  const int d = dim ? normalize_dim(*dim, x.dim(), "quantile") : 0;
-  const int64_t size = x.shape()[d];
-  DS_CHECK(size > 0, ValueError, "quantile: the input ", input.type(), " is empty");
-  const Tensor sorted = record(Op::sort_, {moved_last(x, d)}, {x.dim() - 1, false});
-  const Tensor rank = reshaped(q, {q.numel()}) * static_cast<double>(size - 1);
-  const auto pick = [&](const Tensor& place) {
-    return record(Op::index_select_, {sorted, to_dtype(place, DType::i64)}, {x.dim() - 1});
-  };
-  Tensor out;
-  if (linear || midpoint) {
-    const Tensor low = floor(rank);
-    const Tensor weight = linear ? rank - low : full({}, 0.5, x.dtype(), x.device());
-    const Tensor below = pick(low);
-    out = below + weight * (pick(ceil(rank)) - below);
-  } else {
-    out = pick(interpolation == "lower"    ? floor(rank)
-               : interpolation == "higher" ? ceil(rank)
-                                           : round(rank));
-  }
-  out = where(any(isnan(sorted), -1, true), std::numeric_limits<double>::quiet_NaN(), out);
-  Shape shape = dim && input.dim() > 0 ? input.shape() : Shape::filled(input.dim(), 1);
-  if (dim && input.dim() > 0) shape[d] = 1;
-  if (!keepdim) {
-    if (dim && input.dim() > 0)
-      shape.erase(d);
-    else
-      shape = {};
-  }
-  if (q.dim() == 1) shape.insert(0, q.numel());
-  return reshaped(movedim(out, -1, 0), shape);
+  return quantiles(input, q, dim, keepdim, interpolation, false);
 }
 
 Tensor quantile(const Tensor& input, double q, std::optional<int64_t> dim, bool keepdim,
                 const std::string& interpolation) {
-  DS_CHECK(q >= 0 && q <= 1, ValueError, "quantile: q=", q, " is outside [0, 1]");
-  return quantile(input, full({}, q, input.dtype(), input.device()), dim, keepdim, interpolation);
+  return quantiles(input, quantile_number(input, q), dim, keepdim, interpolation, false);
 }
 
-UniqueResult unique(const Tensor& input, bool, bool return_inverse, bool return_counts) {
-  const Tensor x = flat(input);
-  const std::vector<Tensor> sorted = record_all(Op::sort_, {x.detach()}, {0, false});
-  const Runs r = runs(sorted[0]);
-  UniqueResult out;
-  out.values = record(Op::index_select_, {sorted[0], r.starts}, {0});
-  if (return_inverse) {
-    const Tensor inverse = scatter(zeros_like(r.number), 0, sorted[1], r.number);
-    out.inverse = reshaped(inverse, input.shape());
-  }
-  if (return_counts) out.counts = run_lengths(r.starts, x.numel());
-  return out;
+Tensor nanquantile(const Tensor& input, const Tensor& q, std::optional<int64_t> dim, bool keepdim,
+                   const std::string& interpolation) {
+  return quantiles(input, q, dim, keepdim, interpolation, true);
 }
 
-UniqueResult unique_consecutive(const Tensor& input, bool return_inverse, bool return_counts) {
-  const Tensor x = flat(input).detach();
-  const Runs r = runs(x);
-  UniqueResult out;
-  out.values = record(Op::index_select_, {x, r.starts}, {0});
-  if (return_inverse) out.inverse = reshaped(r.number, input.shape());
-  if (return_counts) out.counts = run_lengths(r.starts, x.numel());
-  return out;
+Tensor nanquantile(const Tensor& input, double q, std::optional<int64_t> dim, bool keepdim,
+                   const std::string& interpolation) {
+  return quantiles(input, quantile_number(input, q), dim, keepdim, interpolation, true);
 }
 
 Tensor histc(const Tensor& input, int64_t bins, double min, double max) {
@@ -185,6 +170,49 @@ Tensor histc(const Tensor& input, int64_t bins, double min, double max) {
   const Tensor bin = to_dtype(clamp(where(inside, place, 0), 0, bins - 1), DType::i64);
   return record(Op::index_add_,
                 {constant({bins}, 0, dtype, x.device()), bin, to_dtype(inside, dtype)}, {0});
+}
+
+std::pair<Tensor, Tensor> histogram(const Tensor& input, const Tensor& bin_edges,
+                                    const std::optional<Tensor>& weight, bool density) {
+  DS_CHECK(is_floating(input.dtype()) && bin_edges.dtype() == input.dtype(), DTypeError,
+           "histogram: input is ", input.type(), ", the bin edges are ", bin_edges.type(),
+           "; both must have one floating dtype");
+  DS_CHECK(bin_edges.dim() == 1 && bin_edges.numel() > 0, ShapeError, "histogram: the bin edges ",
+           bin_edges.type(), " must be 1-d and not empty");
+  const int64_t bins = bin_edges.numel() - 1;
+  const Tensor x = flat(input).detach(), edges = bin_edges.detach();
+  Tensor amount = constant(x.shape(), 1, x.dtype(), x.device());
+  if (present(weight)) {
+    DS_CHECK(weight->shape() == input.shape() && weight->dtype() == input.dtype(), ShapeError,
+             "histogram: weight ", weight->type(), " for input ", input.type());
+    amount = flat(*weight);
+  }
+  const Tensor at_end = eq(x, sliced(edges, 0, bins, 1));
+  const Tensor place = where(at_end, bins - 1, searchsorted(edges, x, true) - 1);
+  const Tensor inside = logical_and(ge(place, 0), lt(place, bins));
+  Tensor out = constant({bins}, 0, x.dtype(), x.device());
+  if (bins > 0 && x.numel() > 0)
+    out = record(Op::index_add_, {out, where(inside, place, 0), where(inside, amount, 0)}, {0});
+  if (density) out = out / sum(out) / diff(edges);
+  return {out, bin_edges};
+}
+
+std::pair<Tensor, Tensor> histogram(const Tensor& input, int64_t bins, double min, double max,
+                                    const std::optional<Tensor>& weight, bool density) {
+  DS_CHECK(is_floating(input.dtype()), DTypeError, "histogram: the input is ", input.type(),
+           "; it must be floating");
+  DS_CHECK(bins > 0, ValueError, "histogram: bins=", bins, " must be positive");
+  DS_CHECK(min <= max, ValueError, "histogram: min ", min, " is above max ", max);
+  if (min == max && input.numel() > 0) {
+    min = amin(input).item();
+    max = amax(input).item();
+  }
+  if (min == max) {
+    min -= 0.5;
+    max += 0.5;
+  }
+  return histogram(input, linspace(min, max, bins + 1, input.dtype(), input.device()), weight,
+                   density);
 }
 
 Tensor bincount(const Tensor& input, const std::optional<Tensor>& weights, int64_t minlength) {

@@ -22,6 +22,7 @@ for _name in ("nn", "optim", "train"):
     globals().pop(_name, None)
 
 from ._core import Tensor, __version__, float16, float32, float64, int16, int32, int64  # noqa: E402
+from ._info import *  # noqa: E402, F403
 from .amp import GradScaler  # noqa: E402
 from ._modes import (  # noqa: E402
     autocast,
@@ -37,15 +38,20 @@ from . import (  # noqa: E402
     data,
     datasets,
     debug,
+    func,
     io,
     linalg,
     models,
     nn,
     optim,
+    random,
+    special,
     train,
     transforms,
     utils,
 )
+from .func import vmap  # noqa: E402
+from .random import initial_seed, seed  # noqa: E402
 from .serialization import load, save  # noqa: E402
 from .train import MixedPrecisionTrainer  # noqa: E402
 
@@ -56,6 +62,16 @@ e = _math.e
 newaxis = None
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
+
+
+#: Functions of layers that PyTorch has at its top level too.
+for _name in (
+    "adaptive_avg_pool1d", "avg_pool1d", "bilinear", "celu", "celu_", "channel_shuffle", "conv1d",
+    "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "hardshrink",
+    "max_pool1d", "max_pool2d", "max_pool3d", "pixel_shuffle", "pixel_unshuffle", "prelu", "relu_",
+    "rrelu", "selu", "selu_", "threshold", "threshold_",
+):
+    globals()[_name] = getattr(nn.functional, _name)
 
 
 def is_tensor(obj):

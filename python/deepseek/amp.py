@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mixed precision: autocast and GradScaler, as torch.amp."""
 
+import functools
+
 from . import _core
 from ._modes import autocast
 
@@ -57,4 +59,50 @@ class GradScaler:
         self._impl.load_state_dict(state_dict)
 
 
-__all__ = ["GradScaler", "autocast"]
+def is_autocast_available(device_type: str) -> bool:
+    """True for "cpu", where autocast runs."""
+    return device_type == "cpu"
+
+
+def custom_fwd(fwd=None, *, device_type: str = "cpu", cast_inputs=None):
+    """Decorates forward of an autograd.Function: with cast_inputs, floating inputs are converted to
+    that dtype and autocast is off inside."""
+    if fwd is None:
+        return functools.partial(custom_fwd, device_type=device_type, cast_inputs=cast_inputs)
+
+    def converted(value):
+        if isinstance(value, _core.Tensor) and value.is_floating_point():
+            return value.to(cast_inputs)
+        return value
+
+    @functools.wraps(fwd)
+    def run(ctx, *args, **kwargs):
+        ctx._autocast = _core._autocast()
+        if cast_inputs is None or ctx._autocast is None:
+            return fwd(ctx, *args, **kwargs)
+        ctx._autocast = None
+        with autocast(device_type, enabled=False):
+            return fwd(ctx, *map(converted, args),
+                       **{name: converted(value) for name, value in kwargs.items()})
+
+    return run
+
+
+def custom_bwd(bwd=None, *, device_type: str = "cpu"):
+    """Decorates backward of an autograd.Function: runs under the autocast of its forward."""
+    if bwd is None:
+        return functools.partial(custom_bwd, device_type=device_type)
+
+    @functools.wraps(bwd)
+    def run(ctx, *args, **kwargs):
+        before, inside = _core._autocast(), ctx._autocast
+        _core._set_autocast(*(inside or (None,)))
+        try:
+            return bwd(ctx, *args, **kwargs)
+        finally:
+            _core._set_autocast(*(before or (None,)))
+
+    return run
+
+
+__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]

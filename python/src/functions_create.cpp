@@ -204,10 +204,30 @@ void bind_ranges(nb::module_& m) {
       "window_length"_a, "periodic"_a = true, nb::kw_only(), "dtype"_a = nb::none());
   m.def(
       "hamming_window",
-      [](int64_t n, bool periodic, double a, double b) {
-        return ds::hamming_window(n, periodic, a, b);
+      [](int64_t n, bool periodic, double a, double b, MaybeDType dtype) {
+        return ds::hamming_window(n, periodic, a, b, dtype);
       },
-      "window_length"_a, "periodic"_a = true, "alpha"_a = 0.54, "beta"_a = 0.46);
+      "window_length"_a, "periodic"_a = true, "alpha"_a = 0.54, "beta"_a = 0.46, nb::kw_only(),
+      "dtype"_a = nb::none());
+  m.def(
+      "bartlett_window",
+      [](int64_t n, bool periodic, MaybeDType dtype) {
+        return ds::bartlett_window(n, periodic, dtype);
+      },
+      "window_length"_a, "periodic"_a = true, nb::kw_only(), "dtype"_a = nb::none());
+  m.def(
+      "blackman_window",
+      [](int64_t n, bool periodic, MaybeDType dtype) {
+        return ds::blackman_window(n, periodic, dtype);
+      },
+      "window_length"_a, "periodic"_a = true, nb::kw_only(), "dtype"_a = nb::none());
+  m.def(
+      "kaiser_window",
+      [](int64_t n, bool periodic, double beta, MaybeDType dtype) {
+        return ds::kaiser_window(n, periodic, beta, dtype);
+      },
+      "window_length"_a, "periodic"_a = true, "beta"_a = 12.0, nb::kw_only(),
+      "dtype"_a = nb::none());
 }
 
 void bind_draws(nb::module_& m, TensorClass& cls) {

@@ -47,6 +47,15 @@ void bind_index_ops(nb::module_& m, TensorClass& cls) {
   f.both("index_add", &ds::index_add, "dim"_a, "index"_a, "source"_a, nb::kw_only(), "alpha"_a = 1);
   f.both("index_copy", &ds::index_copy, "dim"_a, "index"_a, "source"_a);
   f.both("index_fill", &ds::index_fill, "dim"_a, "index"_a, "value"_a);
+  f.both("put", &ds::put, "index"_a, "source"_a, "accumulate"_a = false);
+  f.both("index_reduce", &ds::index_reduce, "dim"_a, "index"_a, "source"_a, "reduce"_a,
+         nb::kw_only(), "include_self"_a = true);
+  f.function(
+      "unravel_index",
+      [](const Tensor& indices, const ds::PerDim& shape) {
+        return nb::tuple(nb::cast(ds::unravel_index(indices, shape.given())));
+      },
+      "indices"_a, "shape"_a);
   f.both("take", &ds::take, "index"_a);
   f.both("take_along_dim", &ds::take_along_dim, "indices"_a, "dim"_a = nb::none());
   f.both("masked_fill", &ds::masked_fill, "mask"_a, "value"_a);
@@ -77,7 +86,7 @@ void bind_index_ops(nb::module_& m, TensorClass& cls) {
       },
       "input"_a, "boundaries"_a, nb::kw_only(), "out_int32"_a = false, "right"_a = false);
   f.inplace({"scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy", "index_fill",
-             "masked_fill", "masked_scatter"});
+             "masked_fill", "masked_scatter", "put", "index_reduce"});
 }
 
 /// The symmetric matrix whose lower half is x's.
@@ -92,6 +101,7 @@ void bind_linalg(nb::module_& m, TensorClass& cls) {
   f.both("bmm", &ds::bmm, "mat2"_a);
   f.both("mv", &ds::mv, "vec"_a);
   f.both("dot", &ds::dot, "tensor"_a);
+  f.both("vdot", &ds::vdot, "other"_a);
   f.both("outer", &ds::outer, "vec2"_a);
   f.both("ger", &ds::ger, "vec2"_a);
   f.both("inner", &ds::inner, "other"_a);
@@ -108,10 +118,13 @@ void bind_linalg(nb::module_& m, TensorClass& cls) {
   f.both("matrix_power", &ds::matrix_power, "n"_a);
   f.both("matrix_exp", &ds::matrix_exp);
   f.both("trace", &ds::trace);
-  f.both("cov", &ds::cov, nb::kw_only(), "correction"_a = 1);
+  f.both("cov", &ds::cov, nb::kw_only(), "correction"_a = 1, "fweights"_a = nb::none(),
+         "aweights"_a = nb::none());
   f.both("corrcoef", &ds::corrcoef);
   f.both("cholesky", &ds::cholesky, "upper"_a = false);
   f.both("cholesky_solve", &ds::cholesky_solve, "L"_a, "upper"_a = false);
+  f.both("cholesky_inverse", &ds::cholesky_inverse, "upper"_a = false);
+  f.inplace({"addmm", "addmv", "addr", "baddbmm", "addbmm"});
   f.both("inverse", &ds::inv);
   f.both("det", &ds::det);
   f.both("logdet", &ds::logdet);
@@ -150,6 +163,11 @@ void bind_linalg(nb::module_& m, TensorClass& cls) {
   linalg.def("_lstsq", &ds::lstsq, "A"_a, "B"_a);
   linalg.def("matrix_power", &ds::matrix_power, "A"_a, "n"_a);
   linalg.def("matrix_exp", &ds::matrix_exp, "A"_a);
+  linalg.def("matmul", &ds::matmul, "input"_a, "other"_a);
+  linalg.def("diagonal", &ds::diagonal, "A"_a, nb::kw_only(), "offset"_a = 0, "dim1"_a = -2,
+             "dim2"_a = -1);
+  linalg.def("tensorsolve", &ds::tensorsolve, "A"_a, "B"_a, "dims"_a = nb::none());
+  linalg.def("tensorinv", &ds::tensorinv, "A"_a, "ind"_a = 2);
   linalg.def(
       "matrix_rank",
       [](const Tensor& x, std::optional<double> tol, std::optional<double> atol,

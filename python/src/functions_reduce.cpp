@@ -40,6 +40,45 @@ void bind_median(Functions& f, const char* name, Whole whole, Along along) {
 
 using MaybeTensor = std::optional<Tensor>;
 
+/// q as a number or a tensor.
+template <class F>
+void bind_quantile(Functions& f, const char* name, F function) {
+  f.both(
+      name,
+      [=](const Tensor& x, nb::object q, std::optional<int64_t> dim, bool keepdim,
+          const std::string& mode) {
+        Tensor several;
+        return nb::try_cast(q, several) ? function(x, several, dim, keepdim, mode)
+                                        : function(x, nb::cast<double>(q), dim, keepdim, mode);
+      },
+      "q"_a, "dim"_a = nb::none(), "keepdim"_a = false, nb::kw_only(),
+      "interpolation"_a = "linear");
+}
+
+/// bins as a number, with the range, or as a tensor of edges.
+std::pair<Tensor, Tensor> histogram(const Tensor& x, nb::object bins,
+                                    const std::optional<std::pair<double, double>>& range,
+                                    const MaybeTensor& weight, bool density) {
+  Tensor edges;
+  if (nb::try_cast(bins, edges)) return ds::histogram(x, edges, weight, density);
+  const std::pair<double, double> r = range.value_or(std::pair{0.0, 0.0});
+  return ds::histogram(x, nb::cast<int64_t>(bins), r.first, r.second, weight, density);
+}
+
+/// spacing as a number, numbers, or tensors of coordinates.
+std::vector<Tensor> gradient(const Tensor& x, nb::object spacing, const Dims& dim,
+                             int64_t edge_order) {
+  std::vector<double> steps{1.0};
+  if (nb::isinstance<nb::sequence>(spacing) && nb::len(spacing) > 0 &&
+      nb::isinstance<ds::TensorImpl>(spacing[0]))
+    return ds::gradient(x, nb::cast<std::vector<Tensor>>(spacing), dim, edge_order);
+  if (nb::isinstance<nb::sequence>(spacing))
+    steps = nb::cast<std::vector<double>>(spacing);
+  else if (!spacing.is_none())
+    steps = {nb::cast<double>(nb::float_(spacing))};
+  return ds::gradient(x, steps, dim, edge_order);
+}
+
 /// correction from PyTorch's two spellings: unbiased=True is correction=1.
 double correction_of(const nb::object& unbiased, std::optional<double> correction) {
   return unbiased.is_none() ? correction.value_or(1.0) : nb::cast<bool>(unbiased) ? 1.0 : 0.0;
@@ -72,11 +111,6 @@ double norm_order(const nb::object& p) {
     return name == "fro" ? 2.0 : name == "inf" ? INFINITY : -INFINITY;
   }
   return nb::cast<double>(p);
-}
-
-void check_flat(const nb::object& dim, const char* op) {
-  DS_CHECK(dim.is_none(), NotImplementedError, op,
-           ": dim is not available; flatten the tensor or leave dim out");
 }
 
 nb::object unique_tuple(const ds::UniqueResult& r, bool inverse, bool counts) {
@@ -143,16 +177,14 @@ void bind_order(Functions& f) {
         return values_indices(ds::mode(x, dim, keepdim));
       },
       "dim"_a = -1, "keepdim"_a = false);
-  f.both(
-      "quantile",
-      [](const Tensor& x, nb::object q, std::optional<int64_t> dim, bool keepdim,
-         const std::string& mode) {
-        Tensor several;
-        return nb::try_cast(q, several) ? ds::quantile(x, several, dim, keepdim, mode)
-                                        : ds::quantile(x, nb::cast<double>(q), dim, keepdim, mode);
-      },
-      "q"_a, "dim"_a = nb::none(), "keepdim"_a = false, nb::kw_only(),
-      "interpolation"_a = "linear");
+  bind_quantile(
+      f, "quantile", [](const Tensor& x, const auto& q, const auto&... rest) {
+        return ds::quantile(x, q, rest...);
+      });
+  bind_quantile(
+      f, "nanquantile", [](const Tensor& x, const auto& q, const auto&... rest) {
+        return ds::nanquantile(x, q, rest...);
+      });
   f.both(
       "sort",
       [](const Tensor& x, int64_t dim, bool descending, bool stable) {
@@ -175,20 +207,22 @@ void bind_order(Functions& f) {
       "k"_a, "dim"_a = -1, "keepdim"_a = false);
   f.both(
       "unique",
-      [](const Tensor& x, bool sorted, bool inverse, bool counts, nb::object dim) {
-        check_flat(dim, "unique");
-        return unique_tuple(ds::unique(x, sorted, inverse, counts), inverse, counts);
+      [](const Tensor& x, bool sorted, bool inverse, bool counts, std::optional<int64_t> dim) {
+        return unique_tuple(ds::unique(x, sorted, inverse, counts, dim), inverse, counts);
       },
       "sorted"_a = true, "return_inverse"_a = false, "return_counts"_a = false,
       "dim"_a = nb::none());
   f.both(
       "unique_consecutive",
-      [](const Tensor& x, bool inverse, bool counts, nb::object dim) {
-        check_flat(dim, "unique_consecutive");
-        return unique_tuple(ds::unique_consecutive(x, inverse, counts), inverse, counts);
+      [](const Tensor& x, bool inverse, bool counts, std::optional<int64_t> dim) {
+        return unique_tuple(ds::unique_consecutive(x, inverse, counts, dim), inverse, counts);
       },
       "return_inverse"_a = false, "return_counts"_a = false, "dim"_a = nb::none());
   f.both("histc", &ds::histc, "bins"_a = 100, "min"_a = 0, "max"_a = 0);
+  f.both("histogram", &histogram, "bins"_a, nb::kw_only(), "range"_a = nb::none(),
+         "weight"_a = nb::none(), "density"_a = false);
+  f.function("gradient", &gradient, "input"_a, nb::kw_only(), "spacing"_a = nb::none(),
+             "dim"_a = nb::none(), "edge_order"_a = 1);
   f.both("bincount", &ds::bincount, "weights"_a = nb::none(), "minlength"_a = 0);
 }
 

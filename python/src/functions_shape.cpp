@@ -194,6 +194,16 @@ void bind_rearrange(Functions& f) {
   f.both("diag_embed", &ds::diag_embed, "offset"_a = 0, "dim1"_a = -2, "dim2"_a = -1);
   f.both("slice_scatter", &ds::slice_scatter, "src"_a, "dim"_a = 0, "start"_a = nb::none(),
          "end"_a = nb::none(), "step"_a = 1);
+  f.both("diagonal_scatter", &ds::diagonal_scatter, "src"_a, "offset"_a = 0, "dim1"_a = 0,
+         "dim2"_a = 1);
+  f.both("as_strided_scatter", &ds::as_strided_scatter, "src"_a, "size"_a, "stride"_a,
+         "storage_offset"_a = 0);
+  f.method("fill_diagonal_", &ds::fill_diagonal, "fill_value"_a, "wrap"_a = false);
+  f.method("sum_to_size", [](const Tensor& x, const nb::args& size) {
+    return ds::sum_to_size(x, sizes_of(size));
+  });
+  f.function("combinations", &ds::combinations, "input"_a, "r"_a = 2,
+             "with_replacement"_a = false);
   f.both("select_scatter", &ds::select_scatter, "src"_a, "dim"_a, "index"_a);
   f.inplace({"tril", "triu"});
 }

@@ -8,6 +8,18 @@ import numpy as np
 from .. import _core
 
 
+def default_convert(data):
+    """Arrays and numbers inside of data as tensors; everything else as it is."""
+    if isinstance(data, (np.ndarray, np.generic)):
+        return data if data.dtype.kind in "SUO" else _core.as_tensor(data)
+    if isinstance(data, Mapping):
+        return {key: default_convert(value) for key, value in data.items()}
+    if isinstance(data, tuple):
+        parts = [default_convert(part) for part in data]
+        return type(data)(*parts) if hasattr(data, "_fields") else parts
+    return [default_convert(part) for part in data] if isinstance(data, list) else data
+
+
 def default_collate(samples: list):
     """Stacks samples: tensors and arrays along a new first dimension, numbers to a tensor;
     sequences and dicts element by element; strings stay a list."""

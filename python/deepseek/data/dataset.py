@@ -66,6 +66,40 @@ class ConcatDataset(Dataset):
         return self.datasets[part][place - before]
 
 
+class ChainDataset(IterableDataset):
+    """Streams one after the other."""
+
+    def __init__(self, datasets):
+        self.datasets = datasets
+
+    def __iter__(self):
+        return itertools.chain.from_iterable(self.datasets)
+
+    def __len__(self):
+        return sum(len(d) for d in self.datasets)
+
+
+class StackDataset(Dataset):
+    """Data sets side by side: a sample is the tuple (or dict, for named ones) of theirs."""
+
+    def __init__(self, *args, **kwargs):
+        if bool(args) == bool(kwargs):
+            raise _core.ValueError("StackDataset: give data sets by position or by name")
+        self.datasets = kwargs or args
+        sizes = {len(d) for d in (kwargs.values() if kwargs else args)}
+        if len(sizes) != 1:
+            raise _core.ValueError(f"StackDataset: the lengths {sorted(sizes)} differ")
+        self._length = sizes.pop()
+
+    def __len__(self):
+        return self._length
+
+    def __getitem__(self, index):
+        if isinstance(self.datasets, dict):
+            return {name: d[index] for name, d in self.datasets.items()}
+        return tuple(d[index] for d in self.datasets)
+
+
 class Subset(Dataset):
     """Some samples of a data set."""
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Optimizers. Names, arguments, defaults and the layout of state dictionaries are PyTorch's."""
 
-from . import lr_scheduler
+from . import lr_scheduler, swa_utils
 from .optimizer import Optimizer, ParamGroup
 from .optimizers import (
     ASGD,
@@ -38,4 +38,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gradient clipping and parameters as one vector."""
+"""Gradient clipping, parameters as one vector, parametrized and fused layers."""
 
 from ... import _core
 from ..._modes import no_grad
-from . import rnn
+from . import fusion, parametrizations, parametrize, rnn
+from .fusion import (
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
+    fuse_linear_bn_eval,
+    fuse_linear_bn_weights,
+)
 
 
 def _tensors(parameters) -> list:
@@ -28,11 +34,26 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
     tensors = _tensors(tensors)
     if not tensors:
         return _core.tensor(0.0)
-    norms = [_core.linalg.vector_norm(tensor, float(norm_type)) for tensor in tensors]
-    total = _core.linalg.vector_norm(_core.stack(norms), float(norm_type))
+    norms = [_core._linalg.vector_norm(tensor, float(norm_type)) for tensor in tensors]
+    total = _core._linalg.vector_norm(_core.stack(norms), float(norm_type))
     if error_if_nonfinite and not bool(_core.isfinite(total)):
         raise _core.StateError("get_total_norm: the norm is not finite")
     return total
+
+
+def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
+    """Scales the gradients as clip_grad_norm_ does, for a norm that get_total_norm computed."""
+    factor = _core.clamp_max(max_norm / (total_norm + 1e-6), 1.0)
+    with no_grad():
+        for parameter in _tensors(parameters):
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor.to(parameter.grad.dtype))
+
+
+def skip_init(module_cls, *args, **kwargs):
+    """The module; its parameters are initialised all the same."""
+    kwargs.pop("device", None)
+    return module_cls(*args, **kwargs)
 
 
 def parameters_to_vector(parameters):
@@ -53,8 +74,17 @@ def vector_to_parameters(vec, parameters):
 __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights",
+    "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
+    "fusion",
     "get_total_norm",
     "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
     "rnn",
+    "skip_init",
     "vector_to_parameters",
 ]

@@ -3,11 +3,12 @@
 
 from collections.abc import Sequence
 
-from . import _core
-from ._core import Tensor
-from ._modes import enable_grad, no_grad
+from .. import _core
+from .._core import Tensor
+from .._modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-__all__ = ["Function", "backward", "enable_grad", "grad", "no_grad"]
+__all__ = ["Function", "backward", "enable_grad", "functional", "grad", "gradcheck",
+           "inference_mode", "no_grad", "set_grad_enabled"]
 
 
 def _list(tensors) -> list:
@@ -104,3 +105,7 @@ class Function:
             return [g for a, g in zip(args, result) if isinstance(a, Tensor)]
 
         return run
+
+
+from . import functional  # noqa: E402
+from .check import gradcheck  # noqa: E402

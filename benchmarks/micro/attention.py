@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scaled_dot_product_attention against PyTorch's, forward and forward + backward, alternating.
+
+    python benchmarks/micro/attention.py [--only gpt2] [--permuted] [--threads 1] [--rounds 15]
+                                         [--clock cpu] [--json FILE]
+
+Results and gradients are compared first; a case that differs is not timed. A ratio is PyTorch /
+deepseek of one round, above 1 is faster; median and quartiles over the rounds are reported.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import deepseek as ds
+
+CASES = {
+    # name: ([B, H, T, D], causal)
+    "bert-base": ((8, 12, 128, 64), False),
+    "gpt2-small": ((2, 12, 512, 64), True),
+    "vit-s": ((16, 6, 197, 64), False),
+}
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+TURN_SECONDS = 0.05  # far above the clock's resolution
+
+
+class Ours:
+    def __init__(self, arrays, permuted: bool, causal: bool):
+        self.leaves = [ds.tensor(a).requires_grad_() for a in arrays[:3]]
+        self.diff, self.permuted, self.causal = ds.tensor(arrays[3]), permuted, causal
+
+    def attend(self, leaves):
+        heads = [x.transpose(1, 2) for x in leaves] if self.permuted else leaves
+        out = ds.nn.functional.scaled_dot_product_attention(*heads, is_causal=self.causal)
+        return out.transpose(1, 2) if self.permuted else out
+
+    @staticmethod
+    def finish(values) -> None:
+        ds.evaluate(values)
+        ds.synchronize()
+
+    def forward(self):
+        with ds.no_grad():
+            out = self.attend(self.leaves)
+        self.finish([out])
+        return [out]
+
+    def both(self):
+        out = self.attend(self.leaves)
+        grads = ds.autograd.grad(out, self.leaves, self.diff)
+        self.finish([out, *grads])
+        return [out, *grads]
+
+
+class Theirs(Ours):
+    def __init__(self, arrays, permuted: bool, causal: bool):
+        self.leaves = [torch.tensor(a).requires_grad_() for a in arrays[:3]]
+        self.diff, self.permuted, self.causal = torch.tensor(arrays[3]), permuted, causal
+
+    def attend(self, leaves):
+        heads = [x.transpose(1, 2) for x in leaves] if self.permuted else leaves
+        out = torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=self.causal)
+        return out.transpose(1, 2) if self.permuted else out
+
+    def forward(self):
+        with torch.no_grad():
+            return [self.attend(self.leaves)]
+
+    def both(self):
+        out = self.attend(self.leaves)
+        return [out, *torch.autograd.grad(out, self.leaves, self.diff)]
+
+
+def check_agreement(ours, theirs) -> None:
+    for name, mine, other in zip(("out", "diff_q", "diff_k", "diff_v"), ours, theirs):
+        error = np.abs(mine.detach().numpy() - other.detach().numpy()).max()
+        if not error < 1e-4:
+            raise SystemExit(f"{name} differs by {error:.3g}; not timed")
+
+
+def timed(step, repeat: int, clock) -> float:
+    start = clock()
+    for _ in range(repeat):
+        step()
+    return (clock() - start) / repeat
+
+
+def alternate(steps: dict, rounds: int, clock) -> dict:
+    """Seconds of every step, round by round."""
+    repeat = {name: max(1, round(TURN_SECONDS / timed(step, 2, clock)))
+              for name, step in steps.items()}
+    seconds = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            seconds[name].append(timed(step, repeat[name], clock))
+    return seconds
+
+
+def run_case(name: str, permuted: bool, rounds: int, clock) -> list[dict]:
+    (batch, heads, length, dim), causal = CASES[name]
+    shape = (batch, length, heads, dim) if permuted else (batch, heads, length, dim)
+    draw = np.random.default_rng(0)
+    arrays = [draw.standard_normal(shape).astype(np.float32) for _ in range(4)]
+    ours, theirs = (kind(arrays, permuted, causal) for kind in (Ours, Theirs))
+    check_agreement(ours.both(), theirs.both())
+    # Two products of [T, D] and [T, T] forward and five backward; half of them when causal.
+    flops = 4 * batch * heads * length * length * dim * (0.5 if causal else 1)
+    results = []
+    for what, factor in (("forward", 1), ("both", 3.5)):
+        seconds = alternate({"deepseek": getattr(ours, what), "PyTorch": getattr(theirs, what)},
+                            rounds, clock)
+        ratios = [t / o for t, o in zip(seconds["PyTorch"], seconds["deepseek"])]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        speed = factor * flops / statistics.median(seconds["deepseek"]) / 1e9
+        label = "forward" if what == "forward" else "forward + backward"
+        print(f"{name}, {label}: {middle:.2f}x of PyTorch (quartiles {low:.2f} to {high:.2f}, "
+              f"{rounds} rounds), {speed:.0f} GFLOP/s", flush=True)
+        results.append({"case": name, "shape": shape, "pass": label, "ratio": middle,
+                        "quartiles": [low, high], "gflops": speed, "seconds": seconds})
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--permuted", action="store_true",
+                        help="heads as views of [B, T, H, D], as projections leave them")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall",
+                        help="cpu: processor time of all threads, for a machine that is shared")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    ds.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads)
+    names = [args.only] if args.only else list(CASES)
+    clock = CLOCKS[args.clock]
+    results = [r for name in names
+               for r in run_case(name, args.permuted, args.rounds, clock)]
+    if args.json:
+        args.json.write_text(json.dumps({"threads": args.threads, "permuted": args.permuted,
+                                         "clock": args.clock, "results": results}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

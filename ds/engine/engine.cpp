@@ -22,9 +22,11 @@ struct State {
   ProgramCache cache;
   EngineStats stats;
   ProgramPtr last;
-  std::string explanation;
+  /// The last planned program and the most similar one before it: explained when asked.
+  ProgramPtr planned, similar;
   std::vector<ProgramPtr> profiled;
   bool profiling = false;
+  bool forked = false;
 };
 
 State& state() {
@@ -78,10 +80,8 @@ ProgramPtr plan(const EvaluateRequest& request, const Trace& trace, const CacheE
   options.any_output_layout.resize(request.outputs.size(), false);
   for (const auto& [output, input] : options.donations)
     options.any_output_layout[static_cast<size_t>(output)] = true;
-  if (const ProgramPtr before = s.cache.most_similar(program->imported))
-    s.explanation = "planned again: " + describe_difference(program->imported, before->imported);
-  else
-    s.explanation = "planned for the first time: " + std::to_string(trace.nodes.size()) + " nodes";
+  s.planned = program;
+  s.similar = s.cache.most_similar(program->imported);
   program->executable = backend.compile(program->graph, options);
   s.stats.plans += 1;
   s.stats.planned_nodes += trace.nodes.size();
@@ -134,6 +134,10 @@ void evaluate(const EvaluateRequest& request) {
   if (request.outputs.empty()) return;
   const std::lock_guard lock(graph_mutex());
   State& s = state();
+  if (forked() && !s.forked) {
+    s.forked = true;
+    s.cache.clear();  // plans are made for a number of threads
+  }
   const Trace trace = make_trace(request);
   CacheEntry& entry = s.cache.entry(trace);
   const ProgramPtr program = find_or_plan(request, trace, entry);
@@ -158,9 +162,22 @@ EngineStats engine_stats() {
   return state().stats;
 }
 
+// Texts of places are made without the lock: a language binding may wait for a lock of its own
+// that a thread holds which waits for ours.
 std::string explain_recompile() {
-  const std::lock_guard lock(graph_mutex());
-  return state().explanation;
+  ProgramPtr now, before;
+  {
+    const std::lock_guard lock(graph_mutex());
+    now = state().planned;
+    before = state().similar;
+  }
+  if (!now) return {};
+  if (before) return "planned again: " + describe_difference(now->imported, before->imported);
+  const std::vector<NodePtr> nodes = now->imported.topological();
+  const auto recorded = std::count_if(nodes.begin(), nodes.end(), [](const NodePtr& node) {
+    return node->op() != Op::input_;
+  });
+  return "planned for the first time: " + std::to_string(recorded) + " nodes";
 }
 
 void clear_plans() {
@@ -184,9 +201,13 @@ void set_profiling(bool on) {
 
 std::vector<StepReport> profile_report() {
   drain();
-  const std::lock_guard lock(graph_mutex());
+  std::vector<ProgramPtr> profiled;
+  {
+    const std::lock_guard lock(graph_mutex());
+    profiled = state().profiled;
+  }
   std::vector<StepReport> reports;
-  for (const ProgramPtr& program : state().profiled) {
+  for (const ProgramPtr& program : profiled) {
     const std::vector<StepInfo>& steps = program->executable->steps();
     for (size_t i = 0; i < steps.size() && i < program->step_seconds.size(); ++i) {
       const Node& node = *steps[i].node;

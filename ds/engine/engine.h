@@ -16,7 +16,10 @@
 
 namespace ds {
 
-/// Guards the mutable caches of nodes and the list of live tensors. Recording needs no lock.
+/// Guards the mutable caches of nodes, the slots of tensors and the list of live ones. Threads may
+/// record and evaluate at once, as long as none writes to a tensor that another one uses. No text
+/// of a place is made under it (see ds/base/location.h). fork() waits until the engine is idle; the
+/// child computes on one thread.
 std::recursive_mutex& graph_mutex();
 
 /// A new number for Node::visit_epoch; call under graph_mutex().

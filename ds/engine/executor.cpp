@@ -14,6 +14,7 @@
 
 #include "ds/base/error.h"
 #include "ds/base/location.h"
+#include "ds/base/parallel.h"
 
 namespace ds {
 namespace {
@@ -189,6 +190,14 @@ class Executor {
     changed_.wait(lock, [&] { return jobs_.empty() && !running_; });
   }
 
+  /// Waits until nothing runs and keeps it so until resume().
+  void pause() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return jobs_.empty() && !running_; });
+    lock.release();
+  }
+  void resume() { mutex_.unlock(); }
+
   void stop() {
     {
       const std::lock_guard lock(mutex_);
@@ -226,11 +235,40 @@ class Executor {
   std::thread thread_;
 };
 
+Executor& executor();
+
+/// A child of fork() has none of the engine's threads, so none of them may hold a lock or be at
+/// work on a value then: the child could never get it.
+void before_fork() {
+  graph_mutex().lock();
+  executor().pause();
+}
+void after_fork_in_parent() {
+  executor().resume();
+  graph_mutex().unlock();
+}
+void after_fork_in_child() {
+  g_forked = true;
+  // The mutex belongs to a thread of the parent by its number, so unlocking it would fail.
+  new (&graph_mutex()) std::recursive_mutex;
+  // A team of OpenMP threads does not survive either.
+  set_num_threads(1);
+}
+
 /// Lives until the end of the process; its thread is joined before static objects are destroyed.
 Executor& executor() {
   static Executor* instance = [] {
     auto* made = new Executor;
-    pthread_atfork(nullptr, nullptr, [] { g_forked = true; });
+    pthread_atfork(
+        [] {
+          if (!g_forked) before_fork();
+        },
+        [] {
+          if (!g_forked) after_fork_in_parent();
+        },
+        [] {
+          if (!g_forked) after_fork_in_child();
+        });
     std::atexit([] {
       if (!g_forked) executor().stop();
     });
@@ -249,6 +287,8 @@ void submit(Job job) {
   }
   executor().submit(std::move(job));
 }
+
+bool forked() { return g_forked; }
 
 void drain() {
   if (!g_forked) executor().drain();

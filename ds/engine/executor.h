@@ -34,6 +34,8 @@ struct Job {
 /// Queues a job. Blocks while many are waiting, so that a loop that never asks for a value cannot
 /// run ahead without bound. After fork() the child runs jobs inline: threads do not survive it.
 void submit(Job job);
+/// This process is the child of a fork() that came after the first job.
+bool forked();
 /// Blocks until all submitted jobs have run.
 void drain();
 

@@ -122,6 +122,7 @@ void accumulate(TensorImpl& impl, const Value& grad, bool create_graph) {
 }  // namespace
 
 bool Tensor::requires_grad() const {
+  const std::lock_guard lock(graph_mutex());
   return impl_->leaf_requires_grad || impl_->current().requires_grad();
 }
 
@@ -145,6 +146,7 @@ Tensor& Tensor::requires_grad_(bool on) {
 }
 
 bool Tensor::is_leaf() const {
+  const std::lock_guard lock(graph_mutex());
   return impl_->leaf_requires_grad || !impl_->current().requires_grad();
 }
 Tensor Tensor::grad() const { return impl_->grad; }
@@ -186,6 +188,7 @@ void Tensor::retain_grad() {
 }
 
 Tensor Tensor::detach() const {
+  const std::lock_guard lock(graph_mutex());
   Value from = impl_->recorded();
   Value value = detached(from);
   return Tensor(std::make_shared<TensorImpl>(impl_, Op::stop_gradient_, Attrs{}, std::move(value),

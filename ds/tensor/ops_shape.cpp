@@ -96,7 +96,7 @@ Tensor clone(const Tensor& input) {
   // Values are shared, except memory that others may write to: an array's, or one handed out.
   const BufferPtr buffer = value.node->op() == Op::input_ ? buffer_of(value) : nullptr;
   if (buffer && buffer->shared())
-    return Tensor::from_host(host_bytes(value).get(), input.type(), input.device());
+    return Tensor::from_host(host_bytes(*input.impl()).get(), input.type(), input.device());
   return {value, input.device()};
 }
 

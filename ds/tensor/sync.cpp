@@ -30,12 +30,14 @@ void note_sync(const char* reason) {
 }
 
 std::vector<SyncSite> sync_sites() {
-  std::vector<SyncSite> list;
+  std::map<std::pair<std::string, uint32_t>, uint64_t> counts;
   {
     const std::lock_guard lock(sites().mutex);
-    for (const auto& [site, count] : sites().counts)
-      list.push_back({site.first, location_text(site.second), count});
+    counts = sites().counts;
   }
+  std::vector<SyncSite> list;
+  for (const auto& [site, count] : counts)
+    list.push_back({site.first, location_text(site.second), count});
   std::stable_sort(list.begin(), list.end(),
                    [](const SyncSite& a, const SyncSite& b) { return a.count > b.count; });
   return list;

@@ -118,7 +118,11 @@ int64_t Tensor::size(int64_t dim) const {
   return shape()[normalize_dim(dim, this->dim(), "size")];
 }
 
-Value Tensor::value() const { return checked(impl_).recorded(); }
+Value Tensor::value() const {
+  TensorImpl& impl = checked(impl_);
+  const std::lock_guard lock(graph_mutex());
+  return impl.recorded();
+}
 
 void Tensor::assign(const Value& value) const {
   TensorImpl& impl = checked(impl_);
@@ -129,6 +133,7 @@ void Tensor::assign(const Value& value) const {
 
 void Tensor::set_data(const Tensor& other) const {
   TensorImpl& impl = checked(impl_);
+  const std::lock_guard lock(graph_mutex());
   Value next = detached(other.value());
   impl.parent = nullptr;
   impl.step = Op::input_;
@@ -159,9 +164,7 @@ const Tensor& Tensor::evaluate() const {
 }
 
 void Tensor::copy_to_host(void* dst) const {
-  const Value computed = strip_markers(value());
-  evaluate();
-  const std::shared_ptr<void> bytes = host_bytes(computed);
+  const std::shared_ptr<void> bytes = host_bytes(checked(impl_));
   if (numel() > 0) std::memcpy(dst, bytes.get(), type_bytes(type()));
 }
 
@@ -170,9 +173,16 @@ std::optional<Tensor::HostView> Tensor::host_view() const {
   TensorImpl& root = impl.root();
   HostView view;
   int64_t offset = 0;
-  if (!view_strides(impl, view.strides, offset)) return std::nullopt;
+  {
+    const std::lock_guard lock(graph_mutex());
+    if (!view_strides(impl, view.strides, offset)) return std::nullopt;
+  }
   evaluate_impls({&root});
-  const BufferPtr buffer = buffer_of(strip_markers(root.value));
+  BufferPtr buffer;
+  {
+    const std::lock_guard lock(graph_mutex());
+    buffer = buffer_of(strip_markers(root.value));
+  }
   if (!buffer || buffer->layout() || !backend_of(buffer->device()).host_memory())
     return std::nullopt;
   buffer->wait();
@@ -199,9 +209,7 @@ int64_t Tensor::item_int() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
-  const Value computed = strip_markers(value());
-  evaluate();
-  const std::shared_ptr<void> bytes = host_bytes(computed);
+  const std::shared_ptr<void> bytes = host_bytes(checked(impl_));
   const auto count = static_cast<size_t>(numel());
   std::vector<T> out(count);
   dispatch(dtype(), [&](auto tag) {

@@ -93,6 +93,7 @@ Value TensorImpl::recorded() {
 }
 
 void TensorImpl::assign(const Value& next) {
+  const std::lock_guard lock(graph_mutex());
   if (leaf_requires_grad) {
     DS_CHECK(!grad_enabled(), StateError,
              "in-place write: the tensor is a leaf that requires grad; use no_grad() or detach()");
@@ -160,8 +161,20 @@ Value leaf_of(const Value& computed) {
   return leaf;
 }
 
-std::shared_ptr<void> host_bytes(const Value& value) {
-  const BufferPtr buffer = buffer_of(value);
+std::shared_ptr<void> host_bytes(TensorImpl& impl) {
+  Value computed;
+  {
+    const std::lock_guard lock(graph_mutex());
+    computed = strip_markers(impl.recorded());
+  }
+  evaluate_impls({&impl});
+  BufferPtr buffer;
+  {
+    const std::lock_guard lock(graph_mutex());
+    buffer = buffer_of(computed);
+    // A node that is wanted in part keeps nothing; its tensors hold the values as leaves.
+    if (!buffer) buffer = buffer_of(strip_markers(impl.value));
+  }
   DS_ASSERT(buffer);
   try {
     buffer->wait();

@@ -73,8 +73,8 @@ void for_each_live(const std::function<void(TensorImpl&)>& f);
 /// `value` without a gradient path.
 Value detached(const Value& value);
 
-/// Finished row-major bytes of a root's value, converted from a packed layout where needed.
-std::shared_ptr<void> host_bytes(const Value& value);
+/// Computes the tensor and waits: its row-major bytes, converted from a packed layout where needed.
+std::shared_ptr<void> host_bytes(TensorImpl& impl);
 
 /// Computes `impl` and all live tensors that share pending work with it.
 void evaluate_impls(const std::vector<TensorImpl*>& asked);

@@ -242,6 +242,22 @@ def test_outputs_that_nobody_wants_are_not_kept():
     assert ds.memory_stats()["peak"] - before < 1024 * 1024
 
 
+@pytest.mark.parametrize("device", ["cpu", "ref"])
+def test_one_output_of_several_can_be_read_alone(device):
+    x = ds.tensor([3.0, 1.0, 2.0], device=device)
+    assert ds.topk(x, 2)[0].tolist() == [3, 2]
+    assert ds.topk(x * 2, 2)[1].numpy().tolist() == [0, 2]
+    assert ds.sort(x + 0)[1][:2].tolist() == [1, 2]
+    assert (x * 1).max(0)[0].item() == 3
+    copied = ds.topk(x, 1)[1].clone()
+    assert copied.tolist() == [0]
+    grad = x.clone().requires_grad_()
+    values = ds.topk(grad, 2)[0]
+    assert values.tolist() == [3, 2]
+    values.sum().backward()
+    assert grad.grad.tolist() == [1, 0, 1]
+
+
 def test_profile_names_kernels_and_lines():
     x = ds.randn(64, 64).evaluate()
     with ds.debug.profile() as prof:

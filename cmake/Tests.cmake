@@ -56,9 +56,14 @@ foreach(lesson IN LISTS lessons snippets)
   set_tests_properties(examples.${name} PROPERTIES LABELS examples TIMEOUT 300
     ENVIRONMENT "GOMP_SPINCOUNT=10000")
 endforeach()
-# The samples of every op feed the fuzz tests too.
-if(TARGET test_fuzz)
-  target_sources(test_fuzz PRIVATE "${PROJECT_SOURCE_DIR}/tests/unit/ir/samples.cpp")
+# The samples of every op feed other families too, and so does the interpreter of graphs.
+foreach(family fuzz ops)
+  if(TARGET test_${family})
+    target_sources(test_${family} PRIVATE "${PROJECT_SOURCE_DIR}/tests/unit/ir/samples.cpp")
+  endif()
+endforeach()
+if(TARGET test_numerics)
+  target_sources(test_numerics PRIVATE "${PROJECT_SOURCE_DIR}/tests/ops/interpreter.cpp")
 endif()
 
 # The shape of the tree itself: includes only downwards, no file too long.

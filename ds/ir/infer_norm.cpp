@@ -109,6 +109,11 @@ std::vector<Type> infer_attention(const InferContext& c) {
 std::vector<Type> infer_attention_backward(const InferContext& c) {
   check_attention(c, 1, 6);
   check_same_type(c, 0, 4);
+  check_same_dtype(c, 0, 1);
+  const Shape &q = c.shape(1), &v = c.shape(3);
+  check_shape(c, 4, {q[0], q[1], q[2], v[3]}, "the output");
+  check_shape(c, 5, {q[0], q[1], q[2]}, "logsumexp");
+  check_dtype(c, 5, stat_dtype(c.dtype(1)));
   return {c.type(1), c.type(2), c.type(3)};
 }
 

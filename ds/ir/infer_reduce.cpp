@@ -89,6 +89,8 @@ std::vector<Type> infer_softmax_cross_entropy_backward(const InferContext& c) {
   check_shape(c, 0, row, "diff_loss");
   check_shape(c, 2, row, "labels");
   check_shape(c, 3, row, "logsumexp");
+  check_dtype(c, 0, stat_dtype(c.dtype(1)));
+  check_dtype(c, 3, stat_dtype(c.dtype(1)));
   return {c.type(1)};
 }
 

@@ -93,7 +93,9 @@ void run_max(const KernelArgs& args, const Planes& planes, const Windows& window
         for_each_window(windows, [&](int64_t at, const Range& z, const Range& y, const Range& x) {
           int64_t best = (z.begin * planes.src[1] + y.begin) * planes.src[2] + x.begin;
           for_each_position(planes.src, z, y, x, [&](int64_t i) {
-            if (beats_max(src[static_cast<size_t>(i)], src[static_cast<size_t>(best)])) best = i;
+            // The first largest, but the last NaN, as in PyTorch.
+            const W value = src[static_cast<size_t>(i)];
+            if (value > src[static_cast<size_t>(best)] || value != value) best = i;
           });
           dst[static_cast<size_t>(at)] = src[static_cast<size_t>(best)];
           indices[plane * dst_area + at] = best;

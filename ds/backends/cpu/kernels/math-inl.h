@@ -121,13 +121,18 @@ HWY_INLINE VF Log1p(VF x) {
 
 /// Highway's sine and cosine reduce their argument in f32 and are valid up to 39000 only.
 HWY_INLINE bool AnyLargeAngle(VF x) { return !hn::AllTrue(DF(), hn::Lt(hn::Abs(x), Const(30000))); }
+/// The last rounding may step past 1, where inverse functions give NaN. NaN stays.
+HWY_INLINE VF ClampToOne(VF y) {
+  return hn::IfThenElse(hn::Gt(hn::Abs(y), Const(1)), hn::CopySign(Const(1), y), y);
+}
+
 HWY_INLINE VF Sin(VF x) {
   if (AnyLargeAngle(x)) return PerLane([](float v) { return std::sin(v); }, x);
-  return hn::IfThenElse(IsZero(x), x, hn::Sin(DF(), x));
+  return hn::IfThenElse(IsZero(x), x, ClampToOne(hn::Sin(DF(), x)));
 }
 HWY_INLINE VF Cos(VF x) {
   if (AnyLargeAngle(x)) return PerLane([](float v) { return std::cos(v); }, x);
-  return hn::Cos(DF(), x);
+  return ClampToOne(hn::Cos(DF(), x));
 }
 HWY_INLINE VF Tan(VF x) {
   if (AnyLargeAngle(x)) return PerLane([](float v) { return std::tan(v); }, x);
@@ -250,9 +255,7 @@ HWY_INLINE VF Sigmoid(VF x) {
   return KeepNan(x, hn::Div(numerator, hn::Add(Const(1), e)));
 }
 HWY_INLINE VF Silu(VF x) {
-  // -inf * 0 would be NaN; the limit is -0.
-  const VF y = hn::Mul(hn::Max(x, Const(-1e30)), Sigmoid(x));
-  return KeepNan(x, y);
+  return KeepNan(x, hn::Mul(x, Sigmoid(x)));
 }
 HWY_INLINE VF Softplus(VF x) {
   const VF e = hn::Exp(DF(), hn::Neg(hn::Min(hn::Abs(x), Const(105))));
@@ -269,15 +272,13 @@ HWY_INLINE VF Gelu(VF x) {
                                              hn::Mul(square, half), hn::Mul(low, half)));
   const MF negative = hn::Lt(x, hn::Zero(DF()));
   const VF phi = hn::IfThenElse(negative, tail, hn::Sub(Const(1), tail));
-  return KeepNan(x, hn::Mul(hn::Max(x, Const(-1e30)), phi));
+  return KeepNan(x, hn::Mul(x, phi));
 }
 /// 0.5 x (1 + tanh(u)) = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3).
 HWY_INLINE VF GeluTanh(VF x) {
   const VF square = hn::Mul(x, x);
   const VF inner = hn::MulAdd(hn::Mul(square, x), Const(0.044715), x);
-  const VF y =
-      hn::Mul(hn::Max(x, Const(-1e30)), Sigmoid(hn::Mul(inner, Const(1.5957691216057308))));
-  return KeepNan(x, y);
+  return KeepNan(x, hn::Mul(x, Sigmoid(hn::Mul(inner, Const(1.5957691216057308)))));
 }
 
 /// Larger and smaller value; NaN wins, as in PyTorch.

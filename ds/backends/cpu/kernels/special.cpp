@@ -44,7 +44,8 @@ float digamma(float value) {
   double result = 0;
   if (x < 0) {
     if (x == std::floor(x)) return std::numeric_limits<float>::quiet_NaN();
-    result = -kPi / std::tan(kPi * (x - std::floor(x)));
+    // The fraction towards zero: the one above floor(x) rounds to 1 for small x.
+    result = -kPi / std::tan(kPi * std::fmod(x, 1.0));
     x = 1 - x;
   }
   while (x < 10) {
@@ -64,7 +65,7 @@ float trigamma(float value) {
   double x = value;
   double sign = 1, result = 0;
   if (x < 0.5) {
-    const double s = std::sin(kPi * (x - std::floor(x)));
+    const double s = std::sin(kPi * std::fmod(x, 1.0));
     if (s == 0) return std::numeric_limits<float>::infinity();
     sign = -1;
     result = -kPi * kPi / (s * s);

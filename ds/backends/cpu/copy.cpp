@@ -97,11 +97,17 @@ void CopyPlan::run(void* to, const void* from) const {
     const auto* src = static_cast<const T*>(from);
     const int64_t row_grain = std::max<int64_t>(1, kGrainBytes / (cols * int64_t{sizeof(T)}));
     if (other_ < 0) {
-      parallel_for(outer.count(), row_grain, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i)
-          copy_row(dst + outer.offset(i, 0), dst_strides[inner], src + outer.offset(i, 1),
-                   src_strides[inner], cols);
-      });
+      parallel_for(outer.count() * cols, kGrainBytes / int64_t{sizeof(T)},
+                   [&](int64_t begin, int64_t end) {
+                     while (begin < end) {
+                       const int64_t row = begin / cols, col = begin % cols;
+                       const int64_t n = std::min(cols - col, end - begin);
+                       const int64_t to_step = dst_strides[inner], step = src_strides[inner];
+                       copy_row(dst + outer.offset(row, 0) + col * to_step, to_step,
+                                src + outer.offset(row, 1) + col * step, step, n);
+                       begin += n;
+                     }
+                   });
       return;
     }
     const int64_t rows = nest_.dims[other_], blocks = (rows + kBlock - 1) / kBlock;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which function lowers which op.
-#include "ds/backends/cpu/lowering.h"
+#include "ds/backends/cpu/lower_index.h"
 
 namespace ds::cpu {
 
@@ -39,6 +39,15 @@ LowerFn lower_function(Op op) {
     case Op::max_pool_backward_:
     case Op::avg_pool_backward_:
     case Op::adaptive_avg_pool_backward_: return lower_pool_backward;
+    case Op::gather_:
+    case Op::scatter_:
+    case Op::index_select_:
+    case Op::index_add_:
+    case Op::index_copy_:
+    case Op::nonzero_:
+    case Op::searchsorted_: return lower_index;
+    case Op::sort_:
+    case Op::topk_: return lower_sort;
     case Op::attention_: return lower_attention;
     case Op::attention_backward_: return lower_attention_backward;
     default: break;
@@ -46,6 +55,7 @@ LowerFn lower_function(Op op) {
   switch (op_info(op).op_class) {
     case OpClass::source: return lower_source;
     case OpClass::movement: return lower_movement;
+    case OpClass::scan: return lower_scan;
     case OpClass::unary:
     case OpClass::test:
     case OpClass::binary:

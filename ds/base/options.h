@@ -23,7 +23,7 @@ struct Options {
     f(eager, "DS_EAGER", "1 runs every operation at once, for debugging.");
     f(verify, "DS_VERIFY", "1 checks the graph after every pass; the default of debug builds.");
     f(device, "DS_DEVICE", "Device of new tensors: auto, cpu, ref or null.");
-    f(log, "DS_LOG", "Topics to log to stderr, separated by commas: dispatch, passes, plan.");
+    f(log, "DS_LOG", "Topics to log to stderr, separated by commas: dispatch, passes.");
   }
 };
 

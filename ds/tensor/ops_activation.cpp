@@ -58,6 +58,7 @@ Tensor prelu(const Tensor& input, const Tensor& weight) {
 }
 
 Tensor rrelu(const Tensor& input, double lower, double upper, bool training) {
+  DS_CHECK(lower <= upper, ValueError, "rrelu: lower ", lower, " is above upper ", upper);
   if (!training) return leaky_relu(input, (lower + upper) / 2);
   const Tensor slope = uniform(input.shape(), lower, upper, input.dtype(), input.device());
   return where(gt(input, 0), input, input * slope);

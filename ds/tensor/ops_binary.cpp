@@ -255,6 +255,8 @@ Tensor bitwise_right_shift(const Operand& input, const Operand& other) {
 Tensor isclose(const Tensor& input, const Tensor& other, double rtol, double atol, bool equal_nan) {
   DS_CHECK(input.dtype() == other.dtype(), DTypeError, "isclose: input is ", input.type(),
            ", other is ", other.type(), "; convert one with to()");
+  DS_CHECK(rtol >= 0 && atol >= 0, ValueError, "isclose: rtol ", rtol, " or atol ", atol,
+           " is negative");
   Tensor close = eq(input, other);
   if (input.dtype() == DType::bool_) return close;
   const bool floating = is_floating(input.dtype());

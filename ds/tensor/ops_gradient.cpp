@@ -36,18 +36,20 @@ Tensor derivative(const Tensor& x, int d, const Tensor& steps, int64_t edge_orde
   return joined({end(0, 1), (before * b + after * a) / (a + b), end(n - 1, -1)}, d);
 }
 
-Tensor checked(const Tensor& input, int64_t edge_order) {
+/// The dimensions asked for, in their order.
+Shape checked(const Tensor& input, const Dims& dim, int64_t edge_order) {
   DS_CHECK(edge_order == 1 || edge_order == 2, ValueError, "gradient: edge_order ", edge_order,
            " must be 1 or 2");
-  return to_floating(input);
+  dim.over(input.dim(), "gradient");
+  return dim.all() ? all_dims(input.dim()) : dim.given();
 }
 
 }  // namespace
 
 std::vector<Tensor> gradient(const Tensor& input, const std::vector<double>& spacing,
                              const Dims& dim, int64_t edge_order) {
-  const Tensor x = checked(input, edge_order);
-  const Shape dims = dim.all() ? all_dims(x.dim()) : dim.given();
+  const Tensor x = to_floating(input);
+  const Shape dims = checked(input, dim, edge_order);
   DS_CHECK(spacing.size() == 1 || static_cast<int>(spacing.size()) == dims.rank(), ValueError,
            "gradient: ", spacing.size(), " spacings for ", dims.rank(), " dimensions");
   std::vector<Tensor> out;
@@ -63,8 +65,8 @@ std::vector<Tensor> gradient(const Tensor& input, const std::vector<double>& spa
 
 std::vector<Tensor> gradient(const Tensor& input, const std::vector<Tensor>& coordinates,
                              const Dims& dim, int64_t edge_order) {
-  const Tensor x = checked(input, edge_order);
-  const Shape dims = dim.all() ? all_dims(x.dim()) : dim.given();
+  const Tensor x = to_floating(input);
+  const Shape dims = checked(input, dim, edge_order);
   DS_CHECK(static_cast<int>(coordinates.size()) == dims.rank(), ValueError, "gradient: ",
            coordinates.size(), " tensors of coordinates for ", dims.rank(), " dimensions");
   std::vector<Tensor> out;

@@ -236,8 +236,10 @@ Tensor cross(const Tensor& input, const Tensor& other, int64_t dim) {
   const std::pair<Tensor, Tensor> p = promoted(input, other);
   const Shape shape = broadcast_shapes(input.shape(), other.shape(), "cross");
   const int d = normalize_dim(dim, shape.rank(), "cross");
-  DS_CHECK(shape.rank() > 0 && shape[d] == 3, ShapeError, "cross: dimension ", dim, " of ",
-           input.type(), " and ", other.type(), " must have size 3");
+  DS_CHECK(input.dim() == other.dim() && input.dim() > 0 && input.shape()[d] == 3 &&
+               other.shape()[d] == 3,
+           ShapeError, "cross: dimension ", dim, " of ", input.type(), " and ", other.type(),
+           " must have size 3, and both the same number of dimensions");
   const auto turned = [&](const Tensor& x, int by) {
     const Tensor full = expanded(x, shape);
     return joined({sliced(full, d, by, 3 - by), sliced(full, d, 0, by)}, d);

@@ -16,6 +16,9 @@ Tensor with_batch_dim(const Tensor& input, int spatial, const char* op, bool& ba
   batched = input.dim() == spatial + 2;
   DS_CHECK(batched || input.dim() == spatial + 1, ShapeError, op, ": input ", input.type(),
            " must have ", spatial + 1, " or ", spatial + 2, " dimensions");
+  for (int i = batched ? 1 : 0; i < input.dim(); ++i)
+    DS_CHECK(input.shape()[i] > 0, ShapeError, op, ": input ", input.type(),
+             " is empty; only the batch may have size 0");
   if (batched) return input;
   Shape shape = input.shape();
   shape.insert(0, 1);

@@ -253,8 +253,9 @@ Tensor roll(const Tensor& input, const Shape& shifts, const Shape& dims) {
            " differ in length");
   Tensor x = input;
   for (int i = 0; i < dims.rank(); ++i) {
+    DS_CHECK(input.dim() > 0, IndexError, "roll: a 0-d tensor has no dimension ", dims[i]);
     const int d = normalize_dim(dims[i], input.dim(), "roll");
-    const int64_t size = input.dim() == 0 ? 0 : input.shape()[d];
+    const int64_t size = input.shape()[d];
     const int64_t shift = size == 0 ? 0 : ((shifts[i] % size) + size) % size;
     if (shift != 0)
       x = joined({sliced(x, d, size - shift, shift), sliced(x, d, 0, size - shift)}, d);

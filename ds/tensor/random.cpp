@@ -243,6 +243,10 @@ Tensor multinomial(const Tensor& input, int64_t num_samples, bool replacement,
            "multinomial: ", num_samples, " samples without replacement from ",
            input.shape().back());
   const Tensor weights = widened(input.detach());
+  const Tensor fine = logical_and(isfinite(weights), ge(weights, 0));
+  const Tensor drawable = logical_and(all(fine, -1), gt(sum(weights, -1), 0));
+  DS_CHECK(all(drawable).item() != 0, ValueError,
+           "multinomial: a row of weights has a negative or infinite number or NaN, or sums to 0");
   if (!replacement) {
     // The k largest of weight / exponential are a sample without replacement (Efraimidis 2006).
     const Tensor noise =

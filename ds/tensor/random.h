@@ -110,6 +110,7 @@ Tensor bernoulli(const Tensor& input, Generator* generator = nullptr);
 /// 1 with probability p, else 0, in input's shape and dtype.
 Tensor bernoulli(const Tensor& input, double p, Generator* generator = nullptr);
 /// num_samples indices (i64) per row, drawn with the row's weights: [N] or [B, N] -> [.., samples].
+/// Computes the weights; ValueError for one that is negative or not finite, or a row of zeros.
 Tensor multinomial(const Tensor& input, int64_t num_samples, bool replacement = false,
                    Generator* generator = nullptr);
 

@@ -71,7 +71,9 @@ nb::object device_object(ds::Device device) { return nb::cast(DeviceObject{devic
 bool parse_int(nb::handle src, int64_t& out) noexcept {
   if (is_bool(src) || !PyIndex_Check(src.ptr())) return false;
   ds::TensorImpl* impl;
-  if (nb::try_cast(src, impl) && impl->current().shape().numel() != 1) return false;
+  if (nb::try_cast(src, impl) &&
+      (impl->type.shape.numel() != 1 || impl->type.dtype == ds::DType::bool_))
+    return false;
   PyObject* index = PyNumber_Index(src.ptr());
   if (index) {
     out = PyLong_AsLongLong(index);
@@ -180,6 +182,11 @@ void bind_types(nb::module_& m) {
   m.def("set_default_dtype", &ds::set_default_dtype, nb::arg("d"),
         "Floating dtype of new tensors.");
   m.def("get_default_dtype", &ds::default_dtype, "Floating dtype of new tensors.");
+  m.def(
+      "result_type",
+      [](const ds::Operand& a, const ds::Operand& b) { return ds::result_dtype({a, b}); },
+      nb::arg("tensor1"), nb::arg("tensor2"),
+      "The dtype that two tensors or numbers combine in.");
   m.def("promote_types", &ds::promote, nb::arg("type1"), nb::arg("type2"),
         "The dtype two dtypes combine in.");
 }

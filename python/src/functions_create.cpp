@@ -300,6 +300,30 @@ void bind_draws(nb::module_& m, TensorClass& cls) {
       },
       "lambd"_a = 1.0);
   cls.def(
+      "cauchy_",
+      [fill](const Tensor& x, double median, double sigma, Generator* g) {
+        return fill(x, ds::cauchy(x.shape(), median, sigma, x.dtype(), x.device(), g));
+      },
+      "median"_a = 0.0, "sigma"_a = 1.0, nb::kw_only(), "generator"_a = nb::none());
+  cls.def(
+      "log_normal_",
+      [fill](const Tensor& x, double mean, double std, Generator* g) {
+        return fill(x, ds::log_normal(x.shape(), mean, std, x.dtype(), x.device(), g));
+      },
+      "mean"_a = 1.0, "std"_a = 2.0, nb::kw_only(), "generator"_a = nb::none());
+  cls.def(
+      "geometric_",
+      [fill](const Tensor& x, double p, Generator* g) {
+        return fill(x, ds::geometric(x.shape(), p, DType::f32, x.device(), g));
+      },
+      "p"_a, nb::kw_only(), "generator"_a = nb::none());
+  cls.def(
+      "bernoulli",
+      [](const Tensor& x, std::optional<double> p, Generator* g) {
+        return p ? ds::bernoulli(x, *p, g) : ds::bernoulli(x, g);
+      },
+      "p"_a = nb::none(), nb::kw_only(), "generator"_a = nb::none());
+  cls.def(
       "bernoulli_", [fill](const Tensor& x, double p) { return fill(x, ds::bernoulli(x, p)); },
       "p"_a = 0.5);
   cls.def(

@@ -127,5 +127,9 @@ void bind_elementwise(nb::module_& m, TensorClass& cls) {
        "le",          "gt",          "ge",           "logical_and", "logical_or",  "logical_xor",
        "bitwise_and", "bitwise_or",  "bitwise_xor",  "clamp",       "clip",        "clamp_min",
        "clamp_max",   "lerp",        "addcmul",      "addcdiv",     "xlogy",       "heaviside",
-       "float_power"});
+       "float_power", "absolute",   "negative",     "fix",         "arcsin",      "arccos",
+       "arctan",      "arcsinh",     "arccosh",      "arctanh",     "arctan2",     "sgn",
+       "divide",      "multiply",    "subtract",     "not_equal",   "less",        "less_equal",
+       "greater",     "greater_equal", "mvlgamma",   "nextafter",   "ldexp",
+       "bitwise_left_shift", "bitwise_right_shift"});
 }

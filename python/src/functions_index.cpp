@@ -56,6 +56,13 @@ void bind_index_ops(nb::module_& m, TensorClass& cls) {
         return nb::tuple(nb::cast(ds::unravel_index(indices, shape.given())));
       },
       "indices"_a, "shape"_a);
+  f.both(
+      "index_put",
+      [](const Tensor& x, const nb::tuple& indices, const Tensor& values, bool accumulate) {
+        const nb::object copy = nb::cast(ds::clone(x));
+        return copy.attr("index_put_")(indices, values, accumulate);
+      },
+      "indices"_a, "values"_a, "accumulate"_a = false);
   f.both("take", &ds::take, "index"_a);
   f.both("take_along_dim", &ds::take_along_dim, "indices"_a, "dim"_a = nb::none());
   f.both("masked_fill", &ds::masked_fill, "mask"_a, "value"_a);

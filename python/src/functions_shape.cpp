@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Views, joins, splits, and new tensors.
+#include "ds/base/error.h"
 #include "functions.h"
 
 namespace {
@@ -93,11 +94,55 @@ void bind_views(Functions& f) {
   f.method("unfold", &ds::unfold, "dimension"_a, "size"_a, "step"_a);
   f.both("as_strided", &ds::as_strided, "size"_a, "stride"_a, "storage_offset"_a = 0);
   f.both("unbind", &ds::unbind, "dim"_a = 0);
-  f.both("contiguous", &ds::contiguous);
+  f.method(
+      "contiguous", [](const Tensor& x, nb::object) { return ds::contiguous(x); },
+      "memory_format"_a = nb::none());
   f.both("clone", &ds::clone);
   bind_at_least(f, "atleast_1d", &ds::atleast_1d);
   bind_at_least(f, "atleast_2d", &ds::atleast_2d);
   bind_at_least(f, "atleast_3d", &ds::atleast_3d);
+}
+
+/// Gives x itself the shape of a view of it; its history or its base could not follow.
+Tensor reshape_in_place(const Tensor& x, const Tensor& view, const char* name) {
+  DS_CHECK(!x.is_view() && !x.requires_grad(), NotImplementedError, name,
+           "_: not available for a view or a tensor that requires grad; assign the result of ",
+           name, "() instead");
+  x.set_data(view);
+  return x;
+}
+
+void bind_views_in_place(Functions& f) {
+  f.method(
+      "unsqueeze_",
+      [](const Tensor& x, int64_t d) {
+        return reshape_in_place(x, ds::unsqueeze(x, d), "unsqueeze");
+      },
+      "dim"_a);
+  f.method(
+      "squeeze_",
+      [](const Tensor& x, const ds::Dims& d) {
+        return reshape_in_place(x, ds::squeeze(x, d), "squeeze");
+      },
+      "dim"_a = nb::none());
+  f.method("t_", [](const Tensor& x) { return reshape_in_place(x, ds::t(x), "t"); });
+  for (const char* name : {"transpose_", "swapaxes_", "swapdims_"})
+    f.method(
+        name,
+        [](const Tensor& x, int64_t a, int64_t b) {
+          return reshape_in_place(x, ds::transpose(x, a, b), "transpose");
+        },
+        "dim0"_a, "dim1"_a);
+}
+
+/// Splits at positions, or into equal sections where a number is given.
+std::vector<Tensor> split_at(const Tensor& x, nb::object where, int64_t dim) {
+  int64_t sections;
+  if (parse_int(where, sections)) return ds::tensor_split(x, sections, dim);
+  std::vector<int64_t> positions;
+  if (!nb::try_cast(where, positions))
+    throw nb::type_error("indices_or_sections must be an integer or a sequence of integers");
+  return ds::tensor_split_indices(x, positions, dim);
 }
 
 void bind_splits(Functions& f) {
@@ -112,25 +157,10 @@ void bind_splits(Functions& f) {
       "split_size"_a, "dim"_a = 0);
   f.both("split_with_sizes", &ds::split_with_sizes, "split_sizes"_a, "dim"_a = 0);
   f.both("chunk", &ds::chunk, "chunks"_a, "dim"_a = 0);
-  f.both(
-      "tensor_split",
-      [](const Tensor& x, nb::object where, int64_t dim) {
-        int64_t sections;
-        return parse_int(where, sections)
-                   ? ds::tensor_split(x, sections, dim)
-                   : ds::tensor_split_indices(x, nb::cast<std::vector<int64_t>>(where), dim);
-      },
-      "indices_or_sections"_a, "dim"_a = 0);
+  f.both("tensor_split", &split_at, "indices_or_sections"_a, "dim"_a = 0);
   const auto by_dim = [&](const char* name, auto dim_of) {
     f.both(
-        name,
-        [dim_of](const Tensor& x, nb::object where) {
-          int64_t sections;
-          return parse_int(where, sections)
-                     ? ds::tensor_split(x, sections, dim_of(x))
-                     : ds::tensor_split_indices(x, nb::cast<std::vector<int64_t>>(where),
-                                                dim_of(x));
-        },
+        name, [dim_of](const Tensor& x, nb::object where) { return split_at(x, where, dim_of(x)); },
         "indices_or_sections"_a);
   };
   by_dim("hsplit", [](const Tensor& x) { return x.dim() == 1 ? 0 : 1; });
@@ -213,6 +243,7 @@ void bind_rearrange(Functions& f) {
 void bind_shape(nb::module_& m, TensorClass& cls) {
   Functions f(m, cls);
   bind_views(f);
+  bind_views_in_place(f);
   bind_splits(f);
   bind_joins(f);
   bind_rearrange(f);

@@ -206,7 +206,20 @@ void bind_properties(TensorClass& cls) {
       },
       "dim"_a = nb::none(), "Elements between neighbours of a row-major copy.");
   cls.def("is_floating_point", [](const Tensor& x) { return ds::is_floating(x.dtype()); });
-  cls.def("is_contiguous", [](const Tensor& x) { return !x.is_view(); });
+  cls.def("is_complex", [](const Tensor&) { return false; });
+  cls.def("is_signed", [](const Tensor& x) {
+    return x.dtype() != ds::DType::bool_ && x.dtype() != ds::DType::u8;
+  });
+  cls.def(
+      "is_contiguous", [](const Tensor& x, nb::object) { return !x.is_view(); },
+      "memory_format"_a = nb::none());
+  cls.def_prop_ro("is_cpu", [](const Tensor& x) { return ds::device_name(x.device()) == "cpu"; });
+  for (const char* name : {"is_sparse", "is_quantized", "is_meta"})
+    cls.def_prop_ro(name, [](const Tensor&) { return false; });
+  cls.def("get_device", [](const Tensor&) { return -1; }, "Number of the GPU; -1 for the CPU.");
+  for (const char* name : {"pin_memory", "share_memory_"})
+    cls.def(
+        name, [](const Tensor& x) { return x; }, "The tensor itself: its memory needs no step.");
   cls.def("storage_offset", [](const Tensor&) { return 0; });
 }
 

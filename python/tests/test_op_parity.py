@@ -175,6 +175,49 @@ def test_integers(name):
             continue
 
 
+# What PyTorch refuses and we take, beside numbers in place of tensors: a reason each.
+TAKEN = {
+    "gradient": "a list of one spacing serves all dimensions",
+    "nn.functional.adaptive_avg_pool1d": "a size of -1 keeps the input's, as None does",
+    "nn.functional.adaptive_max_pool1d": "a size of -1 keeps the input's, as None does",
+    "narrow": "a bool tensor of one element counts as 0 or 1",
+}
+
+
+def refused_by_pytorch(op, sample) -> bool:
+    """PyTorch refuses the arguments for another reason than that a number is no tensor."""
+    try:
+        op.op(sample.input, *sample.args, **sample.kwargs)
+    except TypeError:
+        return isinstance(sample.input, torch.Tensor) and not any(
+            isinstance(a, (int, float)) for a in sample.args)
+    except Exception:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", [name for name, (op, _) in samples.table().items()
+                                  if op.error_inputs_func is not None and name not in TAKEN])
+def test_what_pytorch_refuses_is_a_typed_error(name):
+    op, function = samples.table()[name]
+    for error_input in op.error_inputs("cpu"):
+        sample = error_input.sample_input
+        if {"out", "layout"} & sample.kwargs.keys() or not refused_by_pytorch(op, sample):
+            continue
+        try:
+            args, kwargs = samples.to_ds([sample.input, *sample.args]), samples.to_ds(sample.kwargs)
+        except Exception:  # a complex or sparse argument that can not be made here
+            continue
+        order = REORDERED.get(op.name)
+        if order and len(args) >= len(order):
+            args[:len(order)] = [args[i] for i in order]
+        if op.name == "einsum":
+            args = [args[0], *args[1]]
+        with pytest.raises((ds.Error, TypeError)):
+            for t in samples.flat_tensors(function(*args, **kwargs), ds.Tensor):
+                t.tolist()
+
+
 def test_there_are_at_least_180_functions():
     names = {op.name for op, _ in samples.table().values()}
     assert len(names) >= 300

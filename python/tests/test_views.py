@@ -184,3 +184,14 @@ def test_iteration_and_unpacking():
     assert b.tolist() == [3, 4]
     with pytest.raises(TypeError):
         iter(ds.tensor(1.0))
+
+
+def test_shapes_change_in_place_where_nothing_else_looks_on():
+    x, t = ds.arange(6.0).reshape(2, 3).clone(), torch.arange(6.0).reshape(2, 3).clone()
+    for name, args in [("unsqueeze_", (0,)), ("squeeze_", (0,)), ("t_", ()), ("transpose_", (0, 1)),
+                       ("swapaxes_", (0, 1)), ("swapdims_", (1, 0))]:
+        assert getattr(x, name)(*args) is x
+        getattr(t, name)(*args)
+        assert x.tolist() == t.tolist(), name
+    with pytest.raises(ds.NotImplementedError, match="assign the result"):
+        x[0].unsqueeze_(0)

@@ -5,6 +5,7 @@
 #include "ds/ir/graph.h"
 #include "ds/passes/expand_norm.h"
 #include "ds/passes/fuse.h"
+#include "ds/passes/join_pads.h"
 #include "ds/passes/recompute.h"
 #include "ds/passes/simplify.h"
 
@@ -272,6 +273,45 @@ TEST_CASE("recompute_cheap") {
   const Graph after = recompute_cheap(fused, interner);
   verify_graph(after);
   CHECK(print_graph(after) == kRecompute.after);
+}
+
+constexpr Golden kJoinPads[] = {
+    {"parts of a split, with another addend between them",
+     "%0 = input {index=0, dtype=f32, shape=[2,1]} : f32[2,1]\n"
+     "%1 = input {index=1, dtype=f32, shape=[2,2]} : f32[2,2]\n"
+     "%2 = input {index=2, dtype=f32, shape=[2,4]} : f32[2,4]\n"
+     "%3 = pad(%0) {low=[0,2], high=[0,1], value=0.0} : f32[2,4]\n"
+     "%4 = pad(%1) {low=[0,0], high=[0,2], value=0.0} : f32[2,4]\n"
+     "%5 = add(%3, %2) : f32[2,4]\n"
+     "%6 = add(%5, %4) : f32[2,4]\n"
+     "return %6\n",
+     "%0 = input {index=0, dtype=f32, shape=[2,1]} : f32[2,1]\n"
+     "%1 = input {index=1, dtype=f32, shape=[2,2]} : f32[2,2]\n"
+     "%2 = input {index=2, dtype=f32, shape=[2,4]} : f32[2,4]\n"
+     "%3 = constant {value=0.0, dtype=f32} : f32[]\n"
+     "%4 = expand(%3) {shape=[2,1]} : f32[2,1]\n"
+     "%5 = cat(%1, %0, %4) {dim=1} : f32[2,4]\n"
+     "%6 = add(%5, %2) : f32[2,4]\n"
+     "return %6\n"},
+    {"what overlaps, is padded otherwise or is read by others stays",
+     "%0 = input {index=0, dtype=f32, shape=[3]} : f32[3]\n"
+     "%1 = pad(%0) {low=[1], high=[0], value=0.0} : f32[4]\n"
+     "%2 = pad(%0) {low=[0], high=[1], value=0.0} : f32[4]\n"
+     "%3 = add(%1, %2) : f32[4]\n"
+     "%4 = pad(%0) {low=[0], high=[1], value=1.0} : f32[4]\n"
+     "%5 = add(%3, %4) : f32[4]\n"
+     "return %5, %3\n",
+     nullptr},
+};
+
+TEST_CASE("join_pads") {
+  for (const Golden& golden : kJoinPads) {
+    CAPTURE(golden.what);
+    Interner interner;
+    const Graph after = join_pads(parse_graph(golden.before), interner);
+    verify_graph(after);
+    CHECK(print_graph(after) == std::string(golden.after ? golden.after : golden.before));
+  }
 }
 
 TEST_CASE("expand_norm") {

@@ -5,7 +5,7 @@
 #include "ds/base/options.h"
 #include "ds/passes/expand_norm.h"
 #include "ds/passes/fuse.h"
-#include "ds/passes/join_pads.h"
+#include "ds/passes/join_sums.h"
 #include "ds/passes/recompute.h"
 #include "ds/passes/simplify.h"
 
@@ -31,7 +31,7 @@ Graph run_pipeline(const Graph& graph, const TargetInfo& target) {
   Interner interner;
   // Twice: dropping an expand may leave a neutral operation behind.
   Graph result = checked("simplify", simplify(graph, interner));
-  result = checked("join_pads", join_pads(result, interner));
+  result = checked("join_sums", join_sums(result, interner));
   result = checked("expand_norm", expand_norm(result, target, interner));
   result = checked("simplify again", simplify(result, interner));
   result = checked("fuse_elementwise", fuse_elementwise(result, target, interner));

@@ -5,7 +5,7 @@
 #include "ds/ir/graph.h"
 #include "ds/passes/expand_norm.h"
 #include "ds/passes/fuse.h"
-#include "ds/passes/join_pads.h"
+#include "ds/passes/join_sums.h"
 #include "ds/passes/recompute.h"
 #include "ds/passes/simplify.h"
 
@@ -275,7 +275,7 @@ TEST_CASE("recompute_cheap") {
   CHECK(print_graph(after) == kRecompute.after);
 }
 
-constexpr Golden kJoinPads[] = {
+constexpr Golden kJoinSums[] = {
     {"parts of a split, with another addend between them",
      "%0 = input {index=0, dtype=f32, shape=[2,1]} : f32[2,1]\n"
      "%1 = input {index=1, dtype=f32, shape=[2,2]} : f32[2,2]\n"
@@ -293,6 +293,34 @@ constexpr Golden kJoinPads[] = {
      "%5 = cat(%1, %0, %4) {dim=1} : f32[2,4]\n"
      "%6 = add(%5, %2) : f32[2,4]\n"
      "return %6\n"},
+    {"thin products of transposes",
+     "%0 = input {index=0, dtype=f32, shape=[2,8]} : f32[2,8]\n"
+     "%1 = input {index=1, dtype=f32, shape=[2,9]} : f32[2,9]\n"
+     "%2 = input {index=2, dtype=f32, shape=[1,8]} : f32[1,8]\n"
+     "%3 = input {index=3, dtype=f32, shape=[1,9]} : f32[1,9]\n"
+     "%4 = permute(%0) {dims=[1,0]} : f32[8,2]\n"
+     "%5 = matmul(%4, %1) : f32[8,9]\n"
+     "%6 = permute(%2) {dims=[1,0]} : f32[8,1]\n"
+     "%7 = matmul(%6, %3) : f32[8,9]\n"
+     "%8 = add(%5, %7) : f32[8,9]\n"
+     "return %8\n",
+     "%0 = input {index=0, dtype=f32, shape=[2,8]} : f32[2,8]\n"
+     "%1 = input {index=1, dtype=f32, shape=[2,9]} : f32[2,9]\n"
+     "%2 = input {index=2, dtype=f32, shape=[1,8]} : f32[1,8]\n"
+     "%3 = input {index=3, dtype=f32, shape=[1,9]} : f32[1,9]\n"
+     "%4 = cat(%0, %2) {dim=0} : f32[3,8]\n"
+     "%5 = permute(%4) {dims=[1,0]} : f32[8,3]\n"
+     "%6 = cat(%1, %3) {dim=0} : f32[3,9]\n"
+     "%7 = matmul(%5, %6) : f32[8,9]\n"
+     "return %7\n"},
+    {"thick products stay",
+     "%0 = input {index=0, dtype=f32, shape=[4,4]} : f32[4,4]\n"
+     "%1 = input {index=1, dtype=f32, shape=[4,4]} : f32[4,4]\n"
+     "%2 = matmul(%0, %1) : f32[4,4]\n"
+     "%3 = matmul(%1, %0) : f32[4,4]\n"
+     "%4 = add(%2, %3) : f32[4,4]\n"
+     "return %4\n",
+     nullptr},
     {"what overlaps, is padded otherwise or is read by others stays",
      "%0 = input {index=0, dtype=f32, shape=[3]} : f32[3]\n"
      "%1 = pad(%0) {low=[1], high=[0], value=0.0} : f32[4]\n"
@@ -304,11 +332,11 @@ constexpr Golden kJoinPads[] = {
      nullptr},
 };
 
-TEST_CASE("join_pads") {
-  for (const Golden& golden : kJoinPads) {
+TEST_CASE("join_sums") {
+  for (const Golden& golden : kJoinSums) {
     CAPTURE(golden.what);
     Interner interner;
-    const Graph after = join_pads(parse_graph(golden.before), interner);
+    const Graph after = join_sums(parse_graph(golden.before), interner);
     verify_graph(after);
     CHECK(print_graph(after) == std::string(golden.after ? golden.after : golden.before));
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ds/passes/join_pads.h"
+#include "ds/passes/join_sums.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -110,17 +110,51 @@ class Joiner {
     return interner_.make(Op::cat_, std::move(parts), {int64_t{dim}});
   }
 
-  /// Nothing when fewer than two addends can be joined.
-  Value join(const Node& sum) const {
-    const Values leaves = addends(sum);
+  /// A product that nothing else reads and that is dearer to write and add than to copy its
+  /// operands for: K (M + N) elements of them for M N of the product.
+  bool is_thin_product(const Value& value) const {
+    const Node& node = *value.node;
+    if (node.op() != Op::matmul_ || node.type().shape.rank() != 2 || !is_inner(node)) return false;
+    const int64_t m = node.type().shape[0], n = node.type().shape[1];
+    return node.input(0).shape().rank() == 2 && node.input(1).shape().rank() == 2 &&
+           node.input(0).shape()[1] * (m + n) <= m * n;
+  }
+
+  /// Operands side by side along the inner dimension. Transposes stay outside the concatenation, so
+  /// that it copies whole rows.
+  Value side_by_side(const Values& products, int operand) const {
+    const auto is_transpose = [&](const Value& product) {
+      return product.node->input(operand).node->op() == Op::permute_;
+    };
+    const bool transposed = std::all_of(products.begin(), products.end(), is_transpose);
+    Values parts;
+    for (const Value& product : products) {
+      const Value& input = product.node->input(operand);
+      parts.push_back(get(transposed ? input.node->input(0) : input));
+    }
+    const int64_t dim = (operand == 0) != transposed ? 1 : 0;
+    const Value joined = interner_.make(Op::cat_, std::move(parts), {dim});
+    return transposed ? interner_.make(Op::permute_, {joined}, {Shape{1, 0}}) : joined;
+  }
+
+  /// Moves what can be joined from `leaves` to `terms`.
+  void join_products(Values& leaves, Values& terms) const {
+    Values products, rest;
+    for (const Value& leaf : leaves)
+      (is_thin_product(leaf) ? products : rest).push_back(leaf);
+    if (products.size() < 2) return;
+    leaves = std::move(rest);
+    terms.push_back(interner_.make(Op::matmul_,
+                                   {side_by_side(products, 0), side_by_side(products, 1)}));
+  }
+
+  void join_pads(Values& leaves, Values& terms) const {
     Values kept;
-    std::vector<Values> by_dim(static_cast<size_t>(sum.type().shape.rank()));
+    std::vector<Values> by_dim(static_cast<size_t>(leaves[0].shape().rank()));
     for (const Value& leaf : leaves) {
-      const int dim = leaf.type() == sum.type() ? padded_dim(*leaf.node) : kNoDim;
+      const int dim = padded_dim(*leaf.node);
       (dim == kNoDim ? kept : by_dim[static_cast<size_t>(dim)]).push_back(leaf);
     }
-    Values terms;
-    const LocationScope place(sum.location());
     for (size_t d = 0; d < by_dim.size(); ++d) {
       const int dim = static_cast<int>(d);
       Values pads = by_dim[d], disjoint;
@@ -134,8 +168,20 @@ class Joiner {
       if (disjoint.size() == 1) kept.push_back(disjoint[0]);
       if (disjoint.size() > 1) terms.push_back(concatenation(disjoint, dim));
     }
+    leaves = std::move(kept);
+  }
+
+  /// Nothing when fewer than two addends can be joined.
+  Value join(const Node& sum) const {
+    Values alike, others, terms;
+    for (const Value& leaf : addends(sum))
+      (leaf.type() == sum.type() ? alike : others).push_back(leaf);
+    const LocationScope place(sum.location());
+    if (alike.size() > 1) join_pads(alike, terms);
+    if (alike.size() > 1) join_products(alike, terms);
     if (terms.empty()) return {};
-    for (const Value& value : kept) terms.push_back(get(value));
+    for (const Value& value : alike) terms.push_back(get(value));
+    for (const Value& value : others) terms.push_back(get(value));
     Value total = terms[0];
     for (size_t i = 1; i < terms.size(); ++i)
       total = interner_.make(Op::add_, {total, terms[i]});
@@ -151,6 +197,6 @@ class Joiner {
 
 }  // namespace
 
-Graph join_pads(const Graph& graph, Interner& interner) { return Joiner(graph, interner).run(); }
+Graph join_sums(const Graph& graph, Interner& interner) { return Joiner(graph, interner).run(); }
 
 }  // namespace ds

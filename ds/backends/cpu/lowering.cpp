@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ds/backends/cpu/batch.h"
 #include "ds/backends/cpu/copy.h"
 #include "ds/backends/cpu/dnnl/reorder.h"
 #include "ds/backends/cpu/tiles.h"
@@ -35,7 +36,21 @@ std::unique_ptr<Executable> Lowering::compile() {
     if (node->op() != Op::input_) lower(*node);
   }
   place_outputs();
+  parts_.steps = batch_small_steps(std::move(parts_.steps), memory_of_slots());
   return finish(std::move(parts_));
+}
+
+/// A number per slot, the same for an output and the input that gives it its memory.
+std::vector<int> Lowering::memory_of_slots() const {
+  std::vector<int> memory;
+  for (size_t i = 0; i < parts_.slots.size(); ++i) {
+    const Slot& slot = parts_.slots[i];
+    memory.push_back(static_cast<int>(i));
+    if (slot.kind != SlotKind::output) continue;
+    for (const auto& [output, input] : options_.donations)
+      if (output == slot.index) memory.back() = input;  // slots begin with the inputs
+  }
+  return memory;
 }
 
 void Lowering::declare_inputs() {

@@ -55,6 +55,7 @@ class Lowering {
  private:
   void declare_inputs();
   void place_outputs();
+  std::vector<int> memory_of_slots() const;
   bool may_rename(int slot, size_t output, const View& view) const;
 
   const Graph& graph_;

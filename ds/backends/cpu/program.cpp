@@ -31,7 +31,7 @@ class CpuExecutable final : public Executable {
     }
     for (size_t& i = context.step; i < parts_.steps.size(); ++i) {
       const Step& step = parts_.steps[i];
-      if (!context.lost.empty() && context.lost.count(step.info.node)) continue;
+      if (!context.lost.empty() && leave_out(step, context)) continue;
       context.node = step.info.node;
       if (!context.step_seconds) {
         step.run(frame_);
@@ -50,6 +50,13 @@ class CpuExecutable final : public Executable {
   const std::vector<StepInfo>& steps() const override { return infos_; }
 
  private:
+  /// After an error: true when the step is lost or, being a batch, its other parts have been run.
+  bool leave_out(const Step& step, const RunContext& context) const {
+    for (const Step& part : step.parts)
+      if (!context.lost.count(part.info.node)) part.run(frame_);
+    return !step.parts.empty() || context.lost.count(step.info.node);
+  }
+
   ProgramParts parts_;
   size_t arena_bytes_;
   std::vector<StepInfo> infos_;

@@ -34,6 +34,8 @@ class Frame {
   std::vector<char*> bases_;
 };
 
+class TileStep;
+
 struct Step {
   StepInfo info;
   std::vector<int> reads, writes;  // slots
@@ -41,6 +43,8 @@ struct Step {
   /// only at the element it writes, and before it does.
   std::vector<int> scattered;
   std::function<void(const Frame&)> run;
+  std::shared_ptr<TileStep> tiles;  // of an elementwise step
+  std::vector<Step> parts;          // what a batch is made of; run() runs them all
 };
 
 enum class SlotKind { input, output, temporary, constant };

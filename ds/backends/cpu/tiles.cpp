@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/backends/cpu/tiles.h"
 
+#include "ds/base/parallel.h"
+
 namespace ds::cpu {
 
 int Tiles::source(const View& view) {
@@ -20,14 +22,6 @@ void Tiles::target(int value, const View& view) {
   program.output(value, view.dtype);
 }
 
-void Tiles::run(const Frame& frame) const {
-  std::vector<TileSource> from;
-  std::vector<TileTarget> to;
-  for (const View& view : sources) from.push_back({frame.at(view), view.strides.data()});
-  for (const View& view : targets) to.push_back({frame.at(view), view.strides.data()});
-  run_tile_program(program, {dims.data(), dims.size()}, from, to);
-}
-
 std::vector<int> Tiles::scattered() const {
   std::vector<int> slots;
   for (const View& source : sources) {
@@ -40,6 +34,34 @@ std::vector<int> Tiles::scattered() const {
   return slots;
 }
 
+namespace {
+
+std::vector<const int64_t*> strides_of(const Tiles& tiles) {
+  std::vector<const int64_t*> strides;
+  for (const View& view : tiles.sources) strides.push_back(view.strides.data());
+  for (const View& view : tiles.targets) strides.push_back(view.strides.data());
+  return strides;
+}
+
+}  // namespace
+
+TileStep::TileStep(Tiles tiles)
+    : tiles_(std::move(tiles)),
+      runner_(tiles_.program, {tiles_.dims.data(), tiles_.dims.size()}, strides_of(tiles_)),
+      from_(tiles_.sources.size()),
+      to_(tiles_.targets.size()) {}
+
+int64_t TileStep::prepare(const Frame& frame) {
+  for (size_t i = 0; i < from_.size(); ++i) from_[i] = frame.at(tiles_.sources[i]);
+  for (size_t i = 0; i < to_.size(); ++i) to_[i] = frame.at(tiles_.targets[i]);
+  return runner_.prepare(from_, to_);
+}
+
+void TileStep::run(const Frame& frame) {
+  parallel_for(prepare(frame), runner_.grain(),
+               [this](int64_t begin, int64_t end) { runner_.run(begin, end); });
+}
+
 void emit_tiles(Lowering& l, const Node& node, std::string kernel, Tiles tiles) {
   double ops = 0;
   for (const auto& value : tiles.program.values())
@@ -47,8 +69,10 @@ void emit_tiles(Lowering& l, const Node& node, std::string kernel, Tiles tiles) 
   const double flops = ops * static_cast<double>(tiles.dims.numel());
   const std::vector<int> scattered = tiles.scattered();
   const std::vector<View> reads = tiles.sources, writes = tiles.targets;
+  auto planned = std::make_shared<TileStep>(std::move(tiles));
   Step& step = l.emit(node, std::move(kernel), reads, writes,
-                      [tiles = std::move(tiles)](const Frame& frame) { tiles.run(frame); });
+                      [planned](const Frame& frame) { planned->run(frame); });
+  step.tiles = std::move(planned);
   step.scattered = scattered;
   step.info.flops = flops;
 }

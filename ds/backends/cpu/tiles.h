@@ -18,12 +18,28 @@ struct Tiles {
   /// A new input; the same number for the same view.
   int source(const View& view);
   void target(int value, const View& view);
-  void run(const Frame& frame) const;
   /// Slots that are read elsewhere than at the element being written.
   std::vector<int> scattered() const;
 
  private:
   std::vector<int> numbers_;  // of the sources
+};
+
+/// Tiles made ready for many runs.
+class TileStep {
+ public:
+  explicit TileStep(Tiles tiles);
+  /// Takes the addresses of a run; returns its number of units, which are then run in any order.
+  int64_t prepare(const Frame& frame);
+  const TileRunner& runner() const { return runner_; }
+  int64_t elements() const { return tiles_.dims.numel(); }
+  void run(const Frame& frame);
+
+ private:
+  Tiles tiles_;
+  TileRunner runner_;
+  std::vector<const void*> from_;
+  std::vector<void*> to_;
 };
 
 /// Appends the step that runs the tiles.

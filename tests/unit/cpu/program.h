@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "ds/ir/graph.h"
@@ -29,9 +30,12 @@ class Program {
     graph_.outputs = std::move(outputs);
     executable_ = backend_of(parse_device(device)).compile(graph_, options);
   }
-  void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
+  /// `lost` are nodes that an earlier error has made impossible.
+  void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs,
+           const std::unordered_set<const Node*>& lost = {}) {
     std::vector<char> arena(executable_->arena_bytes() + 64);
     RunContext context;
+    context.lost = lost;
     context.arena =
         reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64);
     executable_->run(inputs, outputs, context);

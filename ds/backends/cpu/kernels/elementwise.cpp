@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The interpreter of tile programs: collapses the iteration space, decides which values live in
-// registers (tiles), in the operands' own memory or as one splat value, and runs tile by tile.
+// The interpreter of tile programs: runs a plan tile by tile.
 #include "ds/backends/cpu/kernels/elementwise.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <limits>
 
+#include "ds/backends/cpu/kernels/tile_plan.h"
 #include "ds/base/error.h"
 #include "ds/base/parallel.h"
 
@@ -40,260 +38,6 @@ void TileProgram::output(int value, DType dtype) {
 
 namespace {
 
-using Kind = TileProgram::Value::Kind;
-
-/// One source or target: where it is and its strides in the collapsed space, outermost first.
-struct Operand {
-  char* data = nullptr;
-  DType dtype = DType::f32;
-  int64_t size = 4;
-  std::array<int64_t, kMaxTileRank> strides = {};
-};
-
-/// The collapsed space and its division into tiles of `rows` x `cols`.
-struct Space {
-  int rank = 0;
-  std::array<int64_t, kMaxTileRank> dims = {};
-  std::vector<Operand> operands;  ///< sources, then targets
-
-  int64_t rows = 1, cols = 1;  ///< of a full tile
-  int64_t row_tiles = 1, col_tiles = 1, outer = 1;
-
-  int64_t inner() const { return dims[rank - 1]; }
-  int64_t units() const { return outer * row_tiles * col_tiles; }
-};
-
-void make_operands(const TileProgram& program, std::span<const int64_t> dims,
-                   std::span<const TileSource> sources, std::span<const TileTarget> targets,
-                   Space& space) {
-  space.operands.resize(sources.size() + targets.size());
-  for (const auto& value : program.values()) {
-    if (value.kind == Kind::input) space.operands[value.args[0]].dtype = value.dtype;
-  }
-  for (size_t i = 0; i < space.operands.size(); ++i) {
-    Operand& operand = space.operands[i];
-    const bool source = i < sources.size();
-    if (!source) operand.dtype = program.outputs()[i - sources.size()].dtype;
-    operand.size = static_cast<int64_t>(dtype_size(operand.dtype));
-    operand.data = source ? static_cast<char*>(const_cast<void*>(sources[i].data))
-                          : static_cast<char*>(targets[i - sources.size()].data);
-    const int64_t* strides = source ? sources[i].strides : targets[i - sources.size()].strides;
-    int to = 0;
-    for (size_t d = 0; d < dims.size(); ++d) {
-      if (dims[d] != 1) operand.strides[to++] = strides[d];
-    }
-  }
-  for (int64_t dim : dims) {
-    if (dim != 1) space.dims[space.rank++] = dim;
-  }
-}
-
-void swap_dims(Space& space, int a, int b) {
-  std::swap(space.dims[a], space.dims[b]);
-  for (Operand& operand : space.operands) std::swap(operand.strides[a], operand.strides[b]);
-}
-
-/// Orders the dimensions so that the first target is walked through memory forwards, then merges
-/// neighbours that are one run in every operand.
-void collapse(Space& space, size_t first_target) {
-  const Operand& lead = space.operands[first_target < space.operands.size() ? first_target : 0];
-  for (int i = 1; i < space.rank; ++i) {
-    for (int j = i; j > 0 && std::abs(lead.strides[j - 1]) < std::abs(lead.strides[j]); --j) {
-      swap_dims(space, j - 1, j);
-    }
-  }
-  int last = 0;
-  for (int d = 1; d < space.rank; ++d) {
-    const bool merge =
-        std::all_of(space.operands.begin(), space.operands.end(), [&](const Operand& operand) {
-          return operand.strides[last] == operand.strides[d] * space.dims[d];
-        });
-    if (!merge) ++last;
-    space.dims[last] = merge ? space.dims[last] * space.dims[d] : space.dims[d];
-    for (Operand& operand : space.operands) operand.strides[last] = operand.strides[d];
-  }
-  if (space.rank == 0) space.dims[0] = 1;
-  space.rank = space.rank == 0 ? 1 : last + 1;
-}
-
-void divide(Space& space, int64_t tile) {
-  const int64_t inner = space.inner();
-  int outer_rank = space.rank - 1;
-  if (space.rank >= 2 && inner * 2 <= tile) {
-    const int64_t count = space.dims[space.rank - 2];
-    space.rows = std::min(count, tile / inner);
-    space.row_tiles = (count + space.rows - 1) / space.rows;
-    space.cols = inner;
-    --outer_rank;
-  } else {
-    space.col_tiles = (inner + tile - 1) / tile;
-    // Equal pieces; a multiple of the widest vector, so that only the last has a partial one.
-    space.cols = (inner + space.col_tiles - 1) / space.col_tiles;
-    space.cols = std::min(inner, (space.cols + 15) / 16 * 16);
-    space.col_tiles = (inner + space.cols - 1) / space.cols;
-  }
-  for (int d = 0; d < outer_rank; ++d) space.outer *= space.dims[d];
-}
-
-/// True where a whole tile of the operand is one run with the inner stride.
-bool is_flat(const Space& space, const Operand& operand) {
-  return space.rows == 1 ||
-         operand.strides[space.rank - 2] == operand.strides[space.rank - 1] * space.inner();
-}
-
-bool is_direct(const Space& space, const Operand& operand) {
-  return operand.dtype == DType::f32 && operand.strides[space.rank - 1] == 1 &&
-         is_flat(space, operand);
-}
-
-/// Where a value lives while a tile is computed.
-struct Place {
-  enum class Kind : uint8_t { none, splat, buffer, source, target } kind = Kind::none;
-  int index = 0;
-};
-
-/// The decisions for one run.
-struct Plan {
-  std::vector<Place> places;      ///< per value
-  std::vector<float> splats;      ///< kSplatSize floats per value that is one
-  std::vector<int> source_slots;  ///< buffer of each source, or -1
-  std::vector<char> stored;       ///< per output: written from a tile at the end
-  int buffers = 0;
-  int scratch = -1;  ///< buffer to expand splat outputs in, or -1
-};
-
-bool is_splat(const Plan& plan, int value) { return plan.places[value].kind == Place::Kind::splat; }
-
-/// Evaluates, once, everything that is the same at all points.
-void evaluate_splats(const TileProgram& program, const Space& space, Plan& plan) {
-  const auto& values = program.values();
-  plan.splats.resize(values.size() * kSplatSize);
-  for (size_t v = 0; v < values.size(); ++v) {
-    float* out = plan.splats.data() + v * kSplatSize;
-    const auto& value = values[v];
-    if (value.kind == Kind::constant) {
-      std::fill_n(out, kSplatSize, value.constant);
-    } else if (value.kind == Kind::input) {
-      const Operand& operand = space.operands[value.args[0]];
-      const bool uniform =
-          std::all_of(operand.strides.begin(), operand.strides.begin() + space.rank,
-                      [](int64_t stride) { return stride == 0; });
-      if (!uniform) continue;
-      tile_load(operand.dtype, operand.data, 0, out, kSplatSize);
-    } else {
-      const float* args[3] = {};
-      bool uniform = true;
-      for (int i = 0; i < tile_arity(value.op); ++i) {
-        uniform &= is_splat(plan, value.args[i]);
-        args[i] = plan.splats.data() + value.args[i] * kSplatSize;
-      }
-      if (!uniform) continue;
-      tile_fn(value.op)(args[0], args[1], args[2], out, kSplatSize, 0);
-    }
-    plan.places[v].kind = Place::Kind::splat;
-  }
-}
-
-/// The position of the last op that reads each value; the end for outputs.
-std::vector<int> last_uses(const TileProgram& program) {
-  const auto& values = program.values();
-  std::vector<int> last(values.size(), -1);
-  for (size_t v = 0; v < values.size(); ++v) {
-    if (values[v].kind != Kind::op) continue;
-    for (int arg : values[v].args) {
-      if (arg >= 0) last[arg] = static_cast<int>(v);
-    }
-  }
-  for (const auto& output : program.outputs()) last[output.value] = std::numeric_limits<int>::max();
-  return last;
-}
-
-void place_sources(const TileProgram& program, const Space& space, const std::vector<int>& last,
-                   Plan& plan) {
-  plan.source_slots.assign(program.input_count(), -1);
-  for (size_t v = 0; v < program.values().size(); ++v) {
-    const auto& value = program.values()[v];
-    if (value.kind != Kind::input || is_splat(plan, static_cast<int>(v)) || last[v] < 0) continue;
-    // A source that is also an output is copied, lest another output's memory is the source's.
-    const bool is_output = last[v] == std::numeric_limits<int>::max();
-    if (is_direct(space, space.operands[value.args[0]]) && !is_output) {
-      plan.places[v] = {Place::Kind::source, value.args[0]};
-    } else {
-      plan.source_slots[value.args[0]] = plan.buffers;
-      plan.places[v] = {Place::Kind::buffer, plan.buffers++};
-    }
-  }
-}
-
-/// Lets ops write straight into f32 targets. Not where the target is the memory of a source that
-/// is read in place by a later op.
-void place_targets(const TileProgram& program, const Space& space, const std::vector<int>& last,
-                   Plan& plan) {
-  plan.stored.assign(program.outputs().size(), 1);
-  for (size_t o = 0; o < program.outputs().size(); ++o) {
-    const int v = program.outputs()[o].value;
-    const Operand& target = space.operands[program.input_count() + o];
-    if (program.values()[v].kind != Kind::op || plan.places[v].kind != Place::Kind::none) continue;
-    bool safe = is_direct(space, target);
-    for (size_t s = 0; s < program.values().size() && safe; ++s) {
-      const Place& place = plan.places[s];
-      safe = place.kind != Place::Kind::source || last[s] <= v ||
-             space.operands[place.index].data != target.data;
-    }
-    if (!safe) continue;
-    plan.places[v] = {Place::Kind::target, static_cast<int>(o)};
-    plan.stored[o] = 0;
-  }
-}
-
-/// Gives the remaining values buffers, reused as soon as their value is dead.
-void place_temporaries(const TileProgram& program, const std::vector<int>& last, Plan& plan) {
-  std::vector<int> free;
-  const auto& values = program.values();
-  for (size_t v = 0; v < values.size(); ++v) {
-    if (values[v].kind != Kind::op || is_splat(plan, static_cast<int>(v)) || last[v] < 0) continue;
-    for (int i = 0; i < tile_arity(values[v].op); ++i) {
-      const int arg = values[v].args[i];
-      const bool repeated = std::count(values[v].args.begin(), values[v].args.begin() + i, arg) > 0;
-      if (!repeated && last[arg] == static_cast<int>(v) && values[arg].kind == Kind::op &&
-          plan.places[arg].kind == Place::Kind::buffer) {
-        free.push_back(plan.places[arg].index);
-      }
-    }
-    if (plan.places[v].kind != Place::Kind::none) continue;
-    if (free.empty()) free.push_back(plan.buffers++);
-    plan.places[v] = {Place::Kind::buffer, free.back()};
-    free.pop_back();
-  }
-  for (const auto& output : program.outputs()) {
-    if (is_splat(plan, output.value) && plan.scratch < 0) plan.scratch = plan.buffers++;
-  }
-}
-
-/// An op with its kernel looked up and its dead and splat cases gone.
-struct Step {
-  TileFn fn;
-  int value;
-  std::array<int, 3> args;
-  unsigned splat;
-};
-
-std::vector<Step> make_steps(const TileProgram& program, const std::vector<int>& last,
-                             const Plan& plan) {
-  std::vector<Step> steps;
-  for (size_t v = 0; v < program.values().size(); ++v) {
-    const auto& value = program.values()[v];
-    if (value.kind != Kind::op || is_splat(plan, static_cast<int>(v)) || last[v] < 0) continue;
-    Step step{tile_fn(value.op), static_cast<int>(v), {-1, -1, -1}, 0};
-    for (int i = 0; i < tile_arity(value.op); ++i) {
-      step.args[i] = value.args[i];
-      if (is_splat(plan, value.args[i])) step.splat |= 1u << i;
-    }
-    steps.push_back(step);
-  }
-  return steps;
-}
-
 /// Floats of one buffer: a tile, and a cache line so that buffers do not share their sets.
 constexpr size_t kBufferSize = kTileSize + 16;
 
@@ -307,22 +51,40 @@ float* thread_buffers(int count) {
 
 /// Runs a range of tiles on one thread.
 class Worker {
+  struct Loaded {
+    const char* address = nullptr;
+    int64_t rows = 0, cols = 0;
+    bool operator==(const Loaded&) const = default;
+  };
+
+  /// Kept by each thread: allocating them takes longer than a program of a few hundred elements.
+  struct Tables {
+    std::vector<float*> pointers;
+    std::vector<char*> addresses;
+    std::vector<Loaded> loaded;
+  };
+  static Tables& tables() {
+    thread_local Tables made;
+    return made;
+  }
+
  public:
-  Worker(const TileProgram& program, const Space& space, const Plan& plan,
-         const std::vector<Step>& steps)
+  Worker(const TileProgram& program, const TileSpace& space, const TilePlan& plan)
       : program_(program),
         space_(space),
         plan_(plan),
-        steps_(steps),
         buffers_(thread_buffers(plan.buffers)),
-        pointers_(program.values().size()),
-        addresses_(space.operands.size()),
-        loaded_(space.operands.size()) {
+        pointers_(tables().pointers),
+        addresses_(tables().addresses),
+        loaded_(tables().loaded) {
+    pointers_.assign(program.values().size(), nullptr);
+    addresses_.assign(space.operands.size(), nullptr);
+    loaded_.assign(space.operands.size(), {});
     for (size_t v = 0; v < pointers_.size(); ++v) {
-      const Place& place = plan.places[v];
-      if (place.kind == Place::Kind::splat) {
+      const TilePlace& place = plan.places[v];
+      if (place.kind == TilePlace::Kind::splat) {
         pointers_[v] = const_cast<float*>(plan.splats.data()) + v * kSplatSize;
-      } else if (place.kind == Place::Kind::buffer) {
+      } else if (place.kind == TilePlace::Kind::buffer) {
         pointers_[v] = buffers_ + place.index * kBufferSize;
       }
     }
@@ -332,11 +94,11 @@ class Worker {
     locate(unit);
     load();
     const size_t n = static_cast<size_t>(rows_ * cols_);
-    for (const Step& step : steps_) {
+    for (const TileCall& call : plan_.calls) {
       const auto at = [&](int i) -> const float* {
-        return step.args[i] < 0 ? nullptr : pointers_[step.args[i]];
+        return call.args[i] < 0 ? nullptr : pointers_[call.args[i]];
       };
-      step.fn(at(0), at(1), at(2), pointers_[step.value], n, step.splat);
+      call.fn(at(0), at(1), at(2), pointers_[call.value], n, call.splat);
     }
     store();
   }
@@ -361,16 +123,16 @@ class Worker {
       unit /= space_.dims[d];
     }
     for (size_t i = 0; i < addresses_.size(); ++i) {
-      const Operand& operand = space_.operands[i];
+      const TileOperand& operand = space_.operands[i];
       int64_t offset = 0;
       for (int d = 0; d < rank; ++d) offset += index[d] * operand.strides[d];
       addresses_[i] = operand.data + offset * operand.size;
     }
     for (size_t v = 0; v < pointers_.size(); ++v) {
-      const Place& place = plan_.places[v];
-      if (place.kind == Place::Kind::source) {
+      const TilePlace& place = plan_.places[v];
+      if (place.kind == TilePlace::Kind::source) {
         pointers_[v] = reinterpret_cast<float*>(addresses_[place.index]);
-      } else if (place.kind == Place::Kind::target) {
+      } else if (place.kind == TilePlace::Kind::target) {
         pointers_[v] = reinterpret_cast<float*>(addresses_[program_.input_count() + place.index]);
       }
     }
@@ -383,7 +145,7 @@ class Worker {
       const Loaded now{addresses_[i], rows_, cols_};
       if (loaded_[i] == now) continue;
       loaded_[i] = now;
-      const Operand& operand = space_.operands[i];
+      const TileOperand& operand = space_.operands[i];
       float* to = buffers_ + plan_.source_slots[i] * kBufferSize;
       const int64_t stride = operand.strides[space_.rank - 1];
       if (is_flat(space_, operand)) {
@@ -410,7 +172,7 @@ class Worker {
         from = scratch;
       }
       const size_t i = static_cast<size_t>(program_.input_count()) + o;
-      const Operand& operand = space_.operands[i];
+      const TileOperand& operand = space_.operands[i];
       const int64_t stride = operand.strides[space_.rank - 1];
       if (is_flat(space_, operand)) {
         tile_store(operand.dtype, from, addresses_[i], stride, n);
@@ -424,65 +186,95 @@ class Worker {
     }
   }
 
-  struct Loaded {
-    const char* address = nullptr;
-    int64_t rows = 0, cols = 0;
-    bool operator==(const Loaded&) const = default;
-  };
-
   const TileProgram& program_;
-  const Space& space_;
-  const Plan& plan_;
-  const std::vector<Step>& steps_;
+  const TileSpace& space_;
+  const TilePlan& plan_;
   float* buffers_;
-  std::vector<float*> pointers_;
-  std::vector<char*> addresses_;
-  std::vector<Loaded> loaded_;
+  std::vector<float*>& pointers_;  ///< of each value
+  std::vector<char*>& addresses_;  ///< of each operand
+  std::vector<Loaded>& loaded_;
   int64_t rows_ = 1, cols_ = 1;
 };
 
-/// The tile size for which buffers and operands in place fill at most 24 KiB of a 32 KiB cache.
-int64_t tile_size(const Plan& plan, size_t operands) {
-  const int64_t lanes = 6144 / std::max<int64_t>(1, plan.buffers + static_cast<int64_t>(operands));
-  return std::clamp<int64_t>(lanes / 64 * 64, 256, kTileSize);
+}  // namespace
+
+struct TileRunner::State {
+  TileProgram program;
+  TileSpace space;
+  TilePlan plan;
+  std::vector<bool> same;  ///< per target and source: one memory, when the plan was made
+  bool empty = false, planned = false;
+
+  std::vector<bool> shared_memory() const {
+    const auto sources = static_cast<size_t>(program.input_count());
+    std::vector<bool> result;
+    for (size_t t = sources; t < space.operands.size(); ++t)
+      for (size_t s = 0; s < sources; ++s)
+        result.push_back(space.operands[t].data == space.operands[s].data);
+    return result;
+  }
+};
+
+TileRunner::TileRunner(TileProgram program, std::span<const int64_t> dims,
+                       const std::vector<const int64_t*>& strides)
+    : state_(std::make_unique<State>()) {
+  State& s = *state_;
+  s.program = std::move(program);
+  const auto sources = static_cast<size_t>(s.program.input_count());
+  DS_ASSERT(strides.size() == sources + s.program.outputs().size() && dims.size() <= kMaxTileRank,
+            strides.size(), " operands, rank ", dims.size());
+  s.empty = std::find(dims.begin(), dims.end(), 0) != dims.end() || s.program.outputs().empty();
+  if (s.empty) return;
+  s.space = make_tile_space(s.program, dims, strides);
 }
 
-}  // namespace
+TileRunner::~TileRunner() = default;
+
+int64_t TileRunner::prepare(std::span<const void* const> sources, std::span<void* const> targets) {
+  State& s = *state_;
+  if (s.empty) return 0;
+  for (size_t i = 0; i < sources.size(); ++i)
+    s.space.operands[i].data = static_cast<char*>(const_cast<void*>(sources[i]));
+  for (size_t i = 0; i < targets.size(); ++i)
+    s.space.operands[sources.size() + i].data = static_cast<char*>(targets[i]);
+  std::vector<bool> same = s.shared_memory();
+  if (!s.planned || same != s.same) {
+    s.same = std::move(same);
+    s.plan = plan_tiles(s.program, s.space);
+    s.planned = true;
+  }
+  evaluate_splats(s.program, s.space, s.plan);
+  return s.space.units();
+}
+
+int64_t TileRunner::grain() const {
+  const State& s = *state_;
+  const int64_t elements = 65536 / (2 + static_cast<int64_t>(s.plan.calls.size()));
+  return std::max<int64_t>(1, elements / (s.space.rows * s.space.cols));
+}
+
+void TileRunner::run(int64_t begin, int64_t end) const {
+  const State& s = *state_;
+  Worker worker(s.program, s.space, s.plan);
+  for (int64_t unit = begin; unit < end; ++unit) worker.run(unit);
+}
 
 void run_tile_program(const TileProgram& program, std::span<const int64_t> dims,
                       std::span<const TileSource> sources, std::span<const TileTarget> targets) {
-  DS_ASSERT(static_cast<int>(sources.size()) == program.input_count() &&
-                targets.size() == program.outputs().size() && dims.size() <= kMaxTileRank,
-            sources.size(), " sources, ", targets.size(), " targets, rank ", dims.size());
-  if (std::find(dims.begin(), dims.end(), 0) != dims.end() || targets.empty()) return;
-  Space space;
-  make_operands(program, dims, sources, targets, space);
-  collapse(space, sources.size());
-  // Packing rows decides which operands are used in place, and these how large a tile may be, so
-  // the division for the largest tile is tried first.
-  Plan plan;
-  const std::vector<int> last = last_uses(program);
-  int64_t tile = kTileSize;
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    space.rows = space.row_tiles = space.col_tiles = space.outer = 1;
-    divide(space, tile);
-    plan = Plan{};
-    plan.places.resize(program.values().size());
-    evaluate_splats(program, space, plan);
-    place_sources(program, space, last, plan);
-    place_targets(program, space, last, plan);
-    place_temporaries(program, last, plan);
-    tile = tile_size(plan, sources.size() + targets.size());
-    if (tile == static_cast<int64_t>(kTileSize)) break;
+  std::vector<const int64_t*> strides;
+  std::vector<const void*> from;
+  std::vector<void*> to;
+  for (const TileSource& source : sources) {
+    strides.push_back(source.strides);
+    from.push_back(source.data);
   }
-  const std::vector<Step> steps = make_steps(program, last, plan);
-  const int64_t tile_elements = space.rows * space.cols;
-  const int64_t grain_elements = 65536 / (2 + static_cast<int64_t>(steps.size()));
-  parallel_for(space.units(), std::max<int64_t>(1, grain_elements / tile_elements),
-               [&](int64_t begin, int64_t end) {
-                 Worker worker(program, space, plan, steps);
-                 for (int64_t unit = begin; unit < end; ++unit) worker.run(unit);
-               });
+  for (const TileTarget& target : targets) {
+    strides.push_back(target.strides);
+    to.push_back(target.data);
+  }
+  TileRunner runner(program, dims, strides);
+  parallel_for(runner.prepare(from, to), runner.grain(),
+               [&](int64_t begin, int64_t end) { runner.run(begin, end); });
 }
 
 }  // namespace ds::cpu

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -55,6 +56,28 @@ struct TileSource {
 struct TileTarget {
   void* data;
   const int64_t* strides;
+};
+
+/// A program over one space, planned once for many runs: what is collapsed, kept in tiles or the
+/// same everywhere follows from strides alone and from which targets are the memory of a source.
+/// A run is prepare(), then run() on all of its units, in any order and on any threads.
+class TileRunner {
+ public:
+  /// `strides` (elements, one per dimension of the space; 0 broadcasts): the sources', then the
+  /// targets'.
+  TileRunner(TileProgram program, std::span<const int64_t> dims,
+             const std::vector<const int64_t*>& strides);
+  ~TileRunner();
+
+  /// Takes the addresses of a run; returns its number of units.
+  int64_t prepare(std::span<const void* const> sources, std::span<void* const> targets);
+  /// Units below which a thread of their own does not pay.
+  int64_t grain() const;
+  void run(int64_t begin, int64_t end) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 /// Computes every output at every point of the space `dims` (at most kMaxTileRank; may be empty

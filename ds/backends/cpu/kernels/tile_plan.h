@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a tile program runs over its space: the collapsed dimensions and their division into tiles,
+// and for each value whether it lives in a buffer, in an operand's own memory or as one splat.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ds/backends/cpu/kernels/elementwise.h"
+
+namespace ds::cpu {
+
+/// One source or target: where it is and its strides in the collapsed space, outermost first.
+struct TileOperand {
+  char* data = nullptr;
+  DType dtype = DType::f32;
+  int64_t size = 4;  ///< of an element
+  std::array<int64_t, kMaxTileRank> strides = {};
+};
+
+/// The collapsed space and its division into tiles of `rows` x `cols`.
+struct TileSpace {
+  int rank = 0;
+  std::array<int64_t, kMaxTileRank> dims = {};
+  std::vector<TileOperand> operands;  ///< sources, then targets
+
+  int64_t rows = 1, cols = 1;  ///< of a full tile
+  int64_t row_tiles = 1, col_tiles = 1, outer = 1;
+
+  int64_t inner() const { return dims[rank - 1]; }
+  int64_t units() const { return outer * row_tiles * col_tiles; }
+};
+
+/// An op with its kernel looked up and its dead and splat cases gone.
+struct TileCall {
+  TileFn fn;
+  int value;
+  std::array<int, 3> args;
+  unsigned splat;
+};
+
+/// Where a value lives while a tile is computed.
+struct TilePlace {
+  enum class Kind : uint8_t { none, splat, buffer, source, target } kind = Kind::none;
+  int index = 0;
+};
+
+/// The decisions, and the splats of a run.
+struct TilePlan {
+  std::vector<TilePlace> places;  ///< per value
+  std::vector<float> splats;      ///< kSplatSize floats per value that is one
+  std::vector<int> source_slots;  ///< buffer of each source, or -1
+  std::vector<char> stored;       ///< per output: written from a tile at the end
+  int buffers = 0;
+  int scratch = -1;             ///< buffer to expand splat outputs in, or -1
+  std::vector<TileCall> calls;  ///< the ops, in order
+};
+
+inline bool is_splat(const TilePlan& plan, int value) {
+  return plan.places[value].kind == TilePlace::Kind::splat;
+}
+
+/// True where a whole tile of the operand is one run with the inner stride.
+bool is_flat(const TileSpace& space, const TileOperand& operand);
+
+/// Collapses the space; strides are the sources', then the targets'.
+TileSpace make_tile_space(const TileProgram& program, std::span<const int64_t> dims,
+                          const std::vector<const int64_t*>& strides);
+
+/// Divides the space into tiles and decides where values live. Reads the operands' addresses to see
+/// which targets are the memory of a source.
+TilePlan plan_tiles(const TileProgram& program, TileSpace& space);
+
+/// Computes the splats for the operands' present memory.
+void evaluate_splats(const TileProgram& program, const TileSpace& space, TilePlan& plan);
+
+}  // namespace ds::cpu

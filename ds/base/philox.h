@@ -35,6 +35,9 @@ class PhiloxStream {
       : seed_(static_cast<uint64_t>(state[0])),
         call_(static_cast<uint64_t>(state[1]) + static_cast<uint64_t>(call)) {}
 
+  uint64_t seed() const { return seed_; }
+  uint64_t call() const { return call_; }
+
   PhiloxBlock block(uint64_t index) const {
     return philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
                        static_cast<uint32_t>(call_), static_cast<uint32_t>(call_ >> 32)},

@@ -44,8 +44,8 @@ class Grouping {
 
  private:
   bool fusable(const Node& node) const {
-    const OpInfo& info = node.info();
-    if (!info.has(kFusable) || node.type().shape.numel() == 0) return false;
+    const bool dropout = node.op() == Op::dropout_;
+    if (!(node.info().has(kFusable) || dropout) || node.type().shape.numel() == 0) return false;
     const auto in = [](const std::array<bool, kDTypeCount>& set, DType dtype) {
       return set[static_cast<size_t>(dtype)];
     };
@@ -53,7 +53,7 @@ class Grouping {
       return in(target_.fusable_storage, node.input(0).dtype()) &&
              in(target_.fusable_compute, node.type().dtype);
     for (const Value& input : node.inputs())
-      if (!in(target_.fusable_compute, input.dtype())) return false;
+      if (!dropout && !in(target_.fusable_compute, input.dtype())) return false;
     return in(target_.fusable_compute, node.type().dtype);
   }
 

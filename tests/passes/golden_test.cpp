@@ -122,6 +122,22 @@ constexpr Golden kSimplify[] = {
 };
 
 constexpr Golden kFuse[] = {
+    {"dropout joins a chain, its state does not set the shape",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = input {index=1, dtype=i64, shape=[2]} : i64[2]\n"
+     "%2 = relu(%0) : f32[2,3]\n"
+     "%3 = dropout(%2, %1) {p=0.25, call=3} : f32[2,3]\n"
+     "return %3\n",
+     "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "%1 = input {index=1, dtype=i64, shape=[2]} : i64[2]\n"
+     "%2 = fused(%0, %1) : f32[2,3] {\n"
+     "  %0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
+     "  %1 = input {index=1, dtype=i64, shape=[2]} : i64[2]\n"
+     "  %2 = relu(%0) : f32[2,3]\n"
+     "  %3 = dropout(%2, %1) {p=0.25, call=3} : f32[2,3]\n"
+     "  return %3\n"
+     "}\n"
+     "return %2\n"},
     {"a chain becomes one sweep; what is used outside leaves it",
      "%0 = input {index=0, dtype=f32, shape=[2,3]} : f32[2,3]\n"
      "%1 = input {index=1, dtype=f32, shape=[3]} : f32[3]\n"

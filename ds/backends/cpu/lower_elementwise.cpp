@@ -2,6 +2,7 @@
 // Elementwise ops, alone or fused: tile programs in f32.
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ds/backends/cpu/lowering.h"
 #include "ds/backends/cpu/tiles.h"
@@ -51,6 +52,7 @@ bool is_tile_cast(DType from, DType to, bool inside) {
 bool tileable(const Node& node, bool inside) {
   const DType out = node.type().dtype;
   if (node.op() == Op::cast_) return is_tile_cast(node.input(0).dtype(), out, inside);
+  if (node.op() == Op::dropout_) return out == DType::f32 || is_half(out);
   if (!tile_op(node.op())) return false;
   for (const Value& input : node.inputs())
     if (!exact_in_f32(input.dtype())) return false;
@@ -63,13 +65,18 @@ bool tileable(const Node& node, bool inside) {
 }
 
 /// Appends the op of a node to a tile program; `in` are the values of its inputs.
-int append(TileProgram& program, const Node& node, const std::vector<int>& in, bool stored_only) {
+int append(Lowering& l, Tiles& tiles, const Node& node, const std::vector<int>& in,
+           bool stored_only) {
   const DType out = node.type().dtype;
+  TileProgram& program = tiles.program;
   int value = -1;
   if (node.op() == Op::cast_) {
     value = in[0];
     if (out == DType::bool_ && node.input(0).dtype() != DType::bool_)
       value = program.apply(TileOp::to_bool, value);
+  } else if (node.op() == Op::dropout_) {
+    const View state = l.row_major(node, l.view(node.input(1)));
+    value = tiles.dropout(in[0], state, node.attr_float("p"), node.attr_int("call"));
   } else {
     TileOp op = *tile_op(node.op());
     if (out == DType::bool_ && op == TileOp::add) op = TileOp::logical_or;
@@ -80,6 +87,11 @@ int append(TileProgram& program, const Node& node, const std::vector<int>& in, b
   if (is_half(out) && !stored_only)
     value = program.apply(out == DType::f16 ? TileOp::round_f16 : TileOp::round_bf16, value);
   return value;
+}
+
+/// Inputs that are read element by element: not the rng state.
+int elementwise_inputs(const Node& node) {
+  return node.op() == Op::dropout_ ? 1 : static_cast<int>(node.inputs().size());
 }
 
 /// Strides for an output of `dims`: those of the largest input that is dense and not row-major,
@@ -118,13 +130,14 @@ bool lower_elementwise(Lowering& l, const Node& node, std::string& why) {
   }
   const Shape& dims = node.type().shape;
   std::vector<View> inputs;
-  for (const Value& input : node.inputs()) inputs.push_back(expand_view(l.view(input), dims));
+  for (int i = 0; i < elementwise_inputs(node); ++i)
+    inputs.push_back(expand_view(l.view(node.input(i)), dims));
   const View out = l.temp(node.type().dtype, dims, output_strides(dims, inputs));
   Tiles tiles;
   tiles.dims = dims;
   std::vector<int> values;
   for (const View& view : inputs) values.push_back(tiles.source(view));
-  tiles.target(append(tiles.program, node, values, /*stored_only=*/true), out);
+  tiles.target(append(l, tiles, node, values, /*stored_only=*/true), out);
   emit_tiles(l, node, str("cpu:tiles ", op_name(node.op())), std::move(tiles));
   l.define(node, 0, out);
   return true;
@@ -153,14 +166,23 @@ bool lower_fused(Lowering& l, const Node& node, std::string&) {
       l.define(node, i, l.view(body.outputs[static_cast<size_t>(i)]));
     return true;
   }
+  std::unordered_set<const Node*> elementwise;
+  for (const NodePtr& inner : nodes)
+    for (int i = 0; i < elementwise_inputs(*inner); ++i)
+      elementwise.insert(inner->input(i).node.get());
+  for (const Value& output : body.outputs) elementwise.insert(output.node.get());
+  std::vector<std::pair<const Node*, View>> read;
   std::vector<View> inputs;
-  for (const Value& input : node.inputs()) inputs.push_back(expand_view(l.view(input), dims));
+  for (size_t i = 0; i < body.inputs.size(); ++i) {
+    if (!elementwise.count(body.inputs[i].get())) continue;
+    inputs.push_back(expand_view(l.view(node.input(static_cast<int>(i))), dims));
+    read.emplace_back(body.inputs[i].get(), inputs.back());
+  }
   const Shape strides = output_strides(dims, inputs);
   Tiles tiles;
   tiles.dims = dims;
   std::unordered_map<const Node*, int> values;
-  for (size_t i = 0; i < body.inputs.size(); ++i)
-    values[body.inputs[i].get()] = tiles.source(inputs[i]);
+  for (const auto& [input, view] : read) values[input] = tiles.source(view);
   for (const NodePtr& inner : nodes) {
     if (inner->op() == Op::input_) continue;
     if (inner->op() == Op::expand_) {  // every value already spans dims
@@ -173,8 +195,9 @@ bool lower_fused(Lowering& l, const Node& node, std::string&) {
       continue;
     }
     std::vector<int> in;
-    for (const Value& input : inner->inputs()) in.push_back(values.at(input.node.get()));
-    values[inner.get()] = append(tiles.program, *inner, in, uses.count(inner.get()) == 0);
+    for (int i = 0; i < elementwise_inputs(*inner); ++i)
+      in.push_back(values.at(inner->input(i).node.get()));
+    values[inner.get()] = append(l, tiles, *inner, in, uses.count(inner.get()) == 0);
   }
   for (int i = 0; i < node.outputs(); ++i) {
     const View out = l.temp(node.type(i).dtype, dims, strides);

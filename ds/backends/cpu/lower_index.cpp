@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gather, scatter, row selection, nonzero and searchsorted.
-#include "ds/backends/cpu/lower_index.h"
-
 #include "ds/backends/cpu/copy.h"
 #include "ds/backends/cpu/kernels/index.h"
+#include "ds/backends/cpu/lowering.h"
 #include "ds/base/error.h"
 
 namespace ds::cpu {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sort, topk and scans along one dimension.
-#include "ds/backends/cpu/lower_index.h"
-
 #include "ds/backends/cpu/kernels/sort.h"
+#include "ds/backends/cpu/lowering.h"
 #include "ds/base/error.h"
 
 namespace ds::cpu {

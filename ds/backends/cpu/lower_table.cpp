@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which function lowers which op.
-#include "ds/backends/cpu/lower_index.h"
+#include "ds/backends/cpu/lowering.h"
 
 namespace ds::cpu {
 
@@ -39,6 +39,8 @@ LowerFn lower_function(Op op) {
     case Op::max_pool_backward_:
     case Op::avg_pool_backward_:
     case Op::adaptive_avg_pool_backward_: return lower_pool_backward;
+    case Op::attention_: return lower_attention;
+    case Op::attention_backward_: return lower_attention_backward;
     case Op::gather_:
     case Op::scatter_:
     case Op::index_select_:
@@ -48,8 +50,10 @@ LowerFn lower_function(Op op) {
     case Op::searchsorted_: return lower_index;
     case Op::sort_:
     case Op::topk_: return lower_sort;
-    case Op::attention_: return lower_attention;
-    case Op::attention_backward_: return lower_attention_backward;
+    case Op::random_uniform_:
+    case Op::random_normal_:
+    case Op::random_bits_: return lower_random;
+    case Op::dropout_: return lower_elementwise;
     default: break;
   }
   switch (op_info(op).op_class) {

@@ -93,6 +93,10 @@ bool lower_pool(Lowering& l, const Node& node, std::string& why);
 bool lower_pool_backward(Lowering& l, const Node& node, std::string& why);
 bool lower_attention(Lowering& l, const Node& node, std::string& why);
 bool lower_attention_backward(Lowering& l, const Node& node, std::string& why);
+bool lower_random(Lowering& l, const Node& node, std::string& why);
+bool lower_sort(Lowering& l, const Node& node, std::string& why);
+bool lower_scan(Lowering& l, const Node& node, std::string& why);
+bool lower_index(Lowering& l, const Node& node, std::string& why);
 
 /// Runs a node by the reference backend. NotImplementedError with `why` when that is not there.
 void lower_reference(Lowering& l, const Node& node, const std::string& why);

@@ -17,6 +17,17 @@ int Tiles::source(const View& view) {
   return numbers_.back();
 }
 
+int Tiles::dropout(int x, const View& state, double p, int64_t call) {
+  View numbers = state;
+  numbers.strides = contiguous_strides(dims);
+  sources.push_back(numbers);
+  numbers_.push_back(program.dropout_mask(p, call));
+  const int scale = program.constant(static_cast<float>(1 / (1 - p)));
+  // Chosen, not multiplied: a dropped NaN is 0.
+  return program.apply(TileOp::where, numbers_.back(), program.apply(TileOp::mul, x, scale),
+                       program.constant(0));
+}
+
 void Tiles::target(int value, const View& view) {
   targets.push_back(view);
   program.output(value, view.dtype);

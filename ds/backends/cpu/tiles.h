@@ -17,6 +17,8 @@ struct Tiles {
 
   /// A new input; the same number for the same view.
   int source(const View& view);
+  /// x with elements dropped at random. `state` is the row-major rng state; dims must be set.
+  int dropout(int x, const View& state, double p, int64_t call);
   void target(int value, const View& view);
   /// Slots that are read elsewhere than at the element being written.
   std::vector<int> scattered() const;

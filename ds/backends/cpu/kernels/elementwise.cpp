@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ds/backends/cpu/kernels/random.h"
 #include "ds/backends/cpu/kernels/tile_plan.h"
 #include "ds/base/error.h"
 #include "ds/base/parallel.h"
@@ -18,6 +19,14 @@ int TileProgram::input(DType dtype) {
 int TileProgram::constant(float value) {
   values_.push_back({.kind = Value::Kind::constant, .constant = value});
   return static_cast<int>(values_.size()) - 1;
+}
+
+int TileProgram::dropout_mask(double p, int64_t call) {
+  const int made = input(DType::f32);
+  values_.back().is_mask = true;
+  values_.back().threshold = philox_dropout_threshold(p);
+  values_.back().call = call;
+  return made;
 }
 
 int TileProgram::apply(TileOp op, int a, int b, int c) {
@@ -47,6 +56,15 @@ float* thread_buffers(int count) {
   if (memory.size() < need) memory.resize(need);
   const auto address = reinterpret_cast<uintptr_t>(memory.data());
   return memory.data() + ((64 - address % 64) % 64) / sizeof(float);
+}
+
+/// n elements from `address` on as f32.
+void load_run(const TileOperand& operand, const char* address, int64_t stride, float* to,
+              int64_t n) {
+  if (!operand.mask) return tile_load(operand.dtype, address, stride, to, static_cast<size_t>(n));
+  const PhiloxStream stream(reinterpret_cast<const int64_t*>(operand.data), operand.mask->call);
+  dropout_mask(stream, operand.mask->threshold, address - operand.data, stride, to,
+               static_cast<size_t>(n));
 }
 
 /// Runs a range of tiles on one thread.
@@ -149,13 +167,12 @@ class Worker {
       float* to = buffers_ + plan_.source_slots[i] * kBufferSize;
       const int64_t stride = operand.strides[space_.rank - 1];
       if (is_flat(space_, operand)) {
-        tile_load(operand.dtype, addresses_[i], stride, to, static_cast<size_t>(rows_ * cols_));
+        load_run(operand, addresses_[i], stride, to, rows_ * cols_);
         continue;
       }
       const int64_t row_bytes = operand.strides[space_.rank - 2] * operand.size;
       for (int64_t r = 0; r < rows_; ++r) {
-        tile_load(operand.dtype, addresses_[i] + r * row_bytes, stride, to + r * cols_,
-                  static_cast<size_t>(cols_));
+        load_run(operand, addresses_[i] + r * row_bytes, stride, to + r * cols_, cols_);
       }
     }
   }

@@ -19,6 +19,10 @@ class TileProgram {
   /// The next input; the i-th call belongs to the i-th source of run_tile_program.
   int input(DType dtype);
   int constant(float value);
+  /// The next input: 1 where dropout with probability p keeps an element, else 0. Its source is the
+  /// rng state i64[2]; its strides count in the element numbers that the random stream goes by, so
+  /// they are those of the row-major output.
+  int dropout_mask(double p, int64_t call);
   /// op of earlier values, as many as its arity.
   int apply(TileOp op, int a, int b = -1, int c = -1);
   /// Makes a value the next output, converted as tile_store does.
@@ -30,6 +34,9 @@ class TileProgram {
     DType dtype = DType::f32;  ///< of an input
     float constant = 0;
     std::array<int, 3> args = {-1, -1, -1};  ///< of an op; args[0] is the index of an input
+    bool is_mask = false;                    ///< an input that dropout draws
+    uint32_t threshold = 0;                  ///< of a mask
+    int64_t call = 0;                        ///< of a mask
   };
   struct Output {
     int value;

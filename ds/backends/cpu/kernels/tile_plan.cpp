@@ -14,13 +14,15 @@ void make_operands(const TileProgram& program, std::span<const int64_t> dims,
                    const std::vector<const int64_t*>& strides, TileSpace& space) {
   space.operands.resize(strides.size());
   for (const auto& value : program.values()) {
-    if (value.kind == Kind::input) space.operands[value.args[0]].dtype = value.dtype;
+    if (value.kind != Kind::input) continue;
+    space.operands[value.args[0]].dtype = value.dtype;
+    if (value.is_mask) space.operands[value.args[0]].mask = &value;
   }
   const auto sources = static_cast<size_t>(program.input_count());
   for (size_t i = 0; i < space.operands.size(); ++i) {
     TileOperand& operand = space.operands[i];
     if (i >= sources) operand.dtype = program.outputs()[i - sources].dtype;
-    operand.size = static_cast<int64_t>(dtype_size(operand.dtype));
+    operand.size = operand.mask ? 1 : static_cast<int64_t>(dtype_size(operand.dtype));
     int to = 0;
     for (size_t d = 0; d < dims.size(); ++d) {
       if (dims[d] != 1) operand.strides[to++] = strides[i][d];
@@ -79,7 +81,7 @@ void divide(TileSpace& space, int64_t tile) {
 }
 
 bool is_direct(const TileSpace& space, const TileOperand& operand) {
-  return operand.dtype == DType::f32 && operand.strides[space.rank - 1] == 1 &&
+  return operand.dtype == DType::f32 && !operand.mask && operand.strides[space.rank - 1] == 1 &&
          is_flat(space, operand);
 }
 
@@ -91,7 +93,8 @@ void place_splats(const TileProgram& program, const TileSpace& space, TilePlan& 
     bool uniform = true;
     if (value.kind == Kind::input) {
       const TileOperand& operand = space.operands[value.args[0]];
-      uniform = std::all_of(operand.strides.begin(), operand.strides.begin() + space.rank,
+      uniform = !operand.mask &&
+                std::all_of(operand.strides.begin(), operand.strides.begin() + space.rank,
                             [](int64_t stride) { return stride == 0; });
     } else if (value.kind == Kind::op) {
       for (int i = 0; i < tile_arity(value.op); ++i) uniform &= is_splat(plan, value.args[i]);

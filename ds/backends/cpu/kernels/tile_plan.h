@@ -16,7 +16,8 @@ namespace ds::cpu {
 struct TileOperand {
   char* data = nullptr;
   DType dtype = DType::f32;
-  int64_t size = 4;  ///< of an element
+  int64_t size = 4;  ///< of an element; of a mask 1: its addresses count elements from data on
+  const TileProgram::Value* mask = nullptr;
   std::array<int64_t, kMaxTileRank> strides = {};
 };
 
@@ -65,7 +66,7 @@ inline bool is_splat(const TilePlan& plan, int value) {
 /// True where a whole tile of the operand is one run with the inner stride.
 bool is_flat(const TileSpace& space, const TileOperand& operand);
 
-/// Collapses the space; strides are the sources', then the targets'.
+/// Collapses the space; strides are the sources', then the targets'. It points into the program.
 TileSpace make_tile_space(const TileProgram& program, std::span<const int64_t> dims,
                           const std::vector<const int64_t*>& strides);
 

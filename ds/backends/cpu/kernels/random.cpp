@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+// Philox4x32-10 on as many blocks at once as a vector has lanes, and what is made of its words.
+#include "ds/backends/cpu/kernels/random.h"
+
+#include "ds/backends/cpu/kernels/targets.h"
+// Foreach_target needs the line above first.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ds/backends/cpu/kernels/random.cpp"
+#include <hwy/foreach_target.h>
+
+#include <algorithm>
+
+#include "ds/backends/cpu/kernels/math-inl.h"
+#include "ds/backends/cpu/kernels/numbers.h"
+#include "ds/base/error.h"
+#include "ds/base/parallel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ds::cpu {
+namespace HWY_NAMESPACE {
+
+/// The high and low words of a * b.
+HWY_INLINE void MulWide(VU a, VU b, VU& high, VU& low) {
+  const DU d;
+  low = hn::Mul(a, b);
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+  HWY_ALIGN uint32_t x[kMaxLanes], y[kMaxLanes];
+  hn::Store(a, d, x);
+  hn::Store(b, d, y);
+  for (size_t i = 0; i < hn::Lanes(d); ++i)
+    x[i] = static_cast<uint32_t>(static_cast<uint64_t>(x[i]) * y[i] >> 32);
+  high = hn::Load(d, x);
+#else
+  const hn::Repartition<uint64_t, DU> d64;
+  // Products of the even lanes and, moved down, of the odd lanes; their high halves interleaved.
+  const auto even = hn::MulEven(a, b);
+  const auto shift = [&](VU v) HWY_ATTR {
+    return hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(d64, v)));
+  };
+  const auto odd = hn::MulEven(shift(a), shift(b));
+  high = hn::OddEven(hn::BitCast(d, odd), hn::BitCast(d, hn::ShiftRight<32>(even)));
+#endif
+}
+
+/// The blocks whose numbers are c0 (low words) and c1 (high words): their four words.
+HWY_INLINE void PhiloxRounds(uint64_t key, uint64_t call, VU& c0, VU& c1, VU& c2, VU& c3) {
+  const DU d;
+  c2 = hn::Set(d, static_cast<uint32_t>(call));
+  c3 = hn::Set(d, static_cast<uint32_t>(call >> 32));
+  auto k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+  const VU m0 = hn::Set(d, 0xD2511F53u), m1 = hn::Set(d, 0xCD9E8D57u);
+  for (int round = 0; round < 10; ++round) {
+    VU high0, low0, high1, low1;
+    MulWide(m0, c0, high0, low0);
+    MulWide(m1, c2, high1, low1);
+    c0 = hn::Xor(hn::Xor(high1, c1), hn::Set(d, k0));
+    c2 = hn::Xor(hn::Xor(high0, c3), hn::Set(d, k1));
+    c1 = low1;
+    c3 = low0;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+}
+
+/// Lanes blocks from `block` on: 4 * Lanes words in order.
+HWY_INLINE void PhiloxBlocks(uint64_t key, uint64_t call, uint64_t block, uint32_t* out) {
+  const DU d;
+  const auto low = static_cast<uint32_t>(block);
+  VU c0 = hn::Add(hn::Set(d, low), hn::Iota(d, 0));
+  // A carry into the high word where the low one wrapped around.
+  const VU carry = hn::VecFromMask(d, hn::Lt(c0, hn::Set(d, low)));
+  VU c1 = hn::Sub(hn::Set(d, static_cast<uint32_t>(block >> 32)), carry);
+  VU c2, c3;
+  PhiloxRounds(key, call, c0, c1, c2, c3);
+  hn::StoreInterleaved4(c0, c1, c2, c3, d, out);
+}
+
+/// out[i] = word begin + i * stride of the stream.
+void PhiloxStrided(uint64_t key, uint64_t call, int64_t begin, int64_t stride, uint32_t* out,
+                   size_t n) {
+  const DU d;
+  const size_t lanes = hn::Lanes(d);
+  uint32_t low[kMaxLanes] = {}, high[kMaxLanes] = {}, words[4 * kMaxLanes];
+  for (size_t i = 0; i < n; i += lanes) {
+    const size_t count = std::min(lanes, n - i);
+    for (size_t k = 0; k < count; ++k) {
+      const auto word = static_cast<uint64_t>(begin + static_cast<int64_t>(i + k) * stride);
+      low[k] = static_cast<uint32_t>(word / 4);
+      high[k] = static_cast<uint32_t>(word / 4 >> 32);
+    }
+    VU c0 = hn::LoadU(d, low), c1 = hn::LoadU(d, high), c2, c3;
+    PhiloxRounds(key, call, c0, c1, c2, c3);
+    hn::StoreInterleaved4(c0, c1, c2, c3, d, words);
+    for (size_t k = 0; k < count; ++k)
+      out[i + k] =
+          words[4 * k + static_cast<uint64_t>(begin + static_cast<int64_t>(i + k) * stride) % 4];
+  }
+}
+
+void PhiloxWords(uint64_t key, uint64_t call, uint64_t begin, uint32_t* out, size_t n) {
+  const size_t batch = 4 * hn::Lanes(DU());
+  uint32_t buffer[4 * kMaxLanes];
+  size_t done = 0;
+  while (done < n) {
+    const uint64_t at = begin + done, block = at / 4;
+    const size_t skip = at % 4;
+    if (skip == 0 && n - done >= batch) {
+      PhiloxBlocks(key, call, block, out + done);
+      done += batch;
+      continue;
+    }
+    PhiloxBlocks(key, call, block, buffer);
+    const size_t count = std::min(n - done, batch - skip);
+    std::copy_n(buffer + skip, count, out + done);
+    done += count;
+  }
+}
+
+/// out[i] = word i without its last 8 bits, times 2^-24.
+void Uniforms(const uint32_t* words, float* out, size_t n) {
+  const DU d;
+  const VF scale = Const(0x1p-24);
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const VU top = hn::ShiftRight<8>(hn::LoadU(d, words + i));
+    StoreVec(hn::Mul(hn::ConvertTo(DF(), hn::BitCast(DI(), top)), scale), out + i);
+  }
+  for (; i < n; ++i) out[i] = philox_uniform_f32(words[i]);
+}
+
+void Keep(const uint32_t* words, uint32_t threshold, float* mask, size_t n) {
+  const DU d;
+  const size_t lanes = hn::Lanes(d);
+  const auto limit = hn::Set(DI(), static_cast<int32_t>(threshold));
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const VI top = hn::BitCast(DI(), hn::ShiftRight<8>(hn::LoadU(d, words + i)));
+    StoreVec(hn::IfThenZeroElse(hn::RebindMask(DF(), hn::Lt(top, limit)), Const(1)), mask + i);
+  }
+  for (; i < n; ++i) mask[i] = words[i] >> 8 >= threshold;
+}
+
+/// sin and cos of 2 pi v for v in [0, 1): the nearest quarter turn is taken off exactly.
+HWY_INLINE void SinCosTurns(VF v, VF& sine, VF& cosine) {
+  const VF quarters = hn::Round(hn::Mul(v, Const(4)));
+  const VF rest = hn::NegMulAdd(quarters, Const(0.25), v);
+  const VF angle = hn::Mul(rest, Const(6.283185307179586));
+  const VF s = Sin(angle), c = Cos(angle);
+  const VI q = hn::ConvertTo(DI(), quarters);
+  const auto bit = [&](VI x, int32_t mask) HWY_ATTR {
+    return hn::RebindMask(DF(), hn::Ne(hn::And(x, hn::Set(DI(), mask)), hn::Zero(DI())));
+  };
+  const auto swap = bit(q, 1);
+  const VF s1 = hn::IfThenElse(swap, c, s), c1 = hn::IfThenElse(swap, s, c);
+  sine = hn::IfThenElse(bit(q, 2), hn::Neg(s1), s1);
+  cosine = hn::IfThenElse(bit(hn::Add(q, hn::Set(DI(), 1)), 2), hn::Neg(c1), c1);
+}
+
+/// Pairs of normals from pairs of words; n is even.
+void Normals(const uint32_t* words, float* out, size_t n) {
+  const DU d;
+  const size_t lanes = hn::Lanes(d);
+  uint32_t padded[2 * kMaxLanes] = {};
+  float last[2 * kMaxLanes];
+  for (size_t i = 0; i < n; i += 2 * lanes) {
+    const bool whole = i + 2 * lanes <= n;
+    if (!whole) std::copy_n(words + i, n - i, padded);
+    VU w0, w1;
+    hn::LoadInterleaved2(d, whole ? words + i : padded, w0, w1);
+    const auto top = [](VU w) HWY_ATTR {
+      return hn::ConvertTo(DF(), hn::BitCast(DI(), hn::ShiftRight<8>(w)));
+    };
+    const VF scale = Const(0x1p-24);
+    const VF u = hn::Mul(hn::Add(top(w0), Const(1)), scale), v = hn::Mul(top(w1), scale);
+    const VF radius = hn::Sqrt(hn::Mul(Const(-2), Log(u)));
+    VF sine, cosine;
+    SinCosTurns(v, sine, cosine);
+    hn::StoreInterleaved2(hn::Mul(radius, cosine), hn::Mul(radius, sine), DF(),
+                          whole ? out + i : last);
+    if (!whole) std::copy_n(last, n - i, out + i);
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace ds::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ds::cpu {
+HWY_EXPORT(PhiloxWords);
+HWY_EXPORT(PhiloxStrided);
+HWY_EXPORT(Uniforms);
+HWY_EXPORT(Keep);
+HWY_EXPORT(Normals);
+namespace {
+
+constexpr int64_t kTile = 1024;     // words at a time: 4 KiB of the first-level cache
+constexpr int64_t kGrainTiles = 8;  // a tile takes about a microsecond
+
+/// Calls f(words, first element, elements) for tiles that cover the elements [0, count), an even
+/// number of elements each but the last. `per_element` words make one element.
+template <class F>
+void for_tiles(const PhiloxStream& stream, int64_t count, int64_t per_element, F f) {
+  const int64_t each = kTile / per_element, tiles = (count + each - 1) / each;
+  parallel_for(tiles, kGrainTiles, [&](int64_t begin, int64_t end) {
+    uint32_t words[kTile + 2];
+    for (int64_t tile = begin; tile < end; ++tile) {
+      const int64_t first = tile * each, n = std::min(each, count - first);
+      // A pair of normals needs all its words even where only the first is wanted.
+      const int64_t wanted = (n + 1) / 2 * 2 * per_element;
+      philox_words(stream, static_cast<uint64_t>(first * per_element), words,
+                   static_cast<size_t>(wanted));
+      f(words, first, n);
+    }
+  });
+}
+
+uint64_t bits_at(const uint32_t* words, int64_t i) {
+  return philox_join(words[2 * i], words[2 * i + 1]);
+}
+
+template <class T, class Convert>
+void fill_words(const PhiloxStream& stream, void* dst, int64_t count, Convert convert) {
+  T* out = static_cast<T*>(dst);
+  for_tiles(stream, count, 1, [&](const uint32_t* words, int64_t first, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) out[first + i] = T(convert(words[i]));
+  });
+}
+
+/// Halves round the exact value, so they are computed in f64.
+template <class T>
+void fill_normal_half(const PhiloxStream& stream, void* dst, int64_t count) {
+  T* out = static_cast<T*>(dst);
+  for_tiles(stream, count, 1, [&](const uint32_t* words, int64_t first, int64_t n) {
+    for (int64_t i = 0; i < n; i += 2) {
+      const NormalPair pair = philox_normal_32(words[i], words[i + 1]);
+      out[first + i] = rounded<T>(pair.first);
+      if (i + 1 < n) out[first + i + 1] = rounded<T>(pair.second);
+    }
+  });
+}
+
+void fill_normal_f64(const PhiloxStream& stream, double* out, int64_t count) {
+  for_tiles(stream, count, 2, [&](const uint32_t* words, int64_t first, int64_t n) {
+    for (int64_t i = 0; i < n; i += 2) {
+      const NormalPair pair = philox_normal_64(bits_at(words, i), bits_at(words, i + 1));
+      out[first + i] = pair.first;
+      if (i + 1 < n) out[first + i + 1] = pair.second;
+    }
+  });
+}
+
+}  // namespace
+
+void philox_words(const PhiloxStream& stream, uint64_t begin, uint32_t* out, size_t n) {
+  HWY_DYNAMIC_DISPATCH(PhiloxWords)(stream.seed(), stream.call(), begin, out, n);
+}
+
+void random_uniform(const PhiloxStream& stream, DType dtype, void* dst, int64_t count) {
+  if (dtype == DType::f16) return fill_words<f16>(stream, dst, count, philox_uniform_f16);
+  if (dtype == DType::bf16) return fill_words<bf16>(stream, dst, count, philox_uniform_bf16);
+  if (dtype == DType::f32) {
+    auto* out = static_cast<float*>(dst);
+    for_tiles(stream, count, 1, [&](const uint32_t* words, int64_t first, int64_t n) {
+      HWY_DYNAMIC_DISPATCH(Uniforms)(words, out + first, static_cast<size_t>(n));
+    });
+    return;
+  }
+  DS_ASSERT(dtype == DType::f64, dtype);
+  auto* out = static_cast<double*>(dst);
+  for_tiles(stream, count, 2, [&](const uint32_t* words, int64_t first, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) out[first + i] = philox_uniform_f64(bits_at(words, i));
+  });
+}
+
+void random_normal(const PhiloxStream& stream, DType dtype, void* dst, int64_t count) {
+  if (dtype == DType::f16) return fill_normal_half<f16>(stream, dst, count);
+  if (dtype == DType::bf16) return fill_normal_half<bf16>(stream, dst, count);
+  if (dtype == DType::f64) return fill_normal_f64(stream, static_cast<double*>(dst), count);
+  auto* out = static_cast<float*>(dst);
+  for_tiles(stream, count, 1, [&](const uint32_t* words, int64_t first, int64_t n) {
+    const int64_t even = n / 2 * 2;
+    HWY_DYNAMIC_DISPATCH(Normals)(words, out + first, static_cast<size_t>(even));
+    if (even == n) return;
+    float pair[2];
+    HWY_DYNAMIC_DISPATCH(Normals)(words + even, pair, 2);
+    out[first + even] = pair[0];
+  });
+}
+
+void random_bits(const PhiloxStream& stream, int64_t* dst, int64_t count) {
+  for_tiles(stream, count, 2, [&](const uint32_t* words, int64_t first, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) dst[first + i] = philox_bits(bits_at(words, i));
+  });
+}
+
+void dropout_mask(const PhiloxStream& stream, uint32_t threshold, int64_t begin, int64_t stride,
+                  float* mask, size_t n) {
+  uint32_t words[kTileSize];
+  if (stride == 1) {
+    philox_words(stream, static_cast<uint64_t>(begin), words, n);
+  } else {
+    HWY_DYNAMIC_DISPATCH(PhiloxStrided)
+    (stream.seed(), stream.call(), begin, stride, words, n);
+  }
+  HWY_DYNAMIC_DISPATCH(Keep)(words, threshold, mask, n);
+}
+
+}  // namespace ds::cpu
+#endif

@@ -28,7 +28,10 @@ endforeach()
 set(ds_libraries_backend_ref Eigen3::Eigen)
 set(ds_libraries_backend_cpu DNNL::dnnl ds_hwy Eigen3::Eigen)
 # Plain loops per type: -O2 of GCC 12 vectorises only those of a known length.
-set_source_files_properties("${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/index_add.cpp"
+set_source_files_properties(
+  "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/index_add.cpp"
+  "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/typed.cpp"
+  "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/typed_reduce.cpp"
   PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>")
 foreach(backend IN LISTS DS_BACKENDS)
   ds_add_room(ds_backend_${backend} ds/backends/${backend} ${ds_libraries_backend_${backend}})

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise ops, alone or fused: tile programs in f32.
+// Elementwise ops, alone or fused: tile programs in f32. What these cannot do exactly is computed
+// in its own type, lower_typed.cpp.
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -124,10 +125,11 @@ std::string kernel_name(const Graph& body) {
 }  // namespace
 
 bool lower_elementwise(Lowering& l, const Node& node, std::string& why) {
-  if (!tileable(node, /*inside=*/false)) {
-    why = str("no kernel for ", node.input(0).dtype());
-    return false;
-  }
+  const bool as_tile = tileable(node, /*inside=*/false);
+  // Logic on bytes needs no detour through f32.
+  const bool bytes = node.input(0).dtype() == DType::bool_ && node.op() != Op::where_;
+  if ((bytes || !as_tile) && lower_typed(l, node, why)) return true;
+  if (!as_tile) return false;
   const Shape& dims = node.type().shape;
   std::vector<View> inputs;
   for (int i = 0; i < elementwise_inputs(node); ++i)

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ds/backends/cpu/kernels/reduce.h"
+#include "ds/backends/cpu/kernels/typed.h"
 #include "ds/backends/cpu/lowering.h"
 #include "ds/base/error.h"
 
@@ -40,20 +41,32 @@ std::vector<Run> memory_runs(const View& view, const std::vector<bool>& reduced)
   return runs;
 }
 
-void emit_reduce(Lowering& l, const Node& node, ReduceOp op, const View& src, const Split& split,
+/// f32 tiles give the exact result of the dtypes; else it is computed in the source's own type.
+bool as_tiles(const Node& node) {
+  const DType out = node.type().dtype;
+  const bool truth = node.op() == Op::any_ || node.op() == Op::all_;
+  return exact_in_f32(node.input(0).dtype()) && (truth || out == DType::f32 || is_half(out));
+}
+
+void emit_reduce(Lowering& l, const Node& node, const View& src, const Split& split,
                  const View& dst) {
-  Step& step = l.emit(node, str("cpu:", op_name(node.op())), {src}, {dst}, [=](const Frame& frame) {
-    reduce(op, src.dtype, frame.at(src), split.outer, split.n, split.inner, dst.dtype,
+  const Op op = node.op();
+  const bool tiles = as_tiles(node);
+  Step& step = l.emit(node, str("cpu:", op_name(op)), {src}, {dst}, [=](const Frame& frame) {
+    if (!tiles)
+      return typed_reduce(op, src.dtype, frame.at(src), split.outer, split.n, split.inner,
+                          frame.at(dst));
+    reduce(reduce_op(op), src.dtype, frame.at(src), split.outer, split.n, split.inner, dst.dtype,
            frame.at(dst));
   });
   step.info.flops = static_cast<double>(split.outer * split.n * split.inner);
 }
 
-/// Reduces one run after the other, the innermost first, through f32 temporaries.
+/// Reduces one run after the other, the innermost first, through f32 temporaries (or such of the
+/// source's own type).
 void emit_runs(Lowering& l, const Node& node, View src, std::vector<Run> runs, const View& out) {
-  const ReduceOp op = reduce_op(node.op());
   auto left = std::count_if(runs.begin(), runs.end(), [](const Run& run) { return run.reduced; });
-  if (left == 0) return emit_reduce(l, node, op, src, {src.numel(), 1, 1}, out);
+  if (left == 0) return emit_reduce(l, node, src, {src.numel(), 1, 1}, out);
   while (left > 0) {
     int at = static_cast<int>(runs.size()) - 1;
     while (!runs[static_cast<size_t>(at)].reduced) --at;
@@ -61,10 +74,10 @@ void emit_runs(Lowering& l, const Node& node, View src, std::vector<Run> runs, c
     for (int i = 0; i < static_cast<int>(runs.size()); ++i)
       if (i != at) (i < at ? split.outer : split.inner) *= runs[static_cast<size_t>(i)].size;
     const bool last = left == 1;
-    const bool truth = op == ReduceOp::any || op == ReduceOp::all;
-    const View dst =
-        last ? out : l.temp(truth ? DType::bool_ : DType::f32, {split.outer * split.inner});
-    emit_reduce(l, node, op, src, split, dst);
+    const bool truth = node.op() == Op::any_ || node.op() == Op::all_;
+    const DType between = truth ? DType::bool_ : as_tiles(node) ? DType::f32 : src.dtype;
+    const View dst = last ? out : l.temp(between, {split.outer * split.inner});
+    emit_reduce(l, node, src, split, dst);
     src = dst;
     runs.erase(runs.begin() + at);
     --left;
@@ -75,8 +88,7 @@ void emit_runs(Lowering& l, const Node& node, View src, std::vector<Run> runs, c
 
 bool lower_reduce(Lowering& l, const Node& node, std::string& why) {
   const DType dtype = node.input(0).dtype(), out_dtype = node.type().dtype;
-  const bool truth = node.op() == Op::any_ || node.op() == Op::all_;
-  if (!exact_in_f32(dtype) || !(truth || out_dtype == DType::f32 || is_half(out_dtype))) {
+  if (!as_tiles(node) && !has_typed_reduce(node.op(), dtype)) {
     why = str("no reduction of ", dtype, " to ", out_dtype);
     return false;
   }
@@ -99,7 +111,7 @@ bool lower_reduce(Lowering& l, const Node& node, std::string& why) {
     Split split{1, 1, 1};
     for (int d = 0; d < rank; ++d)
       (reduced[static_cast<size_t>(d)] ? split.n : split.outer) *= src.dims[d];
-    emit_reduce(l, node, reduce_op(node.op()), src, split, out);
+    emit_reduce(l, node, src, split, out);
   } else {
     emit_runs(l, node, src, memory_runs(src, reduced), out);
   }
@@ -109,7 +121,7 @@ bool lower_reduce(Lowering& l, const Node& node, std::string& why) {
 
 bool lower_arg_reduce(Lowering& l, const Node& node, std::string& why) {
   const DType dtype = node.input(0).dtype();
-  if (!exact_in_f32(dtype) || node.input(0).shape().numel() == 0 || node.input(0).shape().empty()) {
+  if (node.input(0).shape().numel() == 0 || node.input(0).shape().empty()) {
     why = str("no kernel for ", node.input(0).type());
     return false;
   }
@@ -118,9 +130,10 @@ bool lower_arg_reduce(Lowering& l, const Node& node, std::string& why) {
   const Split split = split_around(src, dim);
   const View out = l.temp(DType::i64, node.type().shape);
   const bool min = node.op() == Op::argmin_;
+  const auto function = exact_in_f32(dtype) ? arg_reduce : typed_arg_reduce;
   l.emit(node, str("cpu:", op_name(node.op())), {src}, {out}, [=](const Frame& frame) {
-    arg_reduce(min, src.dtype, frame.at(src), split.outer, split.n, split.inner,
-               frame.at<int64_t>(out));
+    function(min, src.dtype, frame.at(src), split.outer, split.n, split.inner,
+             frame.at<int64_t>(out));
   });
   l.define(node, 0, out);
   return true;

@@ -79,6 +79,7 @@ LowerFn lower_function(Op op);
 bool lower_source(Lowering& l, const Node& node, std::string& why);
 bool lower_movement(Lowering& l, const Node& node, std::string& why);
 bool lower_elementwise(Lowering& l, const Node& node, std::string& why);
+bool lower_typed(Lowering& l, const Node& node, std::string& why);
 bool lower_fused(Lowering& l, const Node& node, std::string& why);
 bool lower_matmul(Lowering& l, const Node& node, std::string& why);
 bool lower_convolution(Lowering& l, const Node& node, std::string& why);

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elementwise ops of integers, bool and f64.
+#include "ds/backends/cpu/lowering.h"
+#include "ds/backends/cpu/typed_plan.h"
+#include "ds/base/error.h"
+
+namespace ds::cpu {
+namespace {
+
+TypedFn typed_fn(const Node& node) {
+  const DType dtype = node.input(0).dtype();
+  if (node.op() == Op::cast_) return typed_cast(dtype, node.type().dtype);
+  return node.inputs().size() == 1 ? typed_unary(node.op(), dtype) : typed_binary(node.op(), dtype);
+}
+
+}  // namespace
+
+bool lower_typed(Lowering& l, const Node& node, std::string& why) {
+  const bool where = node.op() == Op::where_;
+  const TypedFn fn = where || node.op() == Op::dropout_ ? nullptr : typed_fn(node);
+  if (!fn && !where) {
+    why = str("no kernel for ", node.input(0).dtype());
+    return false;
+  }
+  const Type& type = node.type();
+  std::vector<View> inputs;
+  for (const Value& input : node.inputs()) inputs.push_back(expand_view(l.view(input), type.shape));
+  // As the largest input lies, so that channels-last goes on.
+  Shape strides = contiguous_strides(type.shape);
+  for (const View& view : inputs)
+    if (view.dims == type.shape && is_dense(view)) strides = strides_like(type.shape, view.strides);
+  const View out = l.temp(type.dtype, type.shape, strides);
+  Step& step = l.emit(node, str("cpu:typed ", op_name(node.op())), inputs, {out},
+                      [=, plan = TypedPlan(fn, out, inputs)](const Frame& frame) {
+                        std::vector<const void*> from;
+                        for (const View& view : inputs) from.push_back(frame.at(view));
+                        plan.run(frame.at(out), from);
+                      });
+  step.info.flops = static_cast<double>(out.numel());
+  l.define(node, 0, out);
+  return true;
+}
+
+}  // namespace ds::cpu

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // New tensors, random numbers.
+#include "device_arg.h"
 #include "functions.h"
 
 namespace {
@@ -11,10 +12,10 @@ using ds::Operand;
 using ds::Shape;
 using ds::Tensor;
 using MaybeDType = std::optional<DType>;
-using MaybeDevice = std::optional<Device>;
+using MaybeDevice = std::optional<DeviceArg>;
 
 Device device_or_default(const MaybeDevice& device) {
-  return device.value_or(ds::default_device());
+  return device ? Device(*device) : ds::default_device();
 }
 
 Tensor finish(Tensor tensor, bool requires_grad) {
@@ -117,7 +118,7 @@ void bind_new(nb::module_& m, TensorClass& cls) {
         [make](const Tensor& x, const nb::args& size, MaybeDType dtype, MaybeDevice device,
                bool requires_grad) {
           return finish(
-              make(sizes_of(size), dtype.value_or(x.dtype()), device.value_or(x.device())),
+              make(sizes_of(size), dtype.value_or(x.dtype()), device ? Device(*device) : x.device()),
               requires_grad);
         },
         "size"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),
@@ -130,7 +131,7 @@ void bind_new(nb::module_& m, TensorClass& cls) {
       "new_full",
       [](const Tensor& x, const Shape& size, const Operand& value, MaybeDType dtype,
          MaybeDevice device, bool requires_grad) {
-        return finish(ds::full(size, value, dtype.value_or(x.dtype()), device.value_or(x.device())),
+        return finish(ds::full(size, value, dtype.value_or(x.dtype()), device ? Device(*device) : x.device()),
                       requires_grad);
       },
       "size"_a, "fill_value"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),

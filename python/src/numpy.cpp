@@ -4,6 +4,7 @@
 
 #include "ds/base/error.h"
 #include "ds/tensor/sync.h"
+#include "device_arg.h"
 #include "functions.h"
 #include "release.h"
 
@@ -119,7 +120,7 @@ nb::object plain(nb::handle data) {
   return list;
 }
 
-Tensor make_tensor(nb::object data, std::optional<DType> dtype, std::optional<ds::Device> device,
+Tensor make_tensor(nb::object data, std::optional<DType> dtype, std::optional<DeviceArg> device,
                    bool requires_grad, bool share) {
   Tensor result;
   Tensor given;
@@ -161,14 +162,14 @@ Tensor make_tensor(nb::object data, std::optional<DType> dtype, std::optional<ds
 void bind_numpy(nb::module_& m, TensorClass& cls) {
   m.def(
       "tensor",
-      [](nb::object data, std::optional<DType> dtype, std::optional<ds::Device> device,
+      [](nb::object data, std::optional<DType> dtype, std::optional<DeviceArg> device,
          bool requires_grad) { return make_tensor(data, dtype, device, requires_grad, false); },
       "data"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),
       "requires_grad"_a = false, "A new tensor from numbers, nested lists or an array.");
   for (const char* name : {"as_tensor", "asarray"})
     m.def(
         name,
-        [](nb::object data, std::optional<DType> dtype, std::optional<ds::Device> device) {
+        [](nb::object data, std::optional<DType> dtype, std::optional<DeviceArg> device) {
           return make_tensor(data, dtype, device, false, true);
         },
         "data"_a, "dtype"_a = nb::none(), "device"_a = nb::none(),

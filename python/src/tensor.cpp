@@ -259,6 +259,11 @@ void bind_conversions(TensorClass& cls) {
   cast("char", ds::DType::i8);
   cast("byte", ds::DType::u8);
   cast("bool", ds::DType::bool_);
+  cls.def(
+      "cuda",
+      [](const Tensor& x, nb::object, bool) { return ds::to_device(x, ds::parse_device("cuda")); },
+      "device"_a = nb::none(), "non_blocking"_a = false,
+      "On a CUDA device; DeviceError where this build has none.");
   cls.def("cpu", [](const Tensor& x) { return ds::to_device(x, ds::parse_device("cpu")); });
   cls.def(
       "type_as",

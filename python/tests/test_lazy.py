@@ -168,6 +168,28 @@ def test_an_error_while_recording_is_raised_at_once_with_both_shapes():
         ds.ones(2, 3) @ ds.ones(4, 5)
 
 
+@pytest.mark.parametrize("use", [
+    lambda: ds.randn(2, device="cuda"), lambda: ds.zeros(2, device="cuda:1"),
+    lambda: ds.tensor([1.0], device="cuda"), lambda: ds.ones(2).to("cuda"),
+    lambda: ds.ones(2).cuda(), lambda: ds.nn.Linear(2, 2).cuda(), lambda: ds.device("cuda"),
+    lambda: ds.ones(2).new_zeros(3, device="gpu"), lambda: ds.zeros_like(ds.ones(2), device="cuda"),
+])
+def test_a_device_that_is_not_there_is_named_with_the_choices(use):
+    with pytest.raises(ds.DeviceError, match=r"'(cuda|cuda:1|gpu)' is not available; .*cpu"):
+        use()
+
+
+def test_compile_leaves_functions_and_modules_as_they_are():
+    model = ds.nn.Linear(2, 2)
+    assert ds.compile(model, mode="max-autotune") is model
+
+    @ds.compile(fullgraph=True)
+    def twice(x):
+        return 2 * x
+
+    assert twice(ds.ones(2)).tolist() == [2, 2]
+
+
 def test_a_failed_step_does_not_harm_the_next():
     table = ds.ones(3)
     with pytest.raises(ds.IndexError):

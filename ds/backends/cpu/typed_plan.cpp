@@ -48,8 +48,12 @@ TypedPlan::TypedPlan(TypedFn fn, const View& out, const std::vector<View>& input
 void TypedPlan::run_row(char* out, const std::vector<const char*>& inputs, int64_t n) const {
   alignas(64) char buffers[3][kTile * 8];
   const int inner = nest_.dims.rank() - 1;
-  for (int64_t at = 0; at < n; at += kTile) {
-    const int64_t count = std::min(kTile, n - at);
+  // Rows that need no packing are one call.
+  const bool direct = std::all_of(nest_.strides.begin() + 1, nest_.strides.end(),
+                                  [&](const auto& strides) { return strides[inner] == 1; });
+  const int64_t tile = direct ? n : kTile;
+  for (int64_t at = 0; at < n; at += tile) {
+    const int64_t count = std::min(tile, n - at);
     std::array<const void*, 3> operands{};
     for (size_t k = 0; k < inputs.size(); ++k) {
       const int64_t stride = nest_.strides[k + 1][inner], size = sizes_[k + 1];

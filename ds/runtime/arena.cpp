@@ -20,16 +20,10 @@ size_t peak(const std::vector<Lifetime>& lifetimes) {
   return static_cast<size_t>(most);
 }
 
-}  // namespace
-
-ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes) {
+/// Places the blocks in `order`, each at the lowest offset that is free over its whole life.
+ArenaPlan place(const std::vector<Lifetime>& lifetimes, const std::vector<size_t>& order) {
   ArenaPlan plan;
   plan.offsets.resize(lifetimes.size());
-  plan.lower_bound = peak(lifetimes);
-  std::vector<size_t> order(lifetimes.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return lifetimes[a].bytes > lifetimes[b].bytes; });
   std::vector<size_t> placed;  // sorted by offset
   for (size_t index : order) {
     const Lifetime& life = lifetimes[index];
@@ -49,6 +43,64 @@ ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes) {
         index);
   }
   return plan;
+}
+
+using Weight = double (*)(const Lifetime&);
+// Large blocks first is best for inference, long ones first where activations wait for the
+// backward pass; area weighs both.
+constexpr Weight kWeights[] = {
+    [](const Lifetime& life) { return static_cast<double>(life.bytes); },
+    [](const Lifetime& life) {
+      return static_cast<double>(life.bytes) * (life.last - life.first + 1);
+    },
+    [](const Lifetime& life) { return static_cast<double>(life.last - life.first); }};
+
+// A plan this near to the lower bound is not worth more time.
+constexpr double kNearEnough = 1.005;
+// Limits of what better plans may cost: pairs of blocks looked at, and new orders of few blocks.
+constexpr size_t kMaxWork = 20'000'000;
+constexpr size_t kMaxRounds = 100;
+
+/// Plans again and again with the block that ends highest moved to the front of the order.
+void improve(const std::vector<Lifetime>& lifetimes, std::vector<size_t> order, ArenaPlan& best,
+             size_t rounds) {
+  ArenaPlan plan = best;
+  for (size_t round = 0; round < rounds; ++round) {
+    if (static_cast<double>(best.bytes) <= kNearEnough * static_cast<double>(best.lower_bound))
+      return;
+    const auto top = std::max_element(order.begin(), order.end(), [&](size_t a, size_t b) {
+      return plan.offsets[a] + lifetimes[a].bytes < plan.offsets[b] + lifetimes[b].bytes;
+    });
+    std::rotate(order.begin(), top, top + 1);
+    plan = place(lifetimes, order);
+    if (plan.bytes >= best.bytes) continue;
+    best.bytes = plan.bytes;
+    best.offsets = plan.offsets;
+  }
+}
+
+}  // namespace
+
+ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes) {
+  const size_t lower_bound = peak(lifetimes);
+  const size_t count = std::max<size_t>(lifetimes.size(), 1);
+  ArenaPlan best;
+  std::vector<size_t> best_order;
+  for (const Weight weight : kWeights) {
+    std::vector<size_t> order(lifetimes.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+      return weight(lifetimes[a]) > weight(lifetimes[b]);
+    });
+    ArenaPlan plan = place(lifetimes, order);
+    if (!best_order.empty() && plan.bytes >= best.bytes) continue;
+    best = std::move(plan);
+    best_order = std::move(order);
+  }
+  best.lower_bound = lower_bound;
+  const size_t rounds = std::min(kMaxRounds, kMaxWork / (count * count));
+  improve(lifetimes, std::move(best_order), best, rounds);
+  return best;
 }
 
 }  // namespace ds

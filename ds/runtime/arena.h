@@ -22,8 +22,9 @@ struct ArenaPlan {
   size_t lower_bound = 0;       // most bytes in use at one step: no plan is smaller
 };
 
-/// Greedy by size: the largest block first, each at the lowest offset free over its whole life
-/// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020).
+/// Greedy: one block after the other at the lowest offset that is free over its whole life
+/// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020), in
+/// several orders, the best of which is improved until it is near the lower bound.
 ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes);
 
 inline size_t align_up(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }

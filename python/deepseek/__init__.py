@@ -39,6 +39,7 @@ from . import (  # noqa: E402
     datasets,
     debug,
     func,
+    hub,
     io,
     linalg,
     models,

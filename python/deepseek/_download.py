@@ -27,7 +27,8 @@ def _hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _show(done: int, total: int, name: str) -> None:
+def show_progress(done: int, total: int, name: str) -> None:
+    """A line on a terminal."""
     if sys.stderr.isatty():
         share = f"{100 * done / total:3.0f} %" if total else f"{done >> 20} MiB"
         print(f"\r{name}: {share}", end="", file=sys.stderr, flush=True)
@@ -52,7 +53,7 @@ def _fetch(url: str, partial: Path, timeout: float) -> None:
             while block := response.read(1 << 16):
                 file.write(block)
                 done += len(block)
-                _show(done, total, partial.name.removesuffix(".part"))
+                show_progress(done, total, partial.name.removesuffix(".part"))
         if total and done != total:
             raise ConnectionError(f"the connection ended after {done} of {total} bytes")
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from . import _core
 from ._download import cache_folder, download
+from ._tables import DatasetDict, Table, load_dataset  # noqa: F401
 from .data import Dataset
 from .transforms import Compose, Transform
 

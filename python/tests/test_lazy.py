@@ -197,6 +197,16 @@ def test_a_failed_step_does_not_harm_the_next():
     assert table[ds.tensor([2])].item() == 1
 
 
+def test_a_failed_use_does_not_take_a_shared_copy_with_it():
+    # Both lookups need the transpose as a copy; the first is lost through its index.
+    transposed = ds.arange(12.0).reshape(3, 4).evaluate().t()
+    lost = transposed[ds.tensor([0, 1])[ds.tensor([7])]]
+    kept = transposed[ds.tensor([1, 0])]
+    with pytest.raises(ds.IndexError):
+        lost.tolist()
+    assert kept.tolist() == [[1, 5, 9], [0, 4, 8]]
+
+
 def test_a_failed_step_leaves_the_parameters_as_they_were():
     w = ds.ones(3, requires_grad=True)
     m = ds.zeros(3)

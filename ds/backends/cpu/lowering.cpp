@@ -79,9 +79,15 @@ void Lowering::define(const Node& node, int output, View view) {
             " instead of ", node.type(output));
   DS_ASSERT(view.dtype == node.type(output).dtype, op_name(node.op()), ": lowered as ", view.dtype,
             " instead of ", node.type(output));
+  makers_.emplace(view.slot, &node);
   auto& views = views_[&node];
   views.resize(static_cast<size_t>(node.outputs()));
   views[static_cast<size_t>(output)] = std::move(view);
+}
+
+const Node& Lowering::maker(const View& view, const Node& node) const {
+  const auto found = makers_.find(view.slot);
+  return found == makers_.end() ? node : *found->second;
 }
 
 View Lowering::temp(DType dtype, const Shape& dims) {
@@ -133,7 +139,7 @@ View Lowering::arranged(const Node& node, const View& view, const Shape& strides
   const auto found = copies_.find(key);
   if (found != copies_.end()) return found->second;
   const View copy = temp(view.dtype, view.dims, strides);
-  emit_copy(node, view, copy);
+  emit_copy(maker(view, node), view, copy);
   return copies_[key] = copy;
 }
 
@@ -167,7 +173,7 @@ View Lowering::cast(const Node& node, const View& view, DType dtype) {
   Tiles tiles;
   tiles.dims = view.dims;
   tiles.target(tiles.source(view), copy);
-  emit_tiles(*this, node, "cpu:cast", std::move(tiles));
+  emit_tiles(*this, maker(view, node), "cpu:cast", std::move(tiles));
   return copies_[key] = copy;
 }
 
@@ -183,7 +189,7 @@ View Lowering::packed(const Node& node, const View& view, const PackedLayoutPtr&
                     {},         {},           plain.dtype, layout.get()};
   auto plan = std::make_shared<ReorderPlan>(ReorderPlan::Direction::pack, plain.dtype, layout);
   const View copy = scratch(layout->nbytes()), space = scratch(plan->scratchpad_bytes());
-  emit(node, "dnnl:reorder", {plain, space}, {copy}, [=](const Frame& frame) {
+  emit(maker(plain, node), "dnnl:reorder", {plain, space}, {copy}, [=](const Frame& frame) {
     plan->execute(frame.at(plain), frame.at(copy), frame.at(space));
   });
   layouts_.push_back(layout);  // the key's pointer stays valid

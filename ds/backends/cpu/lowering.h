@@ -53,6 +53,9 @@ class Lowering {
   void lower(const Node& node);
 
  private:
+  /// The node that made what lies in the view's slot, or `node` when that is being lowered. A copy
+  /// that several nodes share belongs to it: it is lost with its source, not with the first user.
+  const Node& maker(const View& view, const Node& node) const;
   void declare_inputs();
   void place_outputs();
   std::vector<int> memory_of_slots() const;
@@ -63,6 +66,7 @@ class Lowering {
   ProgramParts parts_;
   std::unordered_map<const Node*, std::vector<View>> views_;
   std::unordered_map<const Node*, std::vector<bool>> reads_;
+  std::unordered_map<int, const Node*> makers_;  // by slot
   /// Copies made so far, by what was copied and how it lies now.
   using CopyKey = std::tuple<int, int64_t, DType, std::vector<int64_t>, std::vector<int64_t>,
                              std::vector<int64_t>, DType, const void*>;

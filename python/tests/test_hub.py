@@ -12,7 +12,7 @@ import threading
 import pytest
 
 import deepseek as ds
-from deepseek import hub
+from deepseek import hub, models
 
 COMMIT = "a" * 40
 BIG = bytes(range(256)) * 4000
@@ -244,6 +244,22 @@ def test_processes_share_one_download(world, tmp_path):
     with multiprocessing.get_context("fork").Pool(3) as pool:
         assert pool.map(fetch, [tmp_path / "shared"] * 3) == [BIG] * 3
     assert len(world.at.seen) == 1
+
+
+def test_tokenizers_come_from_the_hub(world, monkeypatch):
+    pytest.importorskip("tokenizers")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "one", "two"]
+    monkeypatch.setitem(FILES, "vocab.txt", "\n".join(words).encode())
+    for name in ("someone/model", "deepseek/bert-base-chinese"):
+        assert models.AutoTokenizer.from_pretrained(name)("two one").input_ids == [2, 6, 5, 3]
+    assert any("google-bert/bert-base-chinese" in seen["path"] for seen in world.seen)
+    asked = len(world.seen)
+    again = models.AutoTokenizer.from_pretrained("someone/model", local_files_only=True)
+    assert again("two").input_ids == [2, 6, 3] and len(world.seen) == asked
+    with pytest.raises(ds.KeyError, match="bert-base-chinese"):
+        models.AutoTokenizer.from_pretrained("deepseek/nosuch")
+    with pytest.raises(ds.IOError, match="no folder"):
+        models.AutoTokenizer.from_pretrained("/absent/folder")
 
 
 def test_several_files(world):

@@ -3,7 +3,8 @@
 
 from collections.abc import Callable
 
-from . import _core, nn
+from .. import _core, nn
+from .tokenization import AutoTokenizer, BatchEncoding, PreTrainedTokenizer
 
 ResNet = _core._hub.ResNet
 ResNetBlock = _core._hub.ResNetBlock
@@ -57,3 +58,20 @@ def create(name: str, num_classes: int, in_channels: int) -> nn.Module:
     if name not in MODELS:
         raise _core.KeyError(f"model '{name}' is unknown; use {', '.join(MODELS)}")
     return MODELS[name](num_classes=num_classes, in_channels=in_channels)
+
+
+__all__ = [
+    "AutoTokenizer",
+    "BatchEncoding",
+    "MODELS",
+    "PreTrainedTokenizer",
+    "ResNet",
+    "ResNetBlock",
+    "create",
+    "lenet",
+    "resnet18",
+    "resnet20",
+    "resnet34",
+    "resnet50",
+    "resnet8",
+]

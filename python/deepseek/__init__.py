@@ -55,6 +55,7 @@ from .func import vmap  # noqa: E402
 from .random import initial_seed, seed  # noqa: E402
 from .serialization import load, save  # noqa: E402
 from .train import MixedPrecisionTrainer  # noqa: E402
+from ._trainer import Trainer, TrainingArguments  # noqa: E402
 
 inf = _math.inf
 nan = _math.nan

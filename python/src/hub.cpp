@@ -2,7 +2,7 @@
 // Models, in the submodule _hub.
 #include "ds/base/error.h"
 #include "ds/hub/resnet.h"
-#include "nn_layers.h"
+#include "hub.h"
 
 void bind_hub(nb::module_& module) {
   nb::module_ m = module.def_submodule("_hub");
@@ -61,4 +61,5 @@ void bind_hub(nb::module_& module) {
   DS_RESNET_OPTION(small_input)
 #undef DS_RESNET_OPTION
   model.forward();
+  bind_language_models(m);
 }

@@ -262,6 +262,26 @@ def test_tokenizers_come_from_the_hub(world, monkeypatch):
         models.AutoTokenizer.from_pretrained("/absent/folder")
 
 
+def test_models_come_from_the_hub(world, tmp_path, monkeypatch):
+    tiny = models.BertModel(models.BertConfig(
+        vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=8, max_position_embeddings=8))
+    tiny.save_pretrained(tmp_path / "tiny", max_shard_size="1KB")
+    monkeypatch.setattr(f"{__name__}.FILES", {
+        p.name: p.read_bytes() for p in (tmp_path / "tiny").iterdir()})
+    assert len(FILES) > 3
+    for name in ("someone/model", "deepseek/bert-base-chinese"):
+        found = models.AutoModel.from_pretrained(name)
+        assert found.pooler.dense.weight.tolist() == tiny.pooler.dense.weight.tolist()
+    assert any("google-bert/bert-base-chinese" in s["path"] for s in world.seen)
+    again = models.AutoModel.from_pretrained("someone/model", local_files_only=True)
+    assert again.config == found.config
+    with pytest.raises(ds.KeyError, match="bert-base-chinese"):
+        models.AutoModel.from_pretrained("deepseek/nosuch")
+    with pytest.raises(ds.IOError, match="no folder"):
+        models.AutoModel.from_pretrained(str(tmp_path / "absent"))
+
+
 def test_several_files(world):
     names = list(FILES)
     paths = hub.hub_downloads("someone/model", names)

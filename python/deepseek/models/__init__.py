@@ -4,6 +4,43 @@
 from collections.abc import Callable
 
 from .. import _core, nn
+from ._config import (
+    AutoConfig,
+    BertConfig,
+    DistilBertConfig,
+    GPT2Config,
+    PretrainedConfig,
+    RobertaConfig,
+)
+from ._output import ModelOutput
+from ._pretrained import LoadWarning, PreTrainedModel
+from .auto import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+from .language import (
+    BertForMaskedLM,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+    DistilBertForMaskedLM,
+    DistilBertForQuestionAnswering,
+    DistilBertForSequenceClassification,
+    DistilBertForTokenClassification,
+    DistilBertModel,
+    GPT2LMHeadModel,
+    GPT2Model,
+    RobertaForMaskedLM,
+    RobertaForQuestionAnswering,
+    RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+    RobertaModel,
+)
 from .tokenization import AutoTokenizer, BatchEncoding, PreTrainedTokenizer
 
 ResNet = _core._hub.ResNet
@@ -61,12 +98,44 @@ def create(name: str, num_classes: int, in_channels: int) -> nn.Module:
 
 
 __all__ = [
+    "AutoConfig",
+    "AutoModel",
+    "AutoModelForCausalLM",
+    "AutoModelForMaskedLM",
+    "AutoModelForQuestionAnswering",
+    "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification",
     "AutoTokenizer",
     "BatchEncoding",
+    "BertConfig",
+    "BertForMaskedLM",
+    "BertForQuestionAnswering",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertModel",
+    "DistilBertConfig",
+    "DistilBertForMaskedLM",
+    "DistilBertForQuestionAnswering",
+    "DistilBertForSequenceClassification",
+    "DistilBertForTokenClassification",
+    "DistilBertModel",
+    "GPT2Config",
+    "GPT2LMHeadModel",
+    "GPT2Model",
+    "LoadWarning",
     "MODELS",
+    "ModelOutput",
+    "PreTrainedModel",
     "PreTrainedTokenizer",
+    "PretrainedConfig",
     "ResNet",
     "ResNetBlock",
+    "RobertaConfig",
+    "RobertaForMaskedLM",
+    "RobertaForQuestionAnswering",
+    "RobertaForSequenceClassification",
+    "RobertaForTokenClassification",
+    "RobertaModel",
     "create",
     "lenet",
     "resnet18",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a pretrained model, in a folder or on a hub."""
+"""The files of a pretrained model, in a folder or on a hub: config.json and weights."""
 
 import json
 import os
@@ -7,9 +7,13 @@ import re
 from pathlib import Path
 
 from .. import _core
-from ..hub import EntryNotFoundError, NotCachedError, hub_download
+from ..hub import EntryNotFoundError, NotCachedError, hub_download, hub_downloads
+from ..serialization import load
 from .registry import repository_of
 
+#: Where weights are looked for, the best first; an index names the parts of a sharded file.
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json",
+           "pytorch_model.bin", "pytorch_model.bin.index.json")
 _REPOSITORY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")
 
@@ -55,3 +59,92 @@ def read_json(path: Path) -> dict:
     if not isinstance(values, dict):
         raise _core.FileFormatError(f"{path}: a JSON object is expected")
     return values
+
+
+def read_config(name: str | os.PathLike, **hub) -> dict:
+    """The keys of config.json."""
+    path = find_file(name, "config.json", **hub)
+    if path is None:
+        raise _core.IOError(f"{name} has no config.json, so it holds no pretrained model")
+    return read_json(path)
+
+
+def _shards(name, index: Path, **hub) -> list[Path]:
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):
+        raise _core.FileFormatError(f"{index}: weight_map is missing or damaged")
+    files = sorted(set(names.values()))
+    for file in files:
+        if Path(file).name != file:
+            raise _core.FileFormatError(f"{index}: '{file}' is no plain file name")
+    if not Path(name).is_dir():
+        return hub_downloads(repository_of(str(name)), files, **_for_hub(hub))
+    for file in files:
+        if not (index.parent / file).is_file():
+            raise _core.IOError(f"{name}: {index.name} names {file}, which is missing")
+    return [index.parent / file for file in files]
+
+
+def read_weights(name: str | os.PathLike, **hub) -> dict:
+    """The tensors of all weight files by name. Nothing in a file is executed."""
+    lacking = None
+    for file in WEIGHTS:
+        try:
+            path = find_file(name, file, **hub)
+        except NotCachedError as error:
+            lacking = lacking or error
+            continue
+        if path is None:
+            continue
+        tensors: dict = {}
+        for part in _shards(name, path, **hub) if file.endswith(".json") else [path]:
+            found = load(part)
+            if not isinstance(found, dict) or not all(
+                    isinstance(key, str) and isinstance(value, _core.Tensor)
+                    for key, value in found.items()):
+                raise _core.FileFormatError(f"{part}: a dict of named tensors is expected")
+            tensors.update(found)
+        return tensors
+    if lacking:
+        raise lacking
+    raise _core.IOError(f"{name} has no weights; expected one of {', '.join(WEIGHTS)}")
+
+
+def _bytes(size: int | str) -> int:
+    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+    if isinstance(size, int):
+        return size
+    if size[-2:].upper() in units and size[:-2].replace(".", "", 1).isdigit():
+        return int(float(size[:-2]) * units[size[-2:].upper()])
+    raise _core.ValueError(f"save_pretrained: max_shard_size '{size}' is unknown; write '5GB'")
+
+
+def write_weights(tensors: dict, folder: Path, max_shard_size: int | str) -> None:
+    """model.safetensors, or several and an index when it would be larger than max_shard_size."""
+    limit = _bytes(max_shard_size)
+    parts: list[dict] = [{}]
+    filled = 0
+    for name, tensor in tensors.items():
+        size = tensor.numel() * tensor.element_size()
+        if parts[-1] and filled + size > limit:
+            parts.append({})
+            filled = 0
+        parts[-1][name] = tensor
+        filled += size
+    count = len(parts)
+    files = ["model.safetensors"] if count == 1 else [
+        f"model-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)]
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, part in zip(files, parts, strict=True):
+        _core._io.save_safetensors(part, os.fspath(folder / file), {"format": "pt"})
+    index = folder / "model.safetensors.index.json"
+    if count > 1:
+        places = {name: file for file, part in zip(files, parts, strict=True) for name in part}
+        total = sum(t.numel() * t.element_size() for t in tensors.values())
+        partial = index.with_suffix(".json.part")
+        partial.write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": places},
+                                      indent=2, sort_keys=True) + "\n", "utf-8")
+        partial.replace(index)
+    for stale in folder.glob("model*.safetensors*"):
+        if stale.name not in files and not (count > 1 and stale == index):
+            stale.unlink()

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// GPT-2; names of parameters as in transformers.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "ds/hub/transformer_block.h"
+
+namespace ds::hub {
+
+/// Keys of config.json.
+struct GPT2Config {
+  int64_t vocab_size = 50257, n_positions = 1024, n_embd = 768, n_layer = 12, n_head = 12;
+  std::optional<int64_t> n_inner = {};  // 4 n_embd when absent
+  std::string activation_function = "gelu_new";
+  double resid_pdrop = 0.1, embd_pdrop = 0.1, attn_pdrop = 0.1;
+  double layer_norm_epsilon = 1e-5, initializer_range = 0.02;
+  bool scale_attn_weights = true, scale_attn_by_inverse_layer_idx = false;
+  bool tie_word_embeddings = true;
+};
+
+struct GPT2Input {
+  std::optional<Tensor> input_ids;       // i64 [B, T]
+  std::optional<Tensor> attention_mask;  // [B, T], 0 where there is padding
+  std::optional<Tensor> position_ids;    // i64 [B, T] or [1, T]
+  std::optional<Tensor> inputs_embeds;   // [B, T, n_embd] instead of input_ids
+  bool output_hidden_states = false;
+};
+
+/// Radford et al., "Language Models are Unsupervised Multitask Learners", 2019:
+/// last_hidden_state [B, T, n_embd].
+class GPT2Model : public nn::Module {
+ public:
+  explicit GPT2Model(const GPT2Config& config);
+  std::string type_name() const override { return "GPT2Model"; }
+  using nn::Module::forward;
+  Output forward(const GPT2Input& input);
+  const GPT2Config& config() const { return config_; }
+
+ private:
+  GPT2Config config_;
+};
+
+/// Logits of the next token [B, T, vocab_size], and with labels i64 [B, T] (the input itself, -100
+/// where there is nothing to predict) the loss.
+class GPT2LMHeadModel : public nn::Module {
+ public:
+  explicit GPT2LMHeadModel(const GPT2Config& config);
+  std::string type_name() const override { return "GPT2LMHeadModel"; }
+  using nn::Module::forward;
+  Output forward(const GPT2Input& input, const std::optional<Tensor>& labels = {});
+  const GPT2Config& config() const { return config_; }
+
+ private:
+  GPT2Config config_;
+};
+
+}  // namespace ds::hub

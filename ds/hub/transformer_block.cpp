@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/hub/transformer_block.h"
+
+#include <algorithm>
+
+#include "ds/base/error.h"
+#include "ds/nn/init.h"
+#include "ds/tensor/operators.h"
+#include "ds/tensor/ops.h"
+
+namespace ds::hub {
+namespace {
+
+nn::ModulePtr projection(int64_t in, int64_t out, bool transposed) {
+  if (transposed) return std::make_shared<Conv1D>(in, out);
+  return std::make_shared<nn::Linear>(in, out);
+}
+
+/// [B, T, heads * D] -> [B, heads, T, D].
+Tensor split_heads(const Tensor& x, int64_t heads) {
+  return transpose(reshape(x, {x.size(0), x.size(1), heads, x.size(2) / heads}), 1, 2);
+}
+
+/// [T, S]: token t of the last T sees the first S - T + t + 1.
+Tensor causal_mask(int64_t tokens, Device device) {
+  return tril(ones({tokens, tokens}, DType::bool_, device));
+}
+
+}  // namespace
+
+Conv1D::Conv1D(int64_t in, int64_t out) : in_features(in), out_features(out) {
+  nn::init::normal_(register_parameter("weight", empty({in, out})), 0.0, 0.02);
+  register_parameter("bias", clone(zeros({out})));
+}
+
+std::string Conv1D::extra_repr() const {
+  return "nf=" + std::to_string(out_features) + ", nx=" + std::to_string(in_features);
+}
+
+Tensor Conv1D::forward(const Tensor& x) {
+  return linear(x, t(parameter("weight")), parameter("bias"));
+}
+
+void add_at(nn::Module& root, const std::string& name, nn::ModulePtr module) {
+  const size_t dot = name.find('.');
+  if (dot == std::string::npos) {
+    root.register_module(name, std::move(module));
+    return;
+  }
+  const std::string head = name.substr(0, dot);
+  if (!root.has_child(head)) root.add<Group>(head);
+  add_at(*root.child(head), name.substr(dot + 1), std::move(module));
+}
+
+Tensor call_at(nn::Module& root, const std::string& name, const Tensor& x) {
+  return (*root.get_submodule(name))(x);
+}
+
+Tensor activate(const std::string& name, const Tensor& x) {
+  if (name == "gelu") return gelu(x);
+  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast")
+    return gelu(x, "tanh");
+  if (name == "relu") return relu(x);
+  if (name == "silu" || name == "swish") return silu(x);
+  if (name == "tanh") return tanh(x);
+  if (name == "quick_gelu") return x * sigmoid(x * 1.702);
+  DS_CHECK(false, ValueError, "config: the activation '", name,
+          "' is unknown; use gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu, swish, "
+           "tanh or quick_gelu");
+}
+
+std::optional<Tensor> attention_mask(const std::optional<Tensor>& mask) {
+  if (!mask || !mask->defined()) return std::nullopt;
+  const Tensor seen = mask->dtype() == DType::bool_ ? *mask : ne(*mask, 0);
+  DS_CHECK(seen.dim() == 2 || seen.dim() == 3, ShapeError, "attention_mask ", mask->type(),
+           " must be [batch, tokens] or [batch, tokens, tokens]");
+  if (seen.dim() == 3) return unsqueeze(seen, 1);
+  return reshape(seen, {seen.size(0), 1, 1, seen.size(1)});
+}
+
+void init_weights(nn::Module& root, double range) {
+  root.apply([range](nn::Module& m) {
+    if (auto* table = dynamic_cast<nn::Embedding*>(&m)) {
+      nn::init::normal_(m.parameter("weight"), 0.0, range);
+      if (table->padding_idx) {
+        const GradMode no_grad(false);
+        select(m.parameter("weight"), 0, *table->padding_idx).assign(
+            zeros({table->embedding_dim}, m.parameter("weight").dtype()).value());
+      }
+    } else if (dynamic_cast<nn::Linear*>(&m) || dynamic_cast<Conv1D*>(&m)) {
+      nn::init::normal_(m.parameter("weight"), 0.0, range);
+      if (const auto bias = m.optional_parameter("bias")) nn::init::zeros_(*bias);
+    }
+  });
+}
+
+const Tensor& given(const char* model, const char* name, const std::optional<Tensor>& input) {
+  DS_CHECK(input && input->defined(), ValueError, model, ": give ", name);
+  return *input;
+}
+
+Shape checked_length(const char* model, const Tensor& ids, int64_t limit) {
+  DS_CHECK(ids.dim() >= 2, ShapeError, model, ": the input ", ids.type(),
+           " must start with [batch, tokens]");
+  const int64_t tokens = ids.size(1);
+  DS_CHECK(tokens > 0, ValueError, model, ": the text has no tokens");
+  DS_CHECK(tokens <= limit, ValueError, model, ": ", tokens, " tokens are more than the ", limit,
+           " the model has positions for; truncate the text");
+  return {ids.size(0), tokens};
+}
+
+TransformerBlock::TransformerBlock(const BlockNames& names, const BlockOptions& options)
+    : names_(names), options_(options) {
+  const BlockOptions& o = options_;
+  DS_CHECK(o.heads >= 1 && o.hidden_size >= 1 && o.hidden_size % o.heads == 0, ValueError,
+           "config: ", o.heads, " attention heads do not divide the hidden size ", o.hidden_size);
+  DS_CHECK(o.intermediate_size >= 1, ValueError, "config: the intermediate size ",
+           o.intermediate_size, " must be positive");
+  activate(o.activation, zeros({1}));
+  const int64_t h = o.hidden_size;
+  const auto norm = [&](const char* name) {
+    add_at(*this, name, std::make_shared<nn::LayerNorm>(Shape{h}, o.eps));
+  };
+  if (o.pre_norm) norm(names.attention_norm);
+  if (names.qkv) {
+    add_at(*this, names.qkv, projection(h, 3 * h, o.transposed));
+  } else {
+    for (const char* name : {names.query, names.key, names.value})
+      add_at(*this, name, projection(h, h, o.transposed));
+  }
+  add_at(*this, names.out, projection(h, h, o.transposed));
+  norm(o.pre_norm ? names.mlp_norm : names.attention_norm);
+  add_at(*this, names.up, projection(h, o.intermediate_size, o.transposed));
+  add_at(*this, names.down, projection(o.intermediate_size, h, o.transposed));
+  if (!o.pre_norm) norm(names.mlp_norm);
+}
+
+Tensor TransformerBlock::attend(const Tensor& x, const std::optional<Tensor>& mask) {
+  const BlockOptions& o = options_;
+  std::vector<Tensor> parts;
+  if (names_.qkv) {
+    parts = chunk(call_at(*this, names_.qkv, x), 3, -1);
+  } else {
+    for (const char* name : {names_.query, names_.key, names_.value})
+      parts.push_back(call_at(*this, name, x));
+  }
+  for (Tensor& part : parts) part = split_heads(part, o.heads);
+  std::optional<Tensor> seen = mask;
+  if (seen && o.causal) seen = logical_and(*seen, causal_mask(x.size(1), x.device()));
+  const Tensor out = scaled_dot_product_attention(
+      parts[0], parts[1], parts[2], seen, is_training() ? o.attention_dropout : 0.0,
+      o.causal && !seen, o.scale);
+  const Tensor joined = reshape(transpose(out, 1, 2), x.shape());
+  return dropout(call_at(*this, names_.out, joined), o.dropout, is_training());
+}
+
+Tensor TransformerBlock::feed_forward(const Tensor& x) {
+  const Tensor inner = activate(options_.activation, call_at(*this, names_.up, x));
+  return dropout(call_at(*this, names_.down, inner), options_.dropout, is_training());
+}
+
+Tensor TransformerBlock::forward(const Tensor& x, const std::optional<Tensor>& mask) {
+  if (options_.pre_norm) {
+    const Tensor y = x + attend(call_at(*this, names_.attention_norm, x), mask);
+    return y + feed_forward(call_at(*this, names_.mlp_norm, y));
+  }
+  const Tensor y = call_at(*this, names_.attention_norm, x + attend(x, mask));
+  return call_at(*this, names_.mlp_norm, y + feed_forward(y));
+}
+
+}  // namespace ds::hub

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The block that transformers repeat: self-attention and a feed-forward network, each beside a
+// shortcut. Families differ in names, in where they normalise and in how they store projections;
+// a row of names and a few options describe one.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ds/nn/layers_core.h"
+#include "ds/nn/layers_norm.h"
+
+namespace ds::hub {
+
+/// What a forward pass returns: tensors by name, in transformers' order; undefined ones were not
+/// asked for.
+struct Output {
+  nn::Named<Tensor> values;
+  std::vector<Tensor> hidden_states;  // of the embeddings and of every layer, when asked for
+};
+
+/// Groups children under one part of a dotted name.
+class Group : public nn::Module {
+ public:
+  std::string type_name() const override { return "Group"; }
+};
+
+/// Linear whose weight is stored [in_features, out_features], as in GPT-2.
+class Conv1D : public nn::Module {
+ public:
+  Conv1D(int64_t in_features, int64_t out_features);
+  std::string type_name() const override { return "Conv1D"; }
+  std::string extra_repr() const override;
+  Tensor forward(const Tensor& x) override;
+
+  int64_t in_features, out_features;
+};
+
+/// Registers a module under a dotted name below `root`; groups in between are made as needed.
+void add_at(nn::Module& root, const std::string& name, nn::ModulePtr module);
+/// x through the module at a dotted name.
+Tensor call_at(nn::Module& root, const std::string& name, const Tensor& x);
+/// One of transformers' activations; ValueError lists them for another name.
+Tensor activate(const std::string& name, const Tensor& x);
+/// What attention may look at: a mask [B, S] or [B, T, S] of numbers, 0 is left out, as bool
+/// [B, 1, T, S]; nothing without one.
+std::optional<Tensor> attention_mask(const std::optional<Tensor>& mask);
+/// Weights normal with deviation `range`, biases 0, norms 1 and 0: transformers' start.
+void init_weights(nn::Module& root, double range);
+/// The tensor of an input; ValueError names the missing one.
+const Tensor& given(const char* model, const char* name, const std::optional<Tensor>& input);
+/// [B, S] of an input; ValueError when S is 0 or more than `limit`.
+Shape checked_length(const char* model, const Tensor& ids, int64_t limit);
+
+/// Dotted names below a block; qkv replaces query, key and value where they are one projection.
+struct BlockNames {
+  const char *query = nullptr, *key = nullptr, *value = nullptr, *qkv = nullptr;
+  const char *out = nullptr, *attention_norm = nullptr;
+  const char *up = nullptr, *down = nullptr, *mlp_norm = nullptr;
+};
+
+struct BlockOptions {
+  int64_t hidden_size = 0, heads = 1, intermediate_size = 0;
+  std::string activation = "gelu";
+  double dropout = 0, attention_dropout = 0, eps = 1e-12;
+  bool pre_norm = false;            // normalise before attention and network, not after the sums
+  bool causal = false;              // a token sees those before it
+  bool transposed = false;          // projections are Conv1D
+  std::optional<double> scale = {};  // of the scores; 1/sqrt(head size) by default
+};
+
+/// x [B, T, hidden_size] -> the same shape.
+class TransformerBlock : public nn::Module {
+ public:
+  TransformerBlock(const BlockNames& names, const BlockOptions& options);
+  std::string type_name() const override { return "TransformerBlock"; }
+  Tensor forward(const Tensor& x) override { return forward(x, {}); }
+  /// mask: bool, true is seen, broadcast to [B, heads, T, T].
+  Tensor forward(const Tensor& x, const std::optional<Tensor>& mask);
+
+ private:
+  Tensor attend(const Tensor& x, const std::optional<Tensor>& mask);
+  Tensor feed_forward(const Tensor& x);
+
+  BlockNames names_;
+  BlockOptions options_;
+};
+
+}  // namespace ds::hub

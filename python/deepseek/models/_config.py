@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations of models: config.json as an object."""
+
+import copy
+import json
+import os
+from pathlib import Path
+
+from .. import _core
+
+#: Defaults of the keys that every configuration has.
+_COMMON = {"id2label": None, "label2id": None, "problem_type": None, "bos_token_id": None,
+           "eos_token_id": None, "pad_token_id": None, "tie_word_embeddings": True}
+
+
+class PretrainedConfig:
+    """The keys of a config.json as attributes. Keys this library does not know are kept, so that
+    what it saves is what it read."""
+
+    model_type = ""
+    #: The C++ struct, and its names of this configuration's keys where they differ.
+    _struct: type | None = None
+    _translated: dict[str, str] = {}
+    #: Defaults that differ from the struct's, and keys the struct has no use for.
+    _defaults: dict = {}
+    #: Other names of keys.
+    attribute_map: dict[str, str] = {}
+
+    def __init__(self, **values):
+        for name, value in {**_COMMON, **self._struct_defaults(), **self._defaults}.items():
+            self.__dict__[name] = copy.copy(value)
+        count = values.pop("num_labels", None)
+        for name, value in values.items():
+            setattr(self, name, value)
+        if self.id2label is not None:
+            self.id2label = {int(key): label for key, label in self.id2label.items()}
+        if count is not None and (self.id2label is None or len(self.id2label) != count):
+            self.num_labels = count
+
+    @classmethod
+    def _struct_defaults(cls) -> dict:
+        native = cls._struct()
+        own = {struct: key for key, struct in cls._translated.items()}
+        hidden = {"model_type", "num_labels", "problem_type"}
+        return {own.get(name, name): getattr(native, name) for name in native.fields
+                if name not in hidden}
+
+    def __setattr__(self, name, value):
+        super().__setattr__(self.attribute_map.get(name, name), value)
+
+    def __getattr__(self, name):
+        mapped = type(self).attribute_map.get(name)
+        if mapped is None:
+            raise AttributeError(f"{type(self).__name__} has no key '{name}'")
+        return getattr(self, mapped)
+
+    @property
+    def num_labels(self) -> int:
+        """The number of classes: of id2label, else 2."""
+        return 2 if self.id2label is None else len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, count: int) -> None:
+        if not isinstance(count, int) or count < 1:
+            raise _core.ValueError(f"config: num_labels {count!r} must be a positive integer")
+        self.id2label = {i: f"LABEL_{i}" for i in range(count)}
+        self.label2id = {label: i for i, label in self.id2label.items()}
+
+    def _native(self, **changes):
+        """The C++ struct of these values; ValueError names a key of another type."""
+        native = self._struct()
+        values = {**self.__dict__, "num_labels": self.num_labels, "model_type": self.model_type,
+                  "problem_type": self.problem_type or "", **changes}
+        own = {struct: key for key, struct in self._translated.items()}
+        for name in native.fields:
+            key = own.get(name, name)
+            if name in changes or key not in values:
+                key = name
+            if key not in values:
+                continue
+            try:
+                setattr(native, name, values[key])
+            except TypeError:
+                expected = type(getattr(native, name)).__name__
+                raise _core.ValueError(
+                    f"config: {key} is {values[key]!r}, expected {expected}") from None
+        return native
+
+    def to_dict(self) -> dict:
+        """All keys but those of the common ones that are not set."""
+        values = {name: value for name, value in self.__dict__.items()
+                  if not name.startswith("_") and not (value is None and name in _COMMON)}
+        return {**values, "model_type": self.model_type}
+
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        """Writes config.json into the folder."""
+        path = Path(folder) / "config.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".json.part")
+        partial.write_text(json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
+        partial.replace(path)
+
+    @classmethod
+    def from_dict(cls, values: dict, **changes):
+        """A configuration of these keys; `changes` replace some."""
+        values = {**values, **changes}
+        values.pop("model_type", None)
+        return cls(**values)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, **changes):
+        """The config.json of a folder or of a model of a hub."""
+        from ._files import read_config, split_hub_arguments
+
+        hub, changes = split_hub_arguments(changes)
+        values = read_config(name, **hub)
+        found = values.get("model_type", cls.model_type)
+        if found != cls.model_type:
+            raise _core.ValueError(
+                f"{cls.__name__}: {name} holds a '{found}' model; use AutoConfig or the class of "
+                "that family")
+        return cls.from_dict(values, **changes)
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.to_dict() == other.to_dict()
+
+    def __repr__(self):
+        return f"{type(self).__name__} {json.dumps(self.to_dict(), indent=2, sort_keys=True)}"
+
+
+class BertConfig(PretrainedConfig):
+    """BERT."""
+
+    model_type = "bert"
+    _struct = _core._hub.EncoderConfig
+
+
+class RobertaConfig(PretrainedConfig):
+    """RoBERTa."""
+
+    model_type = "roberta"
+    _struct = _core._hub.EncoderConfig
+    _defaults = {"vocab_size": 50265, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+
+
+class DistilBertConfig(PretrainedConfig):
+    """DistilBERT."""
+
+    model_type = "distilbert"
+    _struct = _core._hub.EncoderConfig
+    _translated = {"dim": "hidden_size", "n_layers": "num_hidden_layers",
+                   "n_heads": "num_attention_heads", "hidden_dim": "intermediate_size",
+                   "dropout": "hidden_dropout_prob",
+                   "attention_dropout": "attention_probs_dropout_prob",
+                   "activation": "hidden_act"}
+    attribute_map = {"hidden_size": "dim", "num_attention_heads": "n_heads",
+                     "num_hidden_layers": "n_layers"}
+    _defaults = {"n_layers": 6, "seq_classif_dropout": 0.2, "qa_dropout": 0.1,
+                 "sinusoidal_pos_embds": False}
+
+
+class GPT2Config(PretrainedConfig):
+    """GPT-2."""
+
+    model_type = "gpt2"
+    _struct = _core._hub.GPT2Config
+    attribute_map = {"hidden_size": "n_embd", "max_position_embeddings": "n_positions",
+                     "num_attention_heads": "n_head", "num_hidden_layers": "n_layer"}
+    _defaults = {"bos_token_id": 50256, "eos_token_id": 50256}
+
+
+CONFIGS = {c.model_type: c for c in (BertConfig, RobertaConfig, DistilBertConfig, GPT2Config)}
+
+
+class AutoConfig:
+    """The configuration class that config.json asks for."""
+
+    @staticmethod
+    def from_pretrained(name: str | os.PathLike, **changes) -> PretrainedConfig:
+        """The configuration of a folder or of a model of a hub; `changes` replace keys."""
+        from ._files import read_config, split_hub_arguments
+
+        hub, changes = split_hub_arguments(changes)
+        return AutoConfig.from_dict(read_config(name, **hub), name, **changes)
+
+    @staticmethod
+    def from_dict(values: dict, name="config.json", **changes) -> PretrainedConfig:
+        """The configuration of these keys."""
+        kind = values.get("model_type")
+        if kind not in CONFIGS:
+            raise _core.ValueError(f"{name}: the model type {kind!r} is unknown; the known ones are "
+                                   f"{', '.join(sorted(CONFIGS))}")
+        return CONFIGS[kind].from_dict(values, **changes)

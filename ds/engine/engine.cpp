@@ -12,7 +12,7 @@
 #include "ds/engine/executor.h"
 #include "ds/engine/program_cache.h"
 #include "ds/engine/trace.h"
-#include "ds/passes/pipeline.h"
+#include "ds/ir/phase.h"
 
 namespace ds {
 namespace {
@@ -24,6 +24,8 @@ struct State {
   ProgramPtr last;
   /// The last planned program and the most similar one before it: explained when asked.
   ProgramPtr planned, similar;
+  ProgramPtr last_step;  // the last with a backward pass
+  ProgramPtr largest;    // by peak, since it was reset
   std::vector<ProgramPtr> profiled;
   bool profiling = false;
   bool forked = false;
@@ -64,17 +66,33 @@ std::vector<std::pair<int, int>> donation_pairs(const EvaluateRequest& request,
   return pairs;
 }
 
+/// Input slots of realized values that the trace reads as leaves that require grad.
+std::vector<int> find_parameters(const Trace& trace) {
+  std::vector<int> slots;
+  for (const Node* node : trace.nodes)
+    for (const Value& input : node->inputs()) {
+      bool leaf = false;
+      Value v = input;
+      for (; v.node->info().op_class == OpClass::marker; v = Value(v.node->input(0)))
+        leaf = leaf || v.node->op() == Op::variable_;
+      if (leaf && v.node->realized(v.index))
+        slots.push_back(static_cast<int>(v.node->visit_index) + v.index);
+    }
+  std::sort(slots.begin(), slots.end());
+  slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
+  return slots;
+}
+
 ProgramPtr plan(const EvaluateRequest& request, const Trace& trace, const CacheEntry& entry) {
   State& s = state();
   const auto start = std::chrono::steady_clock::now();
   auto program = std::make_shared<Program>();
   Interner interner;
   program->imported = import_trace(trace, request.outputs, entry.lifted, interner);
-  Backend& backend = backend_of(request.device);
-  program->graph = run_pipeline(program->imported, backend.target());
-  CompileOptions options;
+  program->device = request.device;
+  CompileOptions& options = program->compile_options;
   options.donations = program->donations = donation_pairs(request, trace);
-  options.input_layouts.resize(program->graph.inputs.size());
+  options.input_layouts.resize(program->imported.inputs.size());
   for (size_t i = 0; i < trace.inputs.size(); ++i)
     options.input_layouts[i] = trace.inputs[i]->layout();
   options.any_output_layout.resize(request.outputs.size(), false);
@@ -82,7 +100,10 @@ ProgramPtr plan(const EvaluateRequest& request, const Trace& trace, const CacheE
     options.any_output_layout[static_cast<size_t>(output)] = true;
   s.planned = program;
   s.similar = s.cache.most_similar(program->imported);
-  program->executable = backend.compile(program->graph, options);
+  compile_within_budget(*program);
+  program->parameters = find_parameters(trace);
+  for (const NodePtr& node : program->imported.topological())
+    program->has_backward = program->has_backward || in_backward(*node);
   s.stats.plans += 1;
   s.stats.planned_nodes += trace.nodes.size();
   s.stats.plan_seconds +=
@@ -142,6 +163,8 @@ void evaluate(const EvaluateRequest& request) {
   CacheEntry& entry = s.cache.entry(trace);
   const ProgramPtr program = find_or_plan(request, trace, entry);
   s.last = program;
+  if (program->has_backward) s.last_step = program;
+  if (!s.largest || s.largest->peak < program->peak) s.largest = program;
   if (s.profiling && std::find(s.profiled.begin(), s.profiled.end(), program) == s.profiled.end())
     s.profiled.push_back(program);
   Job job{program, request.device, trace.inputs, {}, {}};
@@ -183,6 +206,7 @@ std::string explain_recompile() {
 void clear_plans() {
   const std::lock_guard lock(graph_mutex());
   state().cache.clear();
+  state().last = state().last_step = state().largest = nullptr;
 }
 
 void set_profiling(bool on) {
@@ -232,6 +256,27 @@ std::vector<TimedRun> profile_runs() {
     first_report += program->step_seconds.size();
   }
   return runs;
+}
+
+MemoryReport memory_report() {
+  const std::lock_guard lock(graph_mutex());
+  const ProgramPtr& program = state().last_step ? state().last_step : state().last;
+  return program ? report_memory(*program) : MemoryReport{};
+}
+
+MemoryReport largest_memory_report() {
+  const std::lock_guard lock(graph_mutex());
+  return state().largest ? report_memory(*state().largest) : MemoryReport{};
+}
+
+std::vector<FrontierPoint> memory_frontier() {
+  const std::lock_guard lock(graph_mutex());
+  return state().largest ? frontier(*state().largest) : std::vector<FrontierPoint>{};
+}
+
+void reset_largest_plan() {
+  const std::lock_guard lock(graph_mutex());
+  state().largest = nullptr;
 }
 
 size_t last_arena_bytes() {

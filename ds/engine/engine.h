@@ -89,7 +89,7 @@ struct TimedRun {
 std::vector<TimedRun> profile_runs();
 inline constexpr size_t kMaxTimedRuns = 1000;
 
-/// Arena bytes of the last program and the liveness lower bound are what memory tools start from.
+/// Arena bytes of the last program; memory.h says more.
 size_t last_arena_bytes();
 
 }  // namespace ds

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ds/engine/engine.h"
+#include "ds/engine/memory.h"
 
 namespace ds {
 
@@ -16,11 +17,25 @@ struct Program {
   Graph graph;     // after the passes; the executable's nodes
   std::unique_ptr<Executable> executable;
   std::vector<std::pair<int, int>> donations;  // (output, input)
+  CompileOptions compile_options;
+  Device device;
+  std::vector<int> parameters;                 // inputs that require grad
+  bool has_backward = false;                   // some of it is a backward pass
+  size_t peak = 0;                             // peak_bytes()
   std::vector<double> step_seconds;
   std::vector<TimedRun> timed_runs;
   uint64_t profiled_runs = 0;
 };
 using ProgramPtr = std::shared_ptr<Program>;
+
+/// Inputs, outputs that take over no input's memory, and the arena.
+size_t peak_bytes(const Program& program);
+MemoryReport report_memory(const Program& program);
+
+/// Plans `program.imported`: passes and backend, with as little recomputation as the budget asks
+/// for. OutOfMemoryError when none is enough.
+void compile_within_budget(Program& program);
+std::vector<FrontierPoint> frontier(const Program& program);
 
 /// One run of a program.
 struct Job {

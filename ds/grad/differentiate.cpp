@@ -7,6 +7,7 @@
 #include "ds/base/location.h"
 #include "ds/grad/rules.h"
 #include "ds/ir/build.h"
+#include "ds/ir/phase.h"
 
 namespace ds {
 namespace {
@@ -175,7 +176,7 @@ class Walk {
       any = any || local_[i];
     }
     if (!any) return;
-    const LocationScope scope(node->location());
+    const LocationScope scope(backward_place(node->location()));
     if (node->op() == Op::hook_ && options_.on_hook) {
       if (Value replaced = options_.on_hook(*node, finished(local_[0]))) {
         check_user_gradient("hook", replaced, {node, 0});

@@ -7,6 +7,7 @@
 #include "ds/passes/fuse.h"
 #include "ds/passes/join_sums.h"
 #include "ds/passes/recompute.h"
+#include "ds/passes/remat.h"
 #include "ds/passes/simplify.h"
 
 namespace ds {
@@ -27,13 +28,14 @@ Graph checked(const char* pass, Graph graph) {
 
 }  // namespace
 
-Graph run_pipeline(const Graph& graph, const TargetInfo& target) {
+Graph run_pipeline(const Graph& graph, const TargetInfo& target, int remat_level) {
   Interner interner;
   // Twice: dropping an expand may leave a neutral operation behind.
   Graph result = checked("simplify", simplify(graph, interner));
   result = checked("join_sums", join_sums(result, interner));
   result = checked("expand_norm", expand_norm(result, target, interner));
   result = checked("simplify again", simplify(result, interner));
+  result = checked("rematerialize", rematerialize(result, remat_level, interner));
   result = checked("fuse_elementwise", fuse_elementwise(result, target, interner));
   return checked("recompute_cheap", recompute_cheap(result, interner));
 }

@@ -7,7 +7,8 @@
 
 namespace ds {
 
-/// The graph rewritten for the target: same inputs, same outputs, same values.
-Graph run_pipeline(const Graph& graph, const TargetInfo& target);
+/// The graph rewritten for the target: same inputs, same outputs, same values. `remat_level` is how
+/// much is computed again to save memory (remat.h).
+Graph run_pipeline(const Graph& graph, const TargetInfo& target, int remat_level = 0);
 
 }  // namespace ds

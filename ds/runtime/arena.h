@@ -22,6 +22,12 @@ struct ArenaPlan {
   size_t lower_bound = 0;       // most bytes in use at one step: no plan is smaller
 };
 
+/// The blocks of an arena and where they lie, for reports. Steps are those of an Executable.
+struct ArenaUse {
+  std::vector<Lifetime> lifetimes;
+  ArenaPlan plan;
+};
+
 /// Greedy: one block after the other at the lowest offset that is free over its whole life
 /// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020), in
 /// several orders, the best of which is improved until it is near the lower bound.

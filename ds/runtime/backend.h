@@ -14,6 +14,7 @@
 
 #include "ds/ir/graph.h"
 #include "ds/ir/target_info.h"
+#include "ds/runtime/arena.h"
 #include "ds/runtime/buffer.h"
 
 namespace ds {
@@ -65,8 +66,9 @@ class Executable {
   virtual ~Executable() = default;
   virtual void run(std::span<const void* const> inputs, std::span<void* const> outputs,
                    RunContext& context) = 0;
-  /// Memory for temporaries and workspace.
-  virtual size_t arena_bytes() const = 0;
+  /// Temporaries and workspace, and when each is in use.
+  virtual const ArenaUse& arena() const = 0;
+  size_t arena_bytes() const { return arena().plan.bytes; }
   /// Layout that output i is left in; null is row-major.
   virtual LayoutPtr output_layout(int) const { return nullptr; }
   virtual const std::vector<StepInfo>& steps() const = 0;

@@ -2,7 +2,6 @@
 #include "ds/runtime/node_plan.h"
 
 #include "ds/base/error.h"
-#include "ds/runtime/arena.h"
 
 namespace ds {
 namespace {
@@ -44,9 +43,9 @@ class Planner {
     place_temporaries(steps);
     // References into the map stay valid; the moves are made last, when their list is complete.
     stage_moves(steps);
-    const ArenaPlan arena = plan_arena(blocks_.lifetimes);
-    for (size_t i = 0; i < blocks_.owners.size(); ++i) blocks_.owners[i]->offset = arena.offsets[i];
-    plan_.arena_bytes = arena.bytes;
+    plan_.arena = {blocks_.lifetimes, plan_arena(blocks_.lifetimes)};
+    for (size_t i = 0; i < blocks_.owners.size(); ++i)
+      blocks_.owners[i]->offset = plan_.arena.plan.offsets[i];
     finish_moves();
     return std::move(plan_);
   }

@@ -30,7 +30,7 @@ struct NodePlan {
   std::vector<NodePtr> nodes;                                  // to run, without the inputs
   std::unordered_map<const Node*, std::vector<Place>> places;  // one per output of a node
   std::vector<Move> moves;  // to make afterwards, in this order; both ends may be one memory
-  size_t arena_bytes = 0;
+  ArenaUse arena;
 };
 
 /// InternalError when the graph still has marker nodes.

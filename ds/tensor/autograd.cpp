@@ -9,6 +9,8 @@
 #include "ds/engine/engine.h"
 #include "ds/grad/differentiate.h"
 #include "ds/ir/build.h"
+#include "ds/ir/phase.h"
+#include "ds/tensor/checkpoint.h"
 #include "ds/tensor/tensor_impl.h"
 
 namespace ds {
@@ -19,12 +21,6 @@ struct Registry {
   uint64_t next_id = 1;
   std::unordered_map<uint64_t, std::weak_ptr<TensorImpl>> variables;
   std::unordered_map<uint64_t, std::weak_ptr<HookList>> hooks;
-};
-
-/// Attached to a custom_gradient node.
-struct CustomFunction {
-  Device device;
-  BackwardFunction backward;
 };
 
 Registry& registry() {
@@ -48,7 +44,11 @@ Tensor run_hooks(const HookList& list, Tensor grad) {
   return grad;
 }
 
-DifferentiateOptions make_options(Device device, bool create_graph) {
+using CheckpointPassPtr = std::shared_ptr<CheckpointPass>;
+
+DifferentiateOptions make_options(
+    Device device, bool create_graph,
+    const CheckpointPassPtr& pass = std::make_shared<CheckpointPass>()) {
   DifferentiateOptions options;
   options.create_graph = create_graph;
   options.on_hook = [device](const Node& node, const Value& grad) -> Value {
@@ -60,7 +60,9 @@ DifferentiateOptions make_options(Device device, bool create_graph) {
     }
     return list ? run_hooks(*list, Tensor(grad, device)).value() : Value{};
   };
-  options.on_custom = [](const Node& node, const Value& grad) {
+  options.on_custom = [device, create_graph, pass](const Node& node, const Value& grad) {
+    if (is_checkpoint(node))
+      return pass->gradients(node, grad, make_options(device, create_graph, pass));
     const auto& function = *std::static_pointer_cast<const CustomFunction>(node.attachment());
     const std::vector<Tensor> grads = function.backward(Tensor(grad, function.device));
     DS_CHECK(grads.size() + 1 == node.inputs().size(), ValueError,
@@ -105,6 +107,7 @@ void check_outputs(const std::vector<Tensor>& outputs) {
 }
 
 void accumulate(TensorImpl& impl, const Value& grad, bool create_graph) {
+  const LocationScope place(backward_place(current_location()));
   Tensor incoming(grad, impl.device);
   if (impl.hooks) incoming = run_hooks(*impl.hooks, incoming);
   if (!impl.grad.defined()) {

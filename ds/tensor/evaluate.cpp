@@ -13,6 +13,7 @@
 #include "ds/engine/engine.h"
 #include "ds/grad/rules.h"
 #include "ds/ir/build.h"
+#include "ds/tensor/checkpoint.h"
 #include "ds/tensor/random.h"
 #include "ds/tensor/tensor_impl.h"
 
@@ -90,9 +91,13 @@ class Outputs {
     entry->second[static_cast<size_t>(plain.index)] = true;
   }
 
-  /// In the order of adding; nothing is added afterwards.
+  /// In the order of recording, which is about the order that they are computed in: a weight's
+  /// gradient comes right after what it reads, so activations go early. Nothing is added
+  /// afterwards.
   const Values& list() {
     if (!list_.empty()) return list_;
+    std::sort(order_.begin(), order_.end(),
+              [](const NodePtr& a, const NodePtr& b) { return a->id() < b->id(); });
     for (const NodePtr& node : order_) {
       const std::vector<bool>& wanted = wanted_.at(node.get());
       for (int i = 0; i < node->outputs(); ++i)
@@ -150,7 +155,11 @@ void keep_history(const std::vector<TensorImpl*>& roots, Outputs& outputs,
           save_for_backward(node->inputs()[i], outputs);
       if (entry->saved_outputs != 0) save_for_backward({node, 0}, outputs);
     }
-    for (const Value& input : node->inputs()) stack.push_back(input.node);
+    const bool recomputes = node->op() == Op::custom_gradient_ && is_checkpoint(*node);
+    for (size_t i = recomputes ? 1 : 0; i < node->inputs().size(); ++i) {
+      if (recomputes) save_for_backward(node->inputs()[i], outputs);
+      stack.push_back(node->inputs()[i].node);
+    }
   }
 }
 

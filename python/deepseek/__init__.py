@@ -42,6 +42,7 @@ from . import (  # noqa: E402
     hub,
     io,
     linalg,
+    memory,
     models,
     nn,
     optim,

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import weakref
 from collections.abc import Callable as _Callable
 from collections.abc import Iterable, Mapping, Sequence
 
-from . import _core
+from . import _core, memory
 from ._core import NonFiniteError
 from .nn import functional as F
 
@@ -215,7 +216,8 @@ class MixedPrecisionTrainer:
     scheduler: steps after every optimizer step, or after every epoch with schedule="epoch";
     ReduceLROnPlateau always watches `monitor` after an epoch. checkpoint_dir: a checkpoint is
     written there after each epoch, every checkpoint_steps steps, and at Ctrl-C; resume=True goes
-    on from it exactly. progress: True shows it on stderr, a text stream there, False nowhere."""
+    on from it exactly. progress: True shows it on stderr, a text stream there, False nowhere.
+    memory_budget: a deepseek.memory.budget that holds while fit() runs."""
 
     def __init__(self, model, optimizer, *, fp16_layers: Sequence[str] = ("conv", "linear"),
                  loss_scale: float = 128, dtype=None, optimizer_args: Mapping | None = None,
@@ -224,7 +226,7 @@ class MixedPrecisionTrainer:
                  schedule: str = "step", monitor: str = "", gradient_accumulation: int = 1,
                  max_grad_norm: float = 0.0, growth_interval: int = 2000,
                  checkpoint_dir=None, checkpoint_steps: int = 0, resume: bool = False,
-                 progress=True):
+                 progress=True, memory_budget: int | str | None = None):
         if schedule not in ("step", "epoch"):
             raise _core.ValueError(
                 f"MixedPrecisionTrainer: schedule {schedule!r} must be 'step' or 'epoch'"
@@ -238,6 +240,9 @@ class MixedPrecisionTrainer:
                 "MixedPrecisionTrainer: the optimizer's step is written in Python; use one of "
                 "deepseek.optim"
             )
+        if memory_budget is not None:
+            memory.parse_bytes(memory_budget)
+        self._memory_budget = memory_budget
         self.model = model
         self.optimizer = optimizer
         self.scheduler = scheduler
@@ -272,8 +277,11 @@ class MixedPrecisionTrainer:
         infinite. Ctrl-C ends after the current step (`interrupted` is True then); pressed again it
         raises KeyboardInterrupt."""
         test = None if validation is None else _Source(validation, self._current)
+        limit = contextlib.nullcontext() if self._memory_budget is None else memory.budget(
+            self._memory_budget)
         try:
-            return self._impl.fit(_Source(train_loader, self._current), epochs, test)
+            with limit:
+                return self._impl.fit(_Source(train_loader, self._current), epochs, test)
         finally:
             self._current.batch = None
 

@@ -2,9 +2,32 @@
 // What the engine did: plans, forced values, profiles, memory.
 #include "ds/engine/engine.h"
 
+#include "ds/engine/memory.h"
 #include "ds/runtime/allocator.h"
+#include "ds/tensor/checkpoint.h"
 #include "ds/tensor/sync.h"
 #include "functions.h"
+
+namespace {
+
+nb::dict memory_dict(const ds::MemoryReport& report) {
+  nb::dict kinds;
+  for (size_t i = 0; i < ds::kMemoryKindNames.size(); ++i)
+    kinds[std::string(ds::kMemoryKindNames[i]).c_str()] = report.by_kind[i];
+  nb::list blocks;
+  for (const ds::MemoryBlock& b : report.blocks)
+    blocks.append(nb::make_tuple(std::string(ds::kMemoryKindNames[static_cast<size_t>(b.kind)]),
+                                 b.bytes, b.op, b.type, b.location));
+  nb::dict dict;
+  dict["peak"] = report.peak;
+  dict["arena"] = report.arena;
+  dict["lower_bound"] = report.lower_bound;
+  dict["by_kind"] = kinds;
+  dict["blocks"] = blocks;
+  return dict;
+}
+
+}  // namespace
 
 void bind_engine(nb::module_& m) {
   m.def(
@@ -79,6 +102,20 @@ void bind_engine(nb::module_& m) {
         return stats;
       },
       "Bytes of host memory: in use, peak, cached for reuse.");
+  m.def("_memory_report", [] { return memory_dict(ds::memory_report()); });
+  m.def("_largest_memory_report", [] { return memory_dict(ds::largest_memory_report()); });
+  m.def("_memory_frontier", [] {
+    nb::list points;
+    for (const ds::FrontierPoint& p : ds::memory_frontier())
+      points.append(nb::make_tuple(p.level, p.peak, p.time));
+    return points;
+  });
+  m.def("_parse_bytes", &ds::parse_bytes);
+  m.def("_set_memory_budget", &ds::set_memory_budget);
+  m.def("_memory_budget", &ds::memory_budget);
+  m.def("_reset_largest_plan", &ds::reset_largest_plan);
+  m.def("_checkpoint_mark", &ds::checkpoint_mark);
+  m.def("_checkpoint_since", &ds::checkpoint_since);
   m.def("reset_peak_memory", &ds::reset_peak_memory, "Starts the peak again from what is in use.");
   m.def("empty_cache", &ds::empty_cache, "Gives cached memory back to the system.");
 }

@@ -65,19 +65,21 @@ void lower_pad(Lowering& l, const Node& node) {
 
 void lower_scatter(Lowering& l, const Node& node, bool strided) {
   const View &base = l.view(node.input(0)), &src = l.view(node.input(1));
+  if (src.numel() == 0) {
+    l.define(node, 0, View(base));
+    return;
+  }
   const View out = strided ? l.temp(base.dtype, base.dims) : like(l, node, base);
   l.emit_copy(node, base, out);
-  if (src.numel() > 0) {
-    View part = out;
-    if (strided) {
-      part.dims = src.dims;
-      part.strides = node.attr_ints("strides");
-      part.offset += node.attr_int("offset");
-    } else {
-      part = slice_view(out, node.attr_ints("starts"), src.dims, node.attr_ints("steps"));
-    }
-    l.emit_copy(node, src, part);
+  View part = out;
+  if (strided) {
+    part.dims = src.dims;
+    part.strides = node.attr_ints("strides");
+    part.offset += node.attr_int("offset");
+  } else {
+    part = slice_view(out, node.attr_ints("starts"), src.dims, node.attr_ints("steps"));
   }
+  l.emit_copy(node, src, part);
   l.define(node, 0, out);
 }
 

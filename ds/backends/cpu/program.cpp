@@ -3,15 +3,13 @@
 
 #include <chrono>
 
-#include "ds/runtime/arena.h"
-
 namespace ds::cpu {
 namespace {
 
 class CpuExecutable final : public Executable {
  public:
-  CpuExecutable(ProgramParts parts, size_t arena_bytes)
-      : parts_(std::move(parts)), arena_bytes_(arena_bytes), frame_(parts_.slots.size()) {
+  CpuExecutable(ProgramParts parts, ArenaUse arena)
+      : parts_(std::move(parts)), arena_(std::move(arena)), frame_(parts_.slots.size()) {
     for (const Step& step : parts_.steps) infos_.push_back(step.info);
     for (size_t i = 0; i < parts_.slots.size(); ++i)
       if (parts_.slots[i].kind == SlotKind::constant)
@@ -45,7 +43,7 @@ class CpuExecutable final : public Executable {
     context.node = nullptr;
   }
 
-  size_t arena_bytes() const override { return arena_bytes_; }
+  const ArenaUse& arena() const override { return arena_; }
   LayoutPtr output_layout(int i) const override { return parts_.layouts[static_cast<size_t>(i)]; }
   const std::vector<StepInfo>& steps() const override { return infos_; }
 
@@ -58,7 +56,7 @@ class CpuExecutable final : public Executable {
   }
 
   ProgramParts parts_;
-  size_t arena_bytes_;
+  ArenaUse arena_;
   std::vector<StepInfo> infos_;
   Frame frame_;
 };
@@ -85,11 +83,12 @@ std::unique_ptr<Executable> finish(ProgramParts parts) {
   }
   for (Lifetime& life : lifetimes)
     if (life.first < 0) life = {0, 0, 0};  // renamed or never used
-  const ArenaPlan plan = plan_arena(lifetimes);
+  ArenaPlan plan = plan_arena(lifetimes);
   for (size_t i = 0; i < parts.slots.size(); ++i)
     if (parts.slots[i].kind == SlotKind::temporary)
       parts.slots[i].arena_offset = plan.offsets[position[i]];
-  return std::make_unique<CpuExecutable>(std::move(parts), plan.bytes);
+  return std::make_unique<CpuExecutable>(std::move(parts),
+                                         ArenaUse{std::move(lifetimes), std::move(plan)});
 }
 
 }  // namespace ds::cpu

@@ -23,7 +23,7 @@ class NullExecutable final : public Executable {
   }
 
   void run(std::span<const void* const>, std::span<void* const>, RunContext&) override {}
-  size_t arena_bytes() const override { return plan_.arena_bytes; }
+  const ArenaUse& arena() const override { return plan_.arena; }
   const std::vector<StepInfo>& steps() const override { return steps_; }
 
  private:

@@ -8,7 +8,7 @@ namespace ds::ref {
 
 void fused_kernel(const KernelArgs& args) {
   const Interpreter body(*args.node.body(), {});
-  const std::shared_ptr<void> arena = allocate_host(body.arena_bytes());
+  const std::shared_ptr<void> arena = allocate_host(body.arena().plan.bytes);
   for (size_t i = 0; i < body.nodes().size(); ++i)
     body.run_node(i, args.inputs, args.outputs, arena.get());
   body.finish(args.inputs, args.outputs, arena.get(), {});

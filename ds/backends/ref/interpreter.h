@@ -11,7 +11,7 @@ class Interpreter {
  public:
   Interpreter(const Graph& graph, const CompileOptions& options);
 
-  size_t arena_bytes() const { return plan_.arena_bytes; }
+  const ArenaUse& arena() const { return plan_.arena; }
   const std::vector<NodePtr>& nodes() const { return plan_.nodes; }
 
   /// Runs the i-th node; all before it have run.

@@ -40,7 +40,7 @@ class RefExecutable final : public Executable {
     interpreter_.finish(inputs, outputs, context.arena, context.lost_outputs);
   }
 
-  size_t arena_bytes() const override { return interpreter_.arena_bytes(); }
+  const ArenaUse& arena() const override { return interpreter_.arena(); }
   const std::vector<StepInfo>& steps() const override { return steps_; }
 
  private:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch's places for data loading and TensorBoard."""
+"""PyTorch's places for checkpoints, data loading and TensorBoard."""
 
-from . import data, tensorboard
+from . import checkpoint, data, tensorboard
 
-__all__ = ["data", "tensorboard"]
+__all__ = ["checkpoint", "data", "tensorboard"]

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// The memory budget: plans with more and more recomputation until one fits.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+
+#include "ds/base/error.h"
+#include "ds/base/options.h"
+#include "ds/engine/executor.h"
+#include "ds/engine/memory.h"
+#include "ds/passes/pipeline.h"
+#include "ds/passes/remat.h"
+
+namespace ds {
+namespace {
+
+std::atomic<size_t>& budget() {
+  static std::atomic<size_t> bytes{
+      options().memory_budget.empty() ? 0 : parse_bytes(options().memory_budget)};
+  return bytes;
+}
+
+void compile_at(Program& program, int level) {
+  Backend& backend = backend_of(program.device);
+  program.graph = run_pipeline(program.imported, backend.target(), level);
+  program.executable = backend.compile(program.graph, program.compile_options);
+  program.peak = peak_bytes(program);
+}
+
+/// Seconds on a machine of the model of FrontierPoint.
+double modelled_seconds(const Executable& executable) {
+  double seconds = 0;
+  for (const StepInfo& step : executable.steps())
+    seconds += std::max(step.flops / 100e9, step.bytes / 20e9);
+  return seconds;
+}
+
+}  // namespace
+
+size_t parse_bytes(const std::string& text) {
+  constexpr std::pair<const char*, double> kUnits[] = {
+      {"", 1},          {"B", 1},         {"KB", 1e3},          {"MB", 1e6},
+      {"GB", 1e9},      {"TB", 1e12},     {"KiB", 1024.0},      {"MiB", 1048576.0},
+      {"GiB", 0x1p30},  {"TiB", 0x1p40}};
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  while (*end == ' ') ++end;
+  const auto unit = std::find_if(std::begin(kUnits), std::end(kUnits),
+                                 [&](const auto& row) { return std::string(row.first) == end; });
+  const double bytes = unit == std::end(kUnits) || end == text.c_str() ? -1 : number * unit->second;
+  DS_CHECK(bytes >= 1 && bytes < 0x1p62, ValueError, "memory budget: '", text,
+           "' is no amount of memory; write a number and a unit, such as 2GiB or 800MB");
+  return static_cast<size_t>(bytes);
+}
+
+void set_memory_budget(size_t bytes) {
+  if (budget().exchange(bytes) != bytes) clear_plans();
+}
+
+size_t memory_budget() { return budget(); }
+
+void compile_within_budget(Program& program) {
+  compile_at(program, 0);
+  const size_t limit = budget();
+  if (limit == 0 || program.peak <= limit) return;
+  const size_t without = program.peak;
+  size_t least = without;
+  for (int level = 1; level <= kMaxRematLevel; ++level) {
+    compile_at(program, level);
+    if (program.peak <= limit) return;
+    least = std::min(least, program.peak);
+  }
+  throw OutOfMemoryError(str("memory budget: the step needs ", least,
+                             " bytes with all recomputation (", without,
+                             " without), the budget is ", limit,
+                             "; raise it, or take a smaller batch"));
+}
+
+std::vector<FrontierPoint> frontier(const Program& program) {
+  std::vector<FrontierPoint> points;
+  double base = 0;
+  for (int level = 0; level <= kMaxRematLevel; ++level) {
+    Program trial;
+    trial.imported = program.imported;
+    trial.donations = program.donations;
+    trial.compile_options = program.compile_options;
+    trial.device = program.device;
+    compile_at(trial, level);
+    const double seconds = modelled_seconds(*trial.executable);
+    if (level == 0) base = seconds;
+    points.push_back({level, trial.peak, base > 0 ? seconds / base : 1});
+  }
+  std::stable_sort(points.begin(), points.end(),
+                   [](const auto& a, const auto& b) { return a.time < b.time; });
+  std::vector<FrontierPoint> best;
+  for (const FrontierPoint& point : points)
+    if (best.empty() || point.peak < best.back().peak) best.push_back(point);
+  return best;
+}
+
+}  // namespace ds

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/engine/memory.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "ds/base/location.h"
+#include "ds/base/str.h"
+#include "ds/engine/executor.h"
+#include "ds/ir/phase.h"
+
+namespace ds {
+namespace {
+
+/// Nodes that a gradient flows into: the optimizer's, outside the backward pass itself.
+std::unordered_set<const Node*> after_backward(const Graph& graph) {
+  std::unordered_set<const Node*> result;
+  for (const NodePtr& node : graph.topological())
+    for (const Value& input : node->inputs())
+      if (in_backward(*input.node) || result.count(input.node.get())) result.insert(node.get());
+  return result;
+}
+
+/// The step at which most of the arena is in use.
+int busiest_step(const ArenaUse& arena) {
+  int steps = 0;
+  for (const Lifetime& life : arena.lifetimes) steps = std::max(steps, life.last + 1);
+  std::vector<long long> change(static_cast<size_t>(steps) + 1, 0);
+  for (const Lifetime& life : arena.lifetimes) {
+    change[static_cast<size_t>(life.first)] += static_cast<long long>(align_up(life.bytes));
+    change[static_cast<size_t>(life.last) + 1] -= static_cast<long long>(align_up(life.bytes));
+  }
+  long long now = 0, most = -1;
+  int busiest = 0;
+  for (int step = 0; step < steps; ++step)
+    if ((now += change[static_cast<size_t>(step)]) > most) {
+      most = now;
+      busiest = step;
+    }
+  return busiest;
+}
+
+/// The step is part of a backward pass. One that also does work of the forward pass runs with that.
+bool runs_in_backward(const Node& node) {
+  if (node.op() != Op::fused_) return in_backward(node);
+  const std::vector<NodePtr> body = node.body()->topological();
+  return std::all_of(body.begin(), body.end(), [](const NodePtr& inner) {
+    return inner->info().op_class == OpClass::source || in_backward(*inner);
+  });
+}
+
+class Reporter {
+ public:
+  explicit Reporter(const Program& program)
+      : program_(program), steps_(program.executable->steps()) {}
+
+  MemoryReport run() {
+    const ArenaUse& arena = program_.executable->arena();
+    report_.arena = arena.plan.bytes;
+    report_.lower_bound = arena.plan.lower_bound;
+    report_.peak = peak_bytes(program_);
+    add_inputs();
+    add_outputs();
+    add_arena(arena);
+    std::stable_sort(
+        report_.blocks.begin(), report_.blocks.end(),
+        [](const MemoryBlock& a, const MemoryBlock& b) { return a.bytes > b.bytes; });
+    return std::move(report_);
+  }
+
+ private:
+  void add(MemoryKind kind, size_t bytes, const Node* node, const Type& type) {
+    if (bytes == 0) return;
+    report_.by_kind[static_cast<size_t>(kind)] += bytes;
+    const bool computed = node && node->op() != Op::input_;
+    report_.blocks.push_back({kind, bytes, computed ? std::string(node->info().name) : "",
+                              str(type), computed ? location_text(node->location()) : ""});
+  }
+
+  void add_inputs() {
+    const std::vector<NodePtr>& inputs = program_.imported.inputs;
+    const auto updated = after_backward(program_.imported);
+    std::vector<MemoryKind> kinds(inputs.size(), MemoryKind::input);
+    for (const auto& [output, input] : program_.donations)
+      if (updated.count(program_.imported.outputs[static_cast<size_t>(output)].node.get()))
+        kinds[static_cast<size_t>(input)] = MemoryKind::optimizer_state;
+    for (const int input : program_.parameters)
+      kinds[static_cast<size_t>(input)] = MemoryKind::parameter;
+    for (size_t i = 0; i < inputs.size(); ++i)
+      add(kinds[i], type_bytes(inputs[i]->type()), nullptr, inputs[i]->type());
+  }
+
+  /// Those that do not take over an input's memory.
+  void add_outputs() {
+    const Values& outputs = program_.imported.outputs;
+    std::vector<bool> donated(outputs.size(), false);
+    for (const auto& [output, input] : program_.donations)
+      donated[static_cast<size_t>(output)] = true;
+    for (size_t i = 0; i < outputs.size(); ++i)
+      if (!donated[i])
+        add(in_backward(*outputs[i].node) ? MemoryKind::gradient : MemoryKind::output,
+            type_bytes(outputs[i].type()), outputs[i].node.get(), outputs[i].type());
+  }
+
+  void add_arena(const ArenaUse& arena) {
+    const int peak = busiest_step(arena);
+    for (const Lifetime& life : arena.lifetimes) {
+      if (life.first > peak || life.last < peak || steps_.empty()) continue;
+      const Node& writer = node_of(life.first);
+      const Node& reader = node_of(life.last);
+      const bool written_back = runs_in_backward(writer), read_back = runs_in_backward(reader);
+      const MemoryKind kind = written_back == read_back ? MemoryKind::workspace
+                              : read_back               ? MemoryKind::activation
+                                                        : MemoryKind::gradient;
+      add(kind, align_up(life.bytes), &writer, writer.type());
+    }
+  }
+
+  /// Of a step; what is done after all steps counts as the last.
+  const Node& node_of(int step) const {
+    return *steps_[std::min(static_cast<size_t>(step), steps_.size() - 1)].node;
+  }
+
+  const Program& program_;
+  const std::vector<StepInfo>& steps_;
+  MemoryReport report_;
+};
+
+}  // namespace
+
+size_t peak_bytes(const Program& program) {
+  size_t bytes = program.executable->arena_bytes();
+  for (const NodePtr& input : program.graph.inputs) bytes += type_bytes(input->type());
+  for (const Value& output : program.graph.outputs) bytes += type_bytes(output.type());
+  for (const auto& [output, input] : program.donations)
+    bytes -= type_bytes(program.graph.outputs[static_cast<size_t>(output)].type());
+  return bytes;
+}
+
+MemoryReport report_memory(const Program& program) { return Reporter(program).run(); }
+
+}  // namespace ds

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Computes values of the forward pass again in the backward pass instead of keeping them.
+//
+// Why: what a training step keeps from forward to backward is most of its memory. Level 1 computes
+// again what costs a sweep over memory (elementwise operations, normalisations, softmax, copies)
+// from values that are kept anyway; higher levels also recompute whole segments of the network,
+// contractions included, from the few values that cross from one segment to the next, more of
+// them from level to level.
+// Requires: the backward marks of ds/ir/phase.h; runs before fusion, so that recomputed sweeps join
+// their readers. Guarantees: the same values bit for bit (random operations count, they do not
+// draw); every copy waits (ds/ir/after.h) for the gradient that comes before its first reader, so
+// that its memory is in use late.
+// Source of the segments: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016.
+#pragma once
+
+#include "ds/ir/graph.h"
+
+namespace ds {
+
+/// Level 0 recomputes nothing.
+inline constexpr int kMaxRematLevel = 8;
+
+Graph rematerialize(const Graph& graph, int level, Interner& interner);
+
+}  // namespace ds

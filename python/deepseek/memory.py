@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a step needs in memory, known from its plan before it runs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from . import _core
+
+__all__ = ["Block", "Point", "Summary", "budget", "format_bytes", "frontier",
+           "parse_bytes", "summary"]
+
+
+class Block(NamedTuple):
+    """A block of memory in use at the peak: its kind, bytes, the operation that writes it (empty
+    for what is there before the step), what that computes and your line."""
+
+    kind: str
+    bytes: int
+    op: str
+    type: str
+    location: str
+
+
+class Summary(NamedTuple):
+    """A plan's memory in bytes. `arena` is the block for all temporaries, `lower_bound` the most of
+    it in use at one moment, `by_kind` and `blocks` what is in use at the peak."""
+
+    peak: int
+    arena: int
+    lower_bound: int
+    by_kind: dict[str, int]
+    blocks: list[Block]
+
+    @property
+    def fragmentation(self) -> float:
+        """The share of the arena that no moment needs."""
+        return self.arena / self.lower_bound - 1 if self.lower_bound else 0.0
+
+    def table(self, limit: int = 10) -> str:
+        """The peak by kind and the largest tensors with your lines."""
+        lines = [f"peak {format_bytes(self.peak)}, of it arena {format_bytes(self.arena)} "
+                 f"({self.fragmentation:.1%} above the least)"]
+        lines += [f"  {kind:16} {format_bytes(size):>12}"
+                  for kind, size in self.by_kind.items() if size]
+        lines.append("largest at the peak")
+        lines += [f"  {format_bytes(b.bytes):>12}  {b.kind:16} {b.op:24.24} {b.type:24} "
+                  f"{b.location}".rstrip() for b in self.blocks[:limit]]
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.table()
+
+
+def format_bytes(count: int) -> str:
+    """1536 as "1.5 KiB"."""
+    if count < 1024:
+        return f"{count} B"
+    size, unit = count / 1024, "KiB"
+    for larger in ("MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.1f} {unit}"
+
+
+class Point(NamedTuple):
+    """A way to run a step: how much it recomputes (0 is nothing), its peak in bytes, its time by a
+    model of the machine relative to level 0."""
+
+    level: int
+    peak: int
+    time: float
+
+
+def _summary(report: dict) -> Summary:
+    report["blocks"] = [Block(*row) for row in report["blocks"]]
+    return Summary(**report)
+
+
+def summary(step: Callable[[], object] | None = None) -> Summary:
+    """The memory of a training step: of the last one that ran, or of `step`, a function that is
+    called once and whose largest plan counts. Inputs and parameters are included; what other
+    tensors of the program hold is not."""
+    if step is None:
+        return _summary(_core._memory_report())
+    _core._reset_largest_plan()
+    step()
+    return _summary(_core._largest_memory_report())
+
+
+def parse_bytes(amount: int | str) -> int:
+    """Bytes of a number or a text such as "2GiB"; ValueError for what is no amount of memory."""
+    return _core._parse_bytes(str(amount))
+
+
+class budget:
+    """Limits the peak of every plan from now on: where a step needs more, part of its forward pass is
+    computed again in the backward pass, as little as fits. Results do not change.
+
+    limit: bytes, a text such as "2GiB" or "800MB", or None for no limit. As a context manager it
+    puts the old limit back. ValueError for what is no amount of memory. A step that does not fit
+    with all recomputation raises OutOfMemoryError, which states the least."""
+
+    def __init__(self, limit: int | str | None):
+        size = parse_bytes(limit) if limit is not None else 0
+        self._before = _core._memory_budget()
+        _core._set_memory_budget(size)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        _core._set_memory_budget(self._before)
+
+
+def frontier(step: Callable[[], object]) -> list[Point]:
+    """Runs `step` once and plans it with more and more recomputation: the points that no other
+    beats in both peak and modelled time, by falling peak."""
+    _core._reset_largest_plan()
+    step()
+    return [Point(*row) for row in _core._memory_frontier()]

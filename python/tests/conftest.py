@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every test process starts with."""
+
+import signal
+
+# A shell that runs this in the background makes it ignore Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

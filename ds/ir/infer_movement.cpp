@@ -24,9 +24,11 @@ void check_strided(const InferContext& c, const Shape& base, const Shape& shape,
                    const Shape& strides, int64_t offset) {
   DS_CHECK(shape.rank() == strides.rank(), ShapeError, c.name(), ": shape ", shape, " and strides ",
            strides, " differ in rank");
+  for (int64_t size : base)
+    DS_CHECK(size >= 0, ValueError, c.name(), ": ", base, " has a negative size");
   // Counted down from the room that is left, which cannot overflow.
-  int64_t room = base.numel() - 1 - offset;
-  bool empty = false, inside = offset >= 0 && room >= 0;
+  bool empty = false, inside = offset >= 0 && offset < base.numel();
+  int64_t room = inside ? base.numel() - 1 - offset : 0;
   for (int i = 0; i < shape.rank(); ++i) {
     DS_CHECK(strides[i] >= 0 && shape[i] >= 0, ValueError, c.name(), ": negative size or stride");
     if (shape[i] == 0) empty = true;

@@ -213,10 +213,14 @@ std::vector<T> Tensor::to_vector() const {
   const auto count = static_cast<size_t>(numel());
   std::vector<T> out(count);
   dispatch(dtype(), [&](auto tag) {
-    using S = decltype(tag);
+    // A file may hold other bytes than 0 and 1 for truth values; for the compiler those are no bool.
+    using Tag = decltype(tag);
+    using S = std::conditional_t<std::is_same_v<Tag, bool>, uint8_t, Tag>;
     const S* src = static_cast<const S*>(bytes.get());
     for (size_t i = 0; i < count; ++i) {
-      if constexpr (std::is_same_v<S, f16> || std::is_same_v<S, bf16>)
+      if constexpr (std::is_same_v<Tag, bool>)
+        out[i] = static_cast<T>(src[i] != 0);
+      else if constexpr (std::is_same_v<S, f16> || std::is_same_v<S, bf16>)
         out[i] = static_cast<T>(static_cast<float>(src[i]));
       else
         out[i] = static_cast<T>(src[i]);

@@ -17,8 +17,10 @@ from deepseek.classifier import Classifier
 def picture(image) -> list[str]:
     """Rows of characters, the darker the more ink."""
     shades = " .:-=+*#%@"
-    return ["".join(shades[int(v) * (len(shades) - 1) // 16] * 2 for v in row)
-            for row in image[0].tolist()]
+    return [
+        "".join(shades[int(v) * (len(shades) - 1) // 16] * 2 for v in row)
+        for row in image[0].tolist()
+    ]
 
 
 def main() -> int:
@@ -37,11 +39,17 @@ def main() -> int:
 
     model = models.resnet8()
     optimizer = optim.AdamW(model.parameters(), lr=4e-3)
-    schedule = optim.lr_scheduler.OneCycleLR(optimizer, 4e-3,
-                                             total_steps=args.epochs * len(train_loader))
-    trainer = MixedPrecisionTrainer(model=model, optimizer=optimizer,
-                                    fp16_layers=["conv", "linear"], loss_scale=128,
-                                    scheduler=schedule, metrics=["accuracy"])
+    schedule = optim.lr_scheduler.OneCycleLR(
+        optimizer, 4e-3, total_steps=args.epochs * len(train_loader)
+    )
+    trainer = MixedPrecisionTrainer(
+        model=model,
+        optimizer=optimizer,
+        fp16_layers=["conv", "linear"],
+        loss_scale=128,
+        scheduler=schedule,
+        metrics=["accuracy"],
+    )
     start = time.time()
     logs = trainer.fit(train_loader, epochs=args.epochs, validation=test_loader)
     if trainer.interrupted:
@@ -49,8 +57,9 @@ def main() -> int:
     accuracy = logs[-1]["val_accuracy"]
     print(f"accuracy on held-out digits: {100 * accuracy:.2f} % after {time.time() - start:.0f} s")
 
-    Classifier(model, "resnet8", split.classes, split.image, split.divisor, split.mean,
-               split.std).save(args.out)
+    Classifier(
+        model, "resnet8", split.classes, split.image, split.divisor, split.mean, split.std
+    ).save(args.out)
     print(f"saved {args.out}; reading four held-out digits with it:\n")
     reader = Classifier.load(args.out)
     shown = [raw.test[i] for i in (3, 57, 123, 300)]

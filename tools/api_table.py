@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes docs/reference/torch-api.md: which of PyTorch's names are here and which are not.
 
-    python tools/api_table.py          # writes the page
-    python tools/api_table.py --check  # fails when the page is not what it would write
+python tools/api_table.py          # writes the page
+python tools/api_table.py --check  # fails when the page is not what it would write
 """
 
 import importlib

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the C++ programs of Markdown pages to a folder, so that the tests compile and run them.
 
-    python tools/cpp_snippets.py FOLDER PAGE...
+python tools/cpp_snippets.py FOLDER PAGE...
 """
 
 import re

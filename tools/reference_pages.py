@@ -18,12 +18,24 @@ OTHER_VARIABLES = {
     "DS_CACHE": ("deepseek in the user's cache folder", "Folder that downloads are kept in."),
 }
 CLASSES = {
-    "source": "Sources", "unary": "Unary, elementwise", "test": "Tests, elementwise",
-    "binary": "Binary, elementwise, broadcasting", "compare": "Comparisons, broadcasting",
-    "select": "Selection", "reduce": "Reductions", "scan": "Scans", "movement": "Movement",
-    "index": "Indexing", "random": "Random numbers", "contraction": "Contractions",
-    "pool": "Pooling", "norm": "Normalisation", "softmax": "Softmax and cross-entropy",
-    "attention": "Attention", "linalg": "Linear algebra", "marker": "Markers",
+    "source": "Sources",
+    "unary": "Unary, elementwise",
+    "test": "Tests, elementwise",
+    "binary": "Binary, elementwise, broadcasting",
+    "compare": "Comparisons, broadcasting",
+    "select": "Selection",
+    "reduce": "Reductions",
+    "scan": "Scans",
+    "movement": "Movement",
+    "index": "Indexing",
+    "random": "Random numbers",
+    "contraction": "Contractions",
+    "pool": "Pooling",
+    "norm": "Normalisation",
+    "softmax": "Softmax and cross-entropy",
+    "attention": "Attention",
+    "linalg": "Linear algebra",
+    "marker": "Markers",
     "compound": "Made by passes",
 }
 
@@ -62,12 +74,15 @@ def ops_page() -> str:
         gradient = "no" if "kNoGrad" in traits else "yes"
         by_class.setdefault(kind, []).append((name, inputs, outputs, attrs, gradient, doc))
     lines = [
-        "# Operations of the graph", "",
+        "# Operations of the graph",
+        "",
         "Every tensor function is recorded as these. The page is written by",
-        "`tools/reference_pages.py` from `ds/ir/ops.def` and `ds/ir/numerics.def`.", "",
+        "`tools/reference_pages.py` from `ds/ir/ops.def` and `ds/ir/numerics.def`.",
+        "",
         "Accuracy is that of f32 results, on every backend and instruction set, in units in the",
         "last place (ULP) of the exact value, or an absolute bound where that is wider; 16-bit",
-        "results are rounded once more. `tests/numerics` holds all kernels to it.", "",
+        "results are rounded once more. `tests/numerics` holds all kernels to it.",
+        "",
     ]
     for kind, title in CLASSES.items():
         entries = by_class.pop(kind, [])
@@ -76,8 +91,12 @@ def ops_page() -> str:
         stated = any(name in promised for name, *_ in entries)
         head = ["op", "inputs", "outputs", "attributes", "gradient"]
         head += ["accuracy"] if stated else []
-        lines += [f"## {title}", "", "| " + " | ".join([*head, "what it computes"]) + " |",
-                  "|" + "---|" * (len(head) + 1)]
+        lines += [
+            f"## {title}",
+            "",
+            "| " + " | ".join([*head, "what it computes"]) + " |",
+            "|" + "---|" * (len(head) + 1),
+        ]
         for name, inputs, outputs, attrs, gradient, doc in entries:
             cells = [f"`{name}`", inputs, outputs.replace("kMany", "any"), attrs, gradient]
             cells += [promised.get(name, "exact")] if stated else []
@@ -104,14 +123,18 @@ def environment_page() -> str:
         sys.exit(f"environment variables without a doc: {', '.join(sorted(unknown))}")
     table["DS_VERIFY"] = ("0; 1 in debug builds", table["DS_VERIFY"][1])
     lines = [
-        "# Environment variables", "",
+        "# Environment variables",
+        "",
         "Read once, at the first use. The page is written by `tools/reference_pages.py` from the",
-        "option table in `ds/base/options.h`.", "", "| variable | default | meaning |",
+        "option table in `ds/base/options.h`.",
+        "",
+        "| variable | default | meaning |",
         "|---|---|---|",
     ]
     lines += [f"| `{n}` | {d} | {doc} |" for n, (d, doc) in (table | OTHER_VARIABLES).items()]
     lines += [
-        "| `OMP_NUM_THREADS` | the processors of the process | Threads of one computation. |", "",
+        "| `OMP_NUM_THREADS` | the processors of the process | Threads of one computation. |",
+        "",
     ]
     return "\n".join(lines)
 

@@ -14,10 +14,9 @@ import statistics
 import time
 from pathlib import Path
 
+import deepseek as ds
 import numpy as np
 import torch
-
-import deepseek as ds
 
 CASES = {
     # name: ([B, H, T, D], causal)
@@ -77,7 +76,7 @@ class Theirs(Ours):
 
 
 def check_agreement(ours, theirs) -> None:
-    for name, mine, other in zip(("out", "diff_q", "diff_k", "diff_v"), ours, theirs):
+    for name, mine, other in zip(("out", "diff_q", "diff_k", "diff_v"), ours, theirs, strict=False):
         error = np.abs(mine.detach().numpy() - other.detach().numpy()).max()
         if not error < 1e-4:
             raise SystemExit(f"{name} differs by {error:.3g}; not timed")
@@ -92,8 +91,9 @@ def timed(step, repeat: int, clock) -> float:
 
 def alternate(steps: dict, rounds: int, clock) -> dict:
     """Seconds of every step, round by round."""
-    repeat = {name: max(1, round(TURN_SECONDS / timed(step, 2, clock)))
-              for name, step in steps.items()}
+    repeat = {
+        name: max(1, round(TURN_SECONDS / timed(step, 2, clock))) for name, step in steps.items()
+    }
     seconds = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
@@ -112,39 +112,67 @@ def run_case(name: str, permuted: bool, rounds: int, clock) -> list[dict]:
     flops = 4 * batch * heads * length * length * dim * (0.5 if causal else 1)
     results = []
     for what, factor in (("forward", 1), ("both", 3.5)):
-        seconds = alternate({"deepseek": getattr(ours, what), "PyTorch": getattr(theirs, what)},
-                            rounds, clock)
-        ratios = [t / o for t, o in zip(seconds["PyTorch"], seconds["deepseek"])]
+        seconds = alternate(
+            {"deepseek": getattr(ours, what), "PyTorch": getattr(theirs, what)}, rounds, clock
+        )
+        ratios = [t / o for t, o in zip(seconds["PyTorch"], seconds["deepseek"], strict=False)]
         low, middle, high = statistics.quantiles(ratios, n=4)
         speed = factor * flops / statistics.median(seconds["deepseek"]) / 1e9
         label = "forward" if what == "forward" else "forward + backward"
-        print(f"{name}, {label}: {middle:.2f}x of PyTorch (quartiles {low:.2f} to {high:.2f}, "
-              f"{rounds} rounds), {speed:.0f} GFLOP/s", flush=True)
-        results.append({"case": name, "shape": shape, "pass": label, "ratio": middle,
-                        "quartiles": [low, high], "gflops": speed, "seconds": seconds})
+        print(
+            f"{name}, {label}: {middle:.2f}x of PyTorch (quartiles {low:.2f} to {high:.2f}, "
+            f"{rounds} rounds), {speed:.0f} GFLOP/s",
+            flush=True,
+        )
+        results.append(
+            {
+                "case": name,
+                "shape": shape,
+                "pass": label,
+                "ratio": middle,
+                "quartiles": [low, high],
+                "gflops": speed,
+                "seconds": seconds,
+            }
+        )
     return results
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=CASES)
-    parser.add_argument("--permuted", action="store_true",
-                        help="heads as views of [B, T, H, D], as projections leave them")
+    parser.add_argument(
+        "--permuted",
+        action="store_true",
+        help="heads as views of [B, T, H, D], as projections leave them",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--clock", choices=CLOCKS, default="wall",
-                        help="cpu: processor time of all threads, for a machine that is shared")
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="cpu: processor time of all threads, for a machine that is shared",
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     ds.set_num_threads(args.threads)
     torch.set_num_threads(args.threads)
     names = [args.only] if args.only else list(CASES)
     clock = CLOCKS[args.clock]
-    results = [r for name in names
-               for r in run_case(name, args.permuted, args.rounds, clock)]
+    results = [r for name in names for r in run_case(name, args.permuted, args.rounds, clock)]
     if args.json:
-        args.json.write_text(json.dumps({"threads": args.threads, "permuted": args.permuted,
-                                         "clock": args.clock, "results": results}, indent=1))
+        args.json.write_text(
+            json.dumps(
+                {
+                    "threads": args.threads,
+                    "permuted": args.permuted,
+                    "clock": args.clock,
+                    "results": results,
+                },
+                indent=1,
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -65,26 +65,43 @@ CASES = {
     # name: (function of a framework and arrays, arrays)
     "embedding": (lambda f, w, i: w.index_select(0, i), TABLE, zipf(TOKENS)),
     "embedding gradient": (embedding_gradient, TABLE, zipf(TOKENS), TOKEN_ROWS),
-    "embedding gradient, one token": (embedding_gradient, TABLE, np.zeros(TOKENS, np.int64),
-                                      TOKEN_ROWS),
+    "embedding gradient, one token": (
+        embedding_gradient,
+        TABLE,
+        np.zeros(TOKENS, np.int64),
+        TOKEN_ROWS,
+    ),
     "gather": (lambda f, x, i: x.gather(1, i), floats(4096, 1024), integers(1024, 4096, 256)),
-    "scatter_add": (lambda f, x, i, s: x.scatter_add(1, i, s), floats(4096, 256),
-                    integers(256, 4096, 512), floats(4096, 512)),
-    "index_copy": (lambda f, x, i, s: x.index_copy(0, i, s), floats(8192, 256),
-                   DRAW.permutation(8192)[:4096], floats(4096, 256)),
+    "scatter_add": (
+        lambda f, x, i, s: x.scatter_add(1, i, s),
+        floats(4096, 256),
+        integers(256, 4096, 512),
+        floats(4096, 512),
+    ),
+    "index_copy": (
+        lambda f, x, i, s: x.index_copy(0, i, s),
+        floats(8192, 256),
+        DRAW.permutation(8192)[:4096],
+        floats(4096, 256),
+    ),
     "nonzero": (lambda f, m: m.nonzero(), integers(2, 1024, 1024).astype(bool)),
-    "searchsorted": (lambda f, s, v: f.searchsorted(s, v), np.sort(floats(4096)),
-                     floats(1 << 18)),
+    "searchsorted": (lambda f, s, v: f.searchsorted(s, v), np.sort(floats(4096)), floats(1 << 18)),
     "rand": (lambda f: f.rand(1 << 22),),
     "randn": (lambda f: f.randn(1 << 22),),
     "dropout": (dropout, floats(4096, WIDTH)),
     "token mask": (masked_mean, zipf(1 << 20), floats(1 << 20)),
     "i64 arithmetic": (lambda f, a, b: a * 3 + b, integers(99, 1 << 21), integers(99, 1 << 21)),
     "i64 remainder": (lambda f, a: a % 7, integers(1 << 40, 1 << 20)),
-    "f64 arithmetic": (lambda f, a, b: a * b + a, floats(1 << 20).astype(np.float64),
-                       floats(1 << 20).astype(np.float64)),
-    "logical_and": (lambda f, a, b: a & b, integers(2, 1 << 22).astype(bool),
-                    integers(2, 1 << 22).astype(bool)),
+    "f64 arithmetic": (
+        lambda f, a, b: a * b + a,
+        floats(1 << 20).astype(np.float64),
+        floats(1 << 20).astype(np.float64),
+    ),
+    "logical_and": (
+        lambda f, a, b: a & b,
+        integers(2, 1 << 22).astype(bool),
+        integers(2, 1 << 22).astype(bool),
+    ),
     "accuracy": (accuracy, floats(4096, 1000), integers(1000, 4096)),
     "topk": (lambda f, x: f.topk(x, 50)[0], LOGITS),
     "sort rows": (lambda f, x: f.sort(x, 1)[0], floats(1024, 1024)),
@@ -130,9 +147,11 @@ class Updates:
 
 def optimizers():
     arrays, gradients = [floats(256) for _ in range(160)], [floats(256) for _ in range(160)]
-    runners = {"deepseek": Updates(ds, arrays, gradients),
-               "PyTorch foreach": Updates(torch, arrays, gradients, foreach=True),
-               "PyTorch fused": Updates(torch, arrays, gradients, fused=True)}
+    runners = {
+        "deepseek": Updates(ds, arrays, gradients),
+        "PyTorch foreach": Updates(torch, arrays, gradients, foreach=True),
+        "PyTorch fused": Updates(torch, arrays, gradients, fused=True),
+    }
     for runner in runners.values():
         for _ in range(3):
             runner.step()
@@ -173,10 +192,14 @@ def run_case(name: str, rounds: int, clock) -> dict:
     result = {"case": name, "seconds": {p: statistics.median(t) for p, t in times.items()}}
     for peer in list(runners)[1:]:
         low, middle, high = statistics.quantiles(
-            [t / o for t, o in zip(times[peer], times["deepseek"], strict=True)], n=4)
+            [t / o for t, o in zip(times[peer], times["deepseek"], strict=True)], n=4
+        )
         result[peer] = {"ratio": middle, "quartiles": [low, high]}
-        print(f"{name}: {middle:.2f}x of {peer} ({low:.2f} to {high:.2f}), "
-              f"{result['seconds']['deepseek'] * 1e6:.0f} us", flush=True)
+        print(
+            f"{name}: {middle:.2f}x of {peer} ({low:.2f} to {high:.2f}), "
+            f"{result['seconds']['deepseek'] * 1e6:.0f} us",
+            flush=True,
+        )
     return result
 
 
@@ -184,18 +207,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", choices=[*CASES, OPTIMIZER], action="append")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--clock", choices=CLOCKS, default="wall",
-                        help="cpu: processor time of all threads, for a machine that is shared")
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="cpu: processor time of all threads, for a machine that is shared",
+    )
     parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
     torch.set_num_threads(ds.num_threads())
-    results = [run_case(name, args.rounds, CLOCKS[args.clock])
-               for name in args.case or [*CASES, OPTIMIZER]]
+    results = [
+        run_case(name, args.rounds, CLOCKS[args.clock]) for name in args.case or [*CASES, OPTIMIZER]
+    ]
     if args.json:
-        about = {"machine": ds.cpu_info(), "threads": ds.num_threads(),
-                 "clock": args.clock, "python": platform.python_version(),
-                 "torch": torch.__version__,
-                 "deepseek": ds.__version__, "results": results}
+        about = {
+            "machine": ds.cpu_info(),
+            "threads": ds.num_threads(),
+            "clock": args.clock,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "deepseek": ds.__version__,
+            "results": results,
+        }
         Path(args.json).write_text(json.dumps(about, indent=1))
     return 0
 

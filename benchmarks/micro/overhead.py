@@ -22,9 +22,8 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 import deepseek as ds
+import torch
 
 ROOT = Path(__file__).parents[2]
 NODES = 2000  # of a chain
@@ -137,8 +136,12 @@ def thread_scaling(rounds: int) -> dict:
     found: dict[str, dict] = {}
     while count <= available:
         run = subprocess.run(
-            [sys.executable, __file__, "--one-thread-count", "--rounds", str(rounds)], check=True,
-            stdout=subprocess.PIPE, text=True, env=dict(os.environ, OMP_NUM_THREADS=str(count)))
+            [sys.executable, __file__, "--one-thread-count", "--rounds", str(rounds)],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ, OMP_NUM_THREADS=str(count)),
+        )
         found[str(count)] = json.loads(run.stdout)
         count = count * 2 if count * 2 <= available or count == available else available
     return found
@@ -155,32 +158,45 @@ def cpp(build: Path) -> dict | None:
 def say_cpp(k: dict | None) -> list[str]:
     if k is None:
         return ["C++ recording: skipped, build the target bench_record first"]
-    return [f"C++ recording: add {k['add_seconds'] * 1e6:.2f} us a node, with gradient "
-            f"{k['add_with_gradient_seconds'] * 1e6:.2f}, matmul {k['matmul_seconds'] * 1e6:.2f}; "
-            f"a cached step with its value {k['cached_step_seconds'] * 1e6:.1f} us"]
+    return [
+        f"C++ recording: add {k['add_seconds'] * 1e6:.2f} us a node, with gradient "
+        f"{k['add_with_gradient_seconds'] * 1e6:.2f}, matmul {k['matmul_seconds'] * 1e6:.2f}; "
+        f"a cached step with its value {k['cached_step_seconds'] * 1e6:.1f} us"
+    ]
 
 
 def say_recording(r: dict) -> list[str]:
-    return [f"Python recording: {r['deepseek'] * 1e6:.2f} us a node, PyTorch eager "
-            f"{r['torch'] * 1e6:.2f}; with gradient {r['deepseek_with_gradient'] * 1e6:.2f}, "
-            f"PyTorch {r['torch_with_gradient'] * 1e6:.2f}"]
+    return [
+        f"Python recording: {r['deepseek'] * 1e6:.2f} us a node, PyTorch eager "
+        f"{r['torch'] * 1e6:.2f}; with gradient {r['deepseek_with_gradient'] * 1e6:.2f}, "
+        f"PyTorch {r['torch_with_gradient'] * 1e6:.2f}"
+    ]
 
 
 def say_cached_step(c: dict) -> list[str]:
-    return [f"cached step from Python: adds {c['added'] * 1e6:.1f} us to recording; in all "
-            f"{c['deepseek'] * 1e6:.1f} us, PyTorch {c['torch'] * 1e6:.1f}"]
+    return [
+        f"cached step from Python: adds {c['added'] * 1e6:.1f} us to recording; in all "
+        f"{c['deepseek'] * 1e6:.1f} us, PyTorch {c['torch'] * 1e6:.1f}"
+    ]
 
 
 def say_overlap(o: dict) -> list[str]:
-    return [f"overlap: {o['sync_every_step'] * 1e3:.3f} ms a step with a sync each, "
-            f"{o['sync_at_the_end'] * 1e3:.3f} with one at the end; recording "
-            f"{o['recording'] * 1e3:.3f} ms"]
+    return [
+        f"overlap: {o['sync_every_step'] * 1e3:.3f} ms a step with a sync each, "
+        f"{o['sync_at_the_end'] * 1e3:.3f} with one at the end; recording "
+        f"{o['recording'] * 1e3:.3f} ms"
+    ]
 
 
 def say_threads(threads: dict) -> list[str]:
-    return [f"{count} threads: " + ", ".join(
-        f"{name} {seconds * 1e3:.1f} ms ({threads['1'][name] / seconds:.2f}x of one)"
-        for name, seconds in found.items()) for count, found in threads.items()]
+    return [
+        f"{count} threads: "
+        + ", ".join(
+            f"{name} {seconds * 1e3:.1f} ms ({threads['1'][name] / seconds:.2f}x of one)"
+            for name, seconds in found.items()
+        )
+        for count, found in threads.items()
+    ]
 
 
 PARTS = {
@@ -196,8 +212,9 @@ PARTS = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="CMake's build folder")
-    parser.add_argument("--parts", default=",".join(PARTS),
-                        help="what to measure, by comma (default %(default)s)")
+    parser.add_argument(
+        "--parts", default=",".join(PARTS), help="what to measure, by comma (default %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=15, help="default %(default)s")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--one-thread-count", action="store_true", help=argparse.SUPPRESS)

@@ -10,8 +10,11 @@ from networks import NETWORKS
 
 FOLDER = Path(__file__).parents[1] / "cases"
 COLUMNS = ("name", "model", "batch", "optimizer", "precision", "mode")
-CHOICES = {"optimizer": ("none", "sgd", "adamw"), "precision": ("f32", "bf16"),
-           "mode": ("train", "infer")}
+CHOICES = {
+    "optimizer": ("none", "sgd", "adamw"),
+    "precision": ("f32", "bf16"),
+    "mode": ("train", "infer"),
+}
 
 
 class CaseError(Exception):
@@ -36,15 +39,17 @@ class Case:
 def parse_line(line: str, place: str) -> Case:
     fields = line.split()
     if len(fields) != len(COLUMNS):
-        raise CaseError(f"{place}: {len(fields)} columns, there must be {len(COLUMNS)}: "
-                        f"{' '.join(COLUMNS)}")
-    row = dict(zip(COLUMNS, fields))
+        raise CaseError(
+            f"{place}: {len(fields)} columns, there must be {len(COLUMNS)}: " f"{' '.join(COLUMNS)}"
+        )
+    row = dict(zip(COLUMNS, fields, strict=False))
     if row["model"] not in NETWORKS:
         raise CaseError(f"{place}: model '{row['model']}' is unknown; use {', '.join(NETWORKS)}")
     for column, choices in CHOICES.items():
         if row[column] not in choices:
-            raise CaseError(f"{place}: {column} '{row[column]}' is unknown; use "
-                            f"{', '.join(choices)}")
+            raise CaseError(
+                f"{place}: {column} '{row[column]}' is unknown; use " f"{', '.join(choices)}"
+            )
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)+", row["batch"]):
         raise CaseError(f"{place}: batch '{row['batch']}' is no shape; write for example 8x128")
     if (row["mode"] == "train") != (row["optimizer"] != "none"):
@@ -75,7 +80,7 @@ def batch(case: Case) -> tuple[np.ndarray, np.ndarray]:
         if len(text) <= length:
             raise CaseError(f"{case.text}: {len(text)} characters are too few for {case.name}")
         starts = draw.integers(0, len(text) - length, rows)
-        windows = np.stack([text[s:s + length + 1] for s in starts]) % network.vocabulary
+        windows = np.stack([text[s : s + length + 1] for s in starts]) % network.vocabulary
         return windows[:, :-1].copy(), windows[:, 1:].copy()
     x = draw.integers(0, network.vocabulary, shape)
     return x, draw.integers(0, network.classes, shape if network.targets == "token" else rows)

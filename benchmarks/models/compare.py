@@ -29,5 +29,7 @@ def compare(found: Path, expected: Path, precision: str) -> None:
                 limit, scale = (for_output if name == "output" else for_loss), norms[name]
             error = float(np.linalg.norm(ours[name] - theirs[name]))
             if not error <= limit * scale:  # also when it is NaN
-                raise Disagreement(f"the {name} differs from PyTorch's by {error / scale:.2g} of "
-                                   f"its size, the limit is {limit}")
+                raise Disagreement(
+                    f"the {name} differs from PyTorch's by {error / scale:.2g} of "
+                    f"its size, the limit is {limit}"
+                )

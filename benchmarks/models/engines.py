@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is timed: one class per framework, all with the same few methods.
 
-    state() / load(state)   weights as NumPy arrays, by name
-    check()                 output, loss and gradients without dropout, as NumPy arrays
-    release()               gives memory that is only kept for reuse back to the system
-    run(count)              that many steps; ends when the last one's value is there
-    details()               what only this framework can tell
+state() / load(state)   weights as NumPy arrays, by name
+check()                 output, loss and gradients without dropout, as NumPy arrays
+release()               gives memory that is only kept for reuse back to the system
+run(count)              that many steps; ends when the last one's value is there
+details()               what only this framework can tell
 """
 
 import contextlib
@@ -54,8 +54,9 @@ class Eager:
         with self.autocast():
             output = self.forward(self.x)
             classes = output.shape[-1]
-            loss = self.lib.nn.functional.cross_entropy(output.reshape(-1, classes).float(),
-                                                        self.y.reshape(-1))
+            loss = self.lib.nn.functional.cross_entropy(
+                output.reshape(-1, classes).float(), self.y.reshape(-1)
+            )
         return output, loss
 
     def set_dropout(self, on: bool):
@@ -218,8 +219,9 @@ class OnnxRuntime(Inference):
     def open(self, path: str):
         options = self.module.SessionOptions()
         options.intra_op_num_threads = self.threads
-        self.session = self.module.InferenceSession(path, options,
-                                                    providers=["CPUExecutionProvider"])
+        self.session = self.module.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
 
     def infer(self):
         return self.session.run(None, {"x": self.x})[0]
@@ -239,8 +241,14 @@ class OpenVino(Inference):
 
     def open(self, path: str):
         self.compiled = self.module.Core().compile_model(
-            path, "CPU", {"INFERENCE_NUM_THREADS": self.threads, "PERFORMANCE_HINT": "LATENCY",
-                          "INFERENCE_PRECISION_HINT": "f32"})
+            path,
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": self.threads,
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": "f32",
+            },
+        )
 
     def infer(self):
         return self.compiled([self.x])[0]

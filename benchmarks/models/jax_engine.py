@@ -9,6 +9,7 @@ from engines import Absent
 
 def _update(case: Case, jnp):
     """The optimizer as PyTorch defines it: (value, gradient, state, step) -> (value, state)."""
+
     def sgd(value, gradient, state, _):
         momentum = 0.9 * state[0] + gradient
         return value - 0.01 * momentum, (momentum, state[1])
@@ -16,8 +17,8 @@ def _update(case: Case, jnp):
     def adamw(value, gradient, state, step):
         first = 0.9 * state[0] + 0.1 * gradient
         second = 0.999 * state[1] + 0.001 * jnp.square(gradient)
-        root = jnp.sqrt(second / (1 - 0.999 ** step)) + 1e-8
-        return value * (1 - 1e-4 * 0.01) - 1e-4 * first / (1 - 0.9 ** step) / root, (first, second)
+        root = jnp.sqrt(second / (1 - 0.999**step)) + 1e-8
+        return value * (1 - 1e-4 * 0.01) - 1e-4 * first / (1 - 0.9**step) / root, (first, second)
 
     return sgd if case.optimizer == "sgd" else adamw
 
@@ -69,8 +70,11 @@ class Jax:
         self.model.train(False)  # only dropout looks at it
         (loss, output), found = self.gradients(self.values, self.key)
         self.model.train(True)
-        return {"output": output, "loss": loss,
-                **{"gradient of " + name: g for name, g in found.items()}}
+        return {
+            "output": output,
+            "loss": loss,
+            **{"gradient of " + name: g for name, g in found.items()},
+        }
 
     def release(self):
         """XLA frees what it does not use."""
@@ -79,8 +83,9 @@ class Jax:
         for _ in range(count):
             self.count += 1
             self.key, key = self.jax.random.split(self.key)
-            self.values, self.states, loss = self.step(self.values, self.states, float(self.count),
-                                                       key)
+            self.values, self.states, loss = self.step(
+                self.values, self.states, float(self.count), key
+            )
         loss.block_until_ready()
         self.jax.block_until_ready(self.values)
 

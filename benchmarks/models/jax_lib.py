@@ -46,14 +46,13 @@ class Tensor:
         return Tensor(jnp.expand_dims(self.value, dim))
 
     def split(self, size, dim):
-        return [Tensor(part) for part in
-                jnp.split(self.value, self.shape[dim] // size, dim)]
+        return [Tensor(part) for part in jnp.split(self.value, self.shape[dim] // size, dim)]
 
     def mean(self, dim, keepdim=False):
         return Tensor(self.value.mean(dim, keepdims=keepdim))
 
     def pow(self, exponent):
-        return Tensor(self.value ** exponent)
+        return Tensor(self.value**exponent)
 
     def float(self):
         return Tensor(self.value.astype(jnp.float32))
@@ -86,7 +85,7 @@ class Module:
         return self.forward(*inputs)
 
     def children(self):
-        return {k: v for k, v in self.__dict__.items() if isinstance(v, (Module, Parameter))}
+        return {k: v for k, v in self.__dict__.items() if isinstance(v, Module | Parameter)}
 
     def named(self, prefix=""):
         """Every parameter once, with its first name."""
@@ -142,8 +141,11 @@ class Linear(Module):
 
 class Conv2d(Module):
     def __init__(self, inputs, outputs, kernel, stride=1, padding=0, groups=1, bias=True):
-        self.options = {"window_strides": (stride, stride), "feature_group_count": groups,
-                        "padding": ((padding, padding), (padding, padding))}
+        self.options = {
+            "window_strides": (stride, stride),
+            "feature_group_count": groups,
+            "padding": ((padding, padding), (padding, padding)),
+        }
         self.weight = Parameter(jnp.zeros((outputs, inputs // groups, kernel, kernel)))
         if bias:
             self.bias = Parameter(jnp.zeros(outputs))
@@ -211,8 +213,10 @@ class LSTM(Module):
     def forward(self, x):
         x = jnp.swapaxes(x.value, 0, 1)
         for i in range(self.layers):
-            w, u, b, c = (getattr(self, f"{kind}_l{i}").value for kind in
-                          ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+            w, u, b, c = (
+                getattr(self, f"{kind}_l{i}").value
+                for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
 
             def cell(state, gates, u=u):
                 hidden, memory = state
@@ -243,8 +247,11 @@ class MaxPool2d(Module):
         self.padding = ((0, 0), (0, 0), (padding, padding), (padding, padding))
 
     def forward(self, x):
-        return Tensor(jax.lax.reduce_window(x.value, -jnp.inf, jax.lax.max, self.window,
-                                            self.strides, self.padding))
+        return Tensor(
+            jax.lax.reduce_window(
+                x.value, -jnp.inf, jax.lax.max, self.window, self.strides, self.padding
+            )
+        )
 
 
 class AdaptiveAvgPool2d(Module):
@@ -277,19 +284,35 @@ def _namespace(name, **content):
 
 
 functional = _namespace(
-    "functional", scaled_dot_product_attention=scaled_dot_product_attention,
-    cross_entropy=cross_entropy, relu=lambda x: Tensor(jax.nn.relu(x.value)),
+    "functional",
+    scaled_dot_product_attention=scaled_dot_product_attention,
+    cross_entropy=cross_entropy,
+    relu=lambda x: Tensor(jax.nn.relu(x.value)),
     gelu=lambda x, approximate="none": Tensor(jax.nn.gelu(x.value, approximate == "tanh")),
     softmax=lambda x, dim: Tensor(jax.nn.softmax(x.value, dim)),
-    linear=lambda x, weight: Tensor(x.value @ weight.value.T))
+    linear=lambda x, weight: Tensor(x.value @ weight.value.T),
+)
 nn = _namespace(
-    "nn", Module=Module, ModuleList=ModuleList, Sequential=Sequential, Linear=Linear,
-    Conv2d=Conv2d, BatchNorm2d=BatchNorm2d, LayerNorm=LayerNorm, Embedding=Embedding,
-    Dropout=Dropout, LSTM=LSTM, MaxPool2d=MaxPool2d, AdaptiveAvgPool2d=AdaptiveAvgPool2d,
-    ReLU=_elementwise(jax.nn.relu), ReLU6=_elementwise(jax.nn.relu6),
-    Identity=_elementwise(lambda x: x), functional=functional,
+    "nn",
+    Module=Module,
+    ModuleList=ModuleList,
+    Sequential=Sequential,
+    Linear=Linear,
+    Conv2d=Conv2d,
+    BatchNorm2d=BatchNorm2d,
+    LayerNorm=LayerNorm,
+    Embedding=Embedding,
+    Dropout=Dropout,
+    LSTM=LSTM,
+    MaxPool2d=MaxPool2d,
+    AdaptiveAvgPool2d=AdaptiveAvgPool2d,
+    ReLU=_elementwise(jax.nn.relu),
+    ReLU6=_elementwise(jax.nn.relu6),
+    Identity=_elementwise(lambda x: x),
+    functional=functional,
     Parameter=lambda x: Parameter(x.value),
-    init=_namespace("init", normal_=lambda parameter, std: None))  # weights come from a file
+    init=_namespace("init", normal_=lambda parameter, std: None),
+)  # weights come from a file
 
 
 def ones(*sizes):

@@ -23,14 +23,16 @@ class WorkerAbsent(WorkerError):
 class Process:
     def __init__(self, peer: str, case: Case, threads: int, limit: float, clock: str):
         self.peer, self.limit, self.first = peer, limit, 0.0
-        setup = {"peer": peer, "case": dataclasses.asdict(case), "threads": threads,
-                 "clock": clock}
+        setup = {"peer": peer, "case": dataclasses.asdict(case), "threads": threads, "clock": clock}
         # Every framework waits in OpenMP as deepseek does by default: a pool that spins long after
         # its turn would take the cores of the next one.
         environment = {"GOMP_SPINCOUNT": "10000", **os.environ, "OMP_NUM_THREADS": str(threads)}
         self.child = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("worker.py")), json.dumps(setup)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
         self.buffer = b""
 
     def ask(self, do: str, argument=None) -> dict:

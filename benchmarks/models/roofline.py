@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine's measured peaks: arithmetic by the better of two matrix products, copies for memory.
 
-    python benchmarks/models/roofline.py [--threads N] [--clock cpu]
+python benchmarks/models/roofline.py [--threads N] [--clock cpu]
 """
 
 import argparse
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-SIZE = 2048           # three matrices of 16 MB: 17 GFLOP, about a tenth of a second on two cores
+SIZE = 2048  # three matrices of 16 MB: 17 GFLOP, about a tenth of a second on two cores
 COPY_BYTES = 1 << 28  # beyond every cache
 
 
@@ -45,22 +45,28 @@ def copy_rate(torch, now) -> float:
 
 
 def measure(threads: int, clock: str) -> dict:
-    import torch
-
     import deepseek
+    import torch
 
     torch.set_num_threads(threads)
     now = time.process_time if clock == "cpu" else time.perf_counter
     rates = {lib.__name__: product_rate(lib, now) for lib in (torch, deepseek)}
-    return {"flops": max(rates.values()), "product_flops": rates,
-            "bandwidth": copy_rate(torch, now)}
+    return {
+        "flops": max(rates.values()),
+        "product_flops": rates,
+        "bandwidth": copy_rate(torch, now),
+    }
 
 
 def measure_apart(threads: int, clock: str) -> dict:
     """measure() in a process of its own, so that its memory and threads are gone afterwards."""
-    run = subprocess.run([sys.executable, __file__, "--threads", str(threads), "--clock", clock],
-                         check=True, stdout=subprocess.PIPE, text=True,
-                         env=dict(os.environ, OMP_NUM_THREADS=str(threads)))
+    run = subprocess.run(
+        [sys.executable, __file__, "--threads", str(threads), "--clock", clock],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ, OMP_NUM_THREADS=str(threads)),
+    )
     return json.loads(run.stdout)
 
 

@@ -122,9 +122,11 @@ def run_case(case: Case, args) -> dict:
             result = {"case": dataclasses.asdict(case), "skipped": skipped, "peers": {}}
             for peer, worker in workers.items():
                 result["peers"][peer] = {
-                    "seconds": times[peer], "first_step_seconds": worker.first,
+                    "seconds": times[peer],
+                    "first_step_seconds": worker.first,
                     "peak_memory_bytes": worker.ask("memory")["bytes"],
-                    "details": worker.ask("details")}
+                    "details": worker.ask("details"),
+                }
             if args.profile:
                 result["profile"] = workers["deepseek"].ask("profile")
         finally:
@@ -146,12 +148,15 @@ def select(args) -> list[Case]:
         wanted = args.only.split(",")
         missing = set(wanted) - {c.name for c in cases}
         if missing:
-            raise CaseError(f"no case {', '.join(sorted(missing))} in {args.cases}; there are "
-                            f"{', '.join(c.name for c in cases)}")
+            raise CaseError(
+                f"no case {', '.join(sorted(missing))} in {args.cases}; there are "
+                f"{', '.join(c.name for c in cases)}"
+            )
         cases = [c for c in cases if c.name in wanted]
     text = str(args.text) if args.text.is_file() else ""
-    return [dataclasses.replace(c, text=text) if c.model == "char_transformer" else c
-            for c in cases]
+    return [
+        dataclasses.replace(c, text=text) if c.model == "char_transformer" else c for c in cases
+    ]
 
 
 def parse_peers(text: str) -> list[str]:
@@ -161,34 +166,60 @@ def parse_peers(text: str) -> list[str]:
         unknown = set(options.split("+")) - {"", "all", *TORCH_OPTIONS}
         known = {*ENGINES, "jax"} - {"deepseek"}
         if name not in known or unknown or (options and name != "torch"):
-            raise CaseError(f"peer '{peer}' is unknown; use torch, torch:OPTIONS with OPTIONS of "
-                            f"{'+'.join(TORCH_OPTIONS)} or all, jax, onnxruntime, openvino")
+            raise CaseError(
+                f"peer '{peer}' is unknown; use torch, torch:OPTIONS with OPTIONS of "
+                f"{'+'.join(TORCH_OPTIONS)} or all, jax, onnxruntime, openvino"
+            )
     return peers
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    top.add_argument("--cases", default="train",
-                     help="files of benchmarks/cases, without .txt, by comma (default %(default)s)")
+    top.add_argument(
+        "--cases",
+        default="train",
+        help="files of benchmarks/cases, without .txt, by comma (default %(default)s)",
+    )
     top.add_argument("--only", help="names of cases, by comma")
     top.add_argument("--peers", default=DEFAULT_PEERS, help="by comma (default %(default)s)")
     top.add_argument("--rounds", type=int, default=9, help="at most (default %(default)s)")
-    top.add_argument("--budget", type=float, default=60,
-                     help="seconds of timing per case, at least 3 rounds (default %(default)s)")
-    top.add_argument("--limit", type=float, default=600,
-                     help="seconds after which a worker is given up (default %(default)s)")
+    top.add_argument(
+        "--budget",
+        type=float,
+        default=60,
+        help="seconds of timing per case, at least 3 rounds (default %(default)s)",
+    )
+    top.add_argument(
+        "--limit",
+        type=float,
+        default=600,
+        help="seconds after which a worker is given up (default %(default)s)",
+    )
     top.add_argument("--threads", type=int, default=0, help="default: one per core")
-    top.add_argument("--clock", choices=["wall", "cpu"], default="wall",
-                     help="cpu counts processor time: for a machine that others use too, with "
-                          "--threads 1 (default %(default)s)")
-    top.add_argument("--text", type=Path, default=DEFAULT_TEXT,
-                     help="text of the character model; random characters where there is none")
-    top.add_argument("--peaks", type=roofline.parse_peaks, metavar="GFLOPS,GBS",
-                     help="the machine's peaks, instead of measuring them")
+    top.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu counts processor time: for a machine that others use too, with "
+        "--threads 1 (default %(default)s)",
+    )
+    top.add_argument(
+        "--text",
+        type=Path,
+        default=DEFAULT_TEXT,
+        help="text of the character model; random characters where there is none",
+    )
+    top.add_argument(
+        "--peaks",
+        type=roofline.parse_peaks,
+        metavar="GFLOPS,GBS",
+        help="the machine's peaks, instead of measuring them",
+    )
     top.add_argument("--profile", action="store_true", help="also print where our time goes")
     top.add_argument("--json", type=Path, help="write the figures here")
-    top.add_argument("--table", action="store_true",
-                     help="write table and plot into docs/performance.md")
+    top.add_argument(
+        "--table", action="store_true", help="write table and plot into docs/performance.md"
+    )
     return top
 
 
@@ -202,11 +233,18 @@ def main() -> int:
         return 2
     args.threads = args.threads or (roofline.cores() if args.clock == "wall" else 1)
     peaks = args.peaks or roofline.measure_apart(args.threads, args.clock)
-    print(f"peak: {peaks['flops'] / 1e9:.0f} GFLOP/s, {peaks['bandwidth'] / 1e9:.1f} GB/s",
-          flush=True)
-    document = {"date": time.strftime("%Y-%m-%d"), "command": " ".join([RELATIVE, *sys.argv[1:]]),
-                "python": platform.python_version(), "threads": args.threads, "clock": args.clock,
-                "peaks": peaks, "results": []}
+    print(
+        f"peak: {peaks['flops'] / 1e9:.0f} GFLOP/s, {peaks['bandwidth'] / 1e9:.1f} GB/s", flush=True
+    )
+    document = {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": " ".join([RELATIVE, *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "threads": args.threads,
+        "clock": args.clock,
+        "peaks": peaks,
+        "results": [],
+    }
     failed = 0
     for case in cases:
         try:

@@ -40,9 +40,8 @@ double modelled_seconds(const Executable& executable) {
 
 size_t parse_bytes(const std::string& text) {
   constexpr std::pair<const char*, double> kUnits[] = {
-      {"", 1},          {"B", 1},         {"KB", 1e3},          {"MB", 1e6},
-      {"GB", 1e9},      {"TB", 1e12},     {"KiB", 1024.0},      {"MiB", 1048576.0},
-      {"GiB", 0x1p30},  {"TiB", 0x1p40}};
+      {"", 1},      {"B", 1},        {"KB", 1e3},        {"MB", 1e6},     {"GB", 1e9},
+      {"TB", 1e12}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);
   while (*end == ' ') ++end;
@@ -71,10 +70,9 @@ void compile_within_budget(Program& program) {
     if (program.peak <= limit) return;
     least = std::min(least, program.peak);
   }
-  throw OutOfMemoryError(str("memory budget: the step needs ", least,
-                             " bytes with all recomputation (", without,
-                             " without), the budget is ", limit,
-                             "; raise it, or take a smaller batch"));
+  throw OutOfMemoryError(
+      str("memory budget: the step needs ", least, " bytes with all recomputation (", without,
+          " without), the budget is ", limit, "; raise it, or take a smaller batch"));
 }
 
 std::vector<FrontierPoint> frontier(const Program& program) {

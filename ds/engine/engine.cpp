@@ -197,9 +197,8 @@ std::string explain_recompile() {
   if (!now) return {};
   if (before) return "planned again: " + describe_difference(now->imported, before->imported);
   const std::vector<NodePtr> nodes = now->imported.topological();
-  const auto recorded = std::count_if(nodes.begin(), nodes.end(), [](const NodePtr& node) {
-    return node->op() != Op::input_;
-  });
+  const auto recorded = std::count_if(nodes.begin(), nodes.end(),
+                                      [](const NodePtr& node) { return node->op() != Op::input_; });
   return "planned for the first time: " + std::to_string(recorded) + " nodes";
 }
 

@@ -19,9 +19,9 @@ struct Program {
   std::vector<std::pair<int, int>> donations;  // (output, input)
   CompileOptions compile_options;
   Device device;
-  std::vector<int> parameters;                 // inputs that require grad
-  bool has_backward = false;                   // some of it is a backward pass
-  size_t peak = 0;                             // peak_bytes()
+  std::vector<int> parameters;  // inputs that require grad
+  bool has_backward = false;    // some of it is a backward pass
+  size_t peak = 0;              // peak_bytes()
   std::vector<double> step_seconds;
   std::vector<TimedRun> timed_runs;
   uint64_t profiled_runs = 0;

@@ -62,9 +62,8 @@ class Reporter {
     add_inputs();
     add_outputs();
     add_arena(arena);
-    std::stable_sort(
-        report_.blocks.begin(), report_.blocks.end(),
-        [](const MemoryBlock& a, const MemoryBlock& b) { return a.bytes > b.bytes; });
+    std::stable_sort(report_.blocks.begin(), report_.blocks.end(),
+                     [](const MemoryBlock& a, const MemoryBlock& b) { return a.bytes > b.bytes; });
     return std::move(report_);
   }
 

@@ -52,9 +52,9 @@ void reset_largest_plan();
 /// KiB, MiB, GiB, TiB. ValueError for anything else, and below one byte.
 size_t parse_bytes(const std::string& text);
 
-/// What a plan may need at its peak: where it needs more, it computes part of its forward pass again
-/// (ds/passes/remat.h), as little as fits. OutOfMemoryError, naming the least, when nothing does. No
-/// limit when it is 0. At the start it is DS_MEMORY_BUDGET.
+/// What a plan may need at its peak: where it needs more, it computes part of its forward pass
+/// again (ds/passes/remat.h), as little as fits. OutOfMemoryError, naming the least, when nothing
+/// does. No limit when it is 0. At the start it is DS_MEMORY_BUDGET.
 void set_memory_budget(size_t bytes);
 size_t memory_budget();
 

@@ -41,8 +41,8 @@ constexpr BlockNames kDistilBlock{.query = "attention.q_lin",
                                   .mlp_norm = "output_layer_norm"};
 
 constexpr EncoderFamily kFamilies[] = {
-    {"bert", "Bert", "encoder.layer", kBertBlock, true, true, false, nullptr, nullptr,
-     "classifier", "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
+    {"bert", "Bert", "encoder.layer", kBertBlock, true, true, false, nullptr, nullptr, "classifier",
+     "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
      "cls.predictions.decoder", "cls.predictions", false},
     {"roberta", "Roberta", "encoder.layer", kBertBlock, true, true, true, "classifier.dense",
      "tanh", "classifier.out_proj", "lm_head.dense", "lm_head.layer_norm", "lm_head.decoder",
@@ -77,8 +77,7 @@ void add_embeddings(nn::Module& root, const EncoderConfig& c, const EncoderFamil
   };
   table("word_embeddings", c.vocab_size, c.pad_token_id);
   const bool padded = family.positions_after_padding;
-  table("position_embeddings", c.max_position_embeddings,
-        padded ? c.pad_token_id : std::nullopt);
+  table("position_embeddings", c.max_position_embeddings, padded ? c.pad_token_id : std::nullopt);
   if (family.token_types) table("token_type_embeddings", c.type_vocab_size);
   add_at(root, "embeddings.LayerNorm",
          std::make_shared<nn::LayerNorm>(Shape{c.hidden_size}, c.layer_norm_eps));
@@ -132,9 +131,9 @@ Tensor EncoderModel::positions(const EncoderInput& input, const Tensor& like) co
 Tensor EncoderModel::embed(const EncoderInput& input) {
   const std::string name = type_name();
   const bool embedded = present(input.inputs_embeds);
-  const Tensor& first = embedded ? *input.inputs_embeds
-                                 : given(name.c_str(), "input_ids or inputs_embeds",
-                                         input.input_ids);
+  const Tensor& first = embedded
+                            ? *input.inputs_embeds
+                            : given(name.c_str(), "input_ids or inputs_embeds", input.input_ids);
   // RoBERTa's positions start behind that of padding.
   const int64_t skipped =
       family_.positions_after_padding ? config_.pad_token_id.value_or(0) + 1 : 0;
@@ -194,8 +193,7 @@ EncoderWithHead::EncoderWithHead(const EncoderConfig& config, EncoderTask task)
            std::make_shared<nn::LayerNorm>(Shape{h}, config.layer_norm_eps));
     const auto decoder = dense(family_.mlm_decoder, config.vocab_size);
     if (family_.mlm_bias_of)
-      below(*this, family_.mlm_bias_of)
-          ->register_parameter("bias", decoder->parameter("bias"));
+      below(*this, family_.mlm_bias_of)->register_parameter("bias", decoder->parameter("bias"));
     if (config.tie_word_embeddings)
       decoder->set_parameter(
           "weight", body->get_submodule("embeddings.word_embeddings")->parameter("weight"));
@@ -218,8 +216,7 @@ Tensor EncoderWithHead::masked_lm_logits(const Tensor& hidden) {
 Tensor EncoderWithHead::sequence_logits(const Output& body) {
   const double p = config_.classifier_dropout.value_or(config_.hidden_dropout_prob);
   if (!family_.sequence_dense)
-    return call_at(*this, family_.sequence_out,
-                   dropout(body.values[1].second, p, is_training()));
+    return call_at(*this, family_.sequence_out, dropout(body.values[1].second, p, is_training()));
   Tensor x = select(body.values[0].second, 1, 0);
   // RoBERTa also drops out below the dense layer.
   if (config_.model_type == "roberta") x = dropout(x, p, is_training());
@@ -275,10 +272,9 @@ Output EncoderWithHead::forward(const EncoderInput& input, const std::optional<T
     logits = call_at(*this, "classifier", dropout(hidden, p, is_training()));
   }
   if (present(labels))
-    loss = task_ == EncoderTask::sequence
-               ? sequence_loss(logits, *labels)
-               : cross_entropy(reshape(logits, {-1, logits.size(-1)}),
-                               reshape(*labels, {labels->numel()}));
+    loss = task_ == EncoderTask::sequence ? sequence_loss(logits, *labels)
+                                          : cross_entropy(reshape(logits, {-1, logits.size(-1)}),
+                                                          reshape(*labels, {labels->numel()}));
   out.values = {{"loss", loss}, {"logits", logits}};
   return out;
 }

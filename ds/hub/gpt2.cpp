@@ -62,9 +62,9 @@ GPT2Model::GPT2Model(const GPT2Config& config) : config_(config) {
 
 Output GPT2Model::forward(const GPT2Input& input) {
   const bool embedded = present(input.inputs_embeds);
-  const Tensor& first = embedded ? *input.inputs_embeds
-                                 : given("GPT2Model", "input_ids or inputs_embeds",
-                                         input.input_ids);
+  const Tensor& first = embedded
+                            ? *input.inputs_embeds
+                            : given("GPT2Model", "input_ids or inputs_embeds", input.input_ids);
   const Shape shape = checked_length("GPT2Model", first, config_.n_positions);
   const Tensor at = present(input.position_ids)
                         ? *input.position_ids

@@ -65,7 +65,7 @@ Tensor activate(const std::string& name, const Tensor& x) {
   if (name == "tanh") return tanh(x);
   if (name == "quick_gelu") return x * sigmoid(x * 1.702);
   DS_CHECK(false, ValueError, "config: the activation '", name,
-          "' is unknown; use gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu, swish, "
+           "' is unknown; use gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu, swish, "
            "tanh or quick_gelu");
 }
 
@@ -84,8 +84,8 @@ void init_weights(nn::Module& root, double range) {
       nn::init::normal_(m.parameter("weight"), 0.0, range);
       if (table->padding_idx) {
         const GradMode no_grad(false);
-        select(m.parameter("weight"), 0, *table->padding_idx).assign(
-            zeros({table->embedding_dim}, m.parameter("weight").dtype()).value());
+        select(m.parameter("weight"), 0, *table->padding_idx)
+            .assign(zeros({table->embedding_dim}, m.parameter("weight").dtype()).value());
       }
     } else if (dynamic_cast<nn::Linear*>(&m) || dynamic_cast<Conv1D*>(&m)) {
       nn::init::normal_(m.parameter("weight"), 0.0, range);
@@ -147,9 +147,9 @@ Tensor TransformerBlock::attend(const Tensor& x, const std::optional<Tensor>& ma
   for (Tensor& part : parts) part = split_heads(part, o.heads);
   std::optional<Tensor> seen = mask;
   if (seen && o.causal) seen = logical_and(*seen, causal_mask(x.size(1), x.device()));
-  const Tensor out = scaled_dot_product_attention(
-      parts[0], parts[1], parts[2], seen, is_training() ? o.attention_dropout : 0.0,
-      o.causal && !seen, o.scale);
+  const Tensor out = scaled_dot_product_attention(parts[0], parts[1], parts[2], seen,
+                                                  is_training() ? o.attention_dropout : 0.0,
+                                                  o.causal && !seen, o.scale);
   const Tensor joined = reshape(transpose(out, 1, 2), x.shape());
   return dropout(call_at(*this, names_.out, joined), o.dropout, is_training());
 }

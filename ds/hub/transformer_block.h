@@ -64,9 +64,9 @@ struct BlockOptions {
   int64_t hidden_size = 0, heads = 1, intermediate_size = 0;
   std::string activation = "gelu";
   double dropout = 0, attention_dropout = 0, eps = 1e-12;
-  bool pre_norm = false;            // normalise before attention and network, not after the sums
-  bool causal = false;              // a token sees those before it
-  bool transposed = false;          // projections are Conv1D
+  bool pre_norm = false;             // normalise before attention and network, not after the sums
+  bool causal = false;               // a token sees those before it
+  bool transposed = false;           // projections are Conv1D
   std::optional<double> scale = {};  // of the scores; 1/sqrt(head size) by default
 };
 

@@ -140,12 +140,11 @@ class Joiner {
   /// Moves what can be joined from `leaves` to `terms`.
   void join_products(Values& leaves, Values& terms) const {
     Values products, rest;
-    for (const Value& leaf : leaves)
-      (is_thin_product(leaf) ? products : rest).push_back(leaf);
+    for (const Value& leaf : leaves) (is_thin_product(leaf) ? products : rest).push_back(leaf);
     if (products.size() < 2) return;
     leaves = std::move(rest);
-    terms.push_back(interner_.make(Op::matmul_,
-                                   {side_by_side(products, 0), side_by_side(products, 1)}));
+    terms.push_back(
+        interner_.make(Op::matmul_, {side_by_side(products, 0), side_by_side(products, 1)}));
   }
 
   void join_pads(Values& leaves, Values& terms) const {
@@ -183,8 +182,7 @@ class Joiner {
     for (const Value& value : alike) terms.push_back(get(value));
     for (const Value& value : others) terms.push_back(get(value));
     Value total = terms[0];
-    for (size_t i = 1; i < terms.size(); ++i)
-      total = interner_.make(Op::add_, {total, terms[i]});
+    for (size_t i = 1; i < terms.size(); ++i) total = interner_.make(Op::add_, {total, terms[i]});
     return total;
   }
 

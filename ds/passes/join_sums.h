@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums of many alike addends become one operation: blocks padded with zeros to one size become their
-// concatenation, products of matrices one product over all their inner dimensions.
+// Sums of many alike addends become one operation: blocks padded with zeros to one size become
+// their concatenation, products of matrices one product over all their inner dimensions.
 //
 // Why: the gradient of a slice is its gradient padded to the whole, so what was split (the steps of
 // a sequence, q, k and v of one projection) gets a sum of as many padded tensors as there were

@@ -19,7 +19,8 @@ namespace {
 using Key = std::pair<const Node*, int>;
 Key key_of(const Value& value) { return {value.node.get(), value.index}; }
 double bytes_of(const Value& value) {
-  return static_cast<double>(value.shape().numel()) * static_cast<double>(dtype_size(value.dtype()));
+  return static_cast<double>(value.shape().numel()) *
+         static_cast<double>(dtype_size(value.dtype()));
 }
 
 // Longer chains of sweeps would cost more than a contraction.
@@ -33,8 +34,8 @@ struct Segmenting {
   int count;
   double share;
 };
-constexpr Segmenting kSegmentings[kMaxRematLevel - 1] = {
-    {16, 0.25}, {16, 0.5}, {16, 0.75}, {32, 1}, {16, 1}, {8, 1}, {4, 1}};
+constexpr Segmenting kSegmentings[kMaxRematLevel - 1] = {{16, 0.25}, {16, 0.5}, {16, 0.75}, {32, 1},
+                                                         {16, 1},    {8, 1},    {4, 1}};
 
 /// Bound by memory: computing it again costs about as much as reading and writing it.
 bool is_sweep(const Node& node) {
@@ -272,8 +273,7 @@ class Rebuild {
       Values inputs;
       for (const Value& input : node->inputs()) {
         const auto recipe = choice_.recipes().find(key_of(input));
-        const bool again =
-            step_.is_late(node.get()) && recipe != choice_.recipes().end();
+        const bool again = step_.is_late(node.get()) && recipe != choice_.recipes().end();
         inputs.push_back(again ? this->again(input, recipe->second) : done_.at(key_of(input)));
       }
       const NodePtr made =

@@ -121,7 +121,8 @@ std::vector<Tensor> checkpoint_since(uint64_t mark, const std::vector<Tensor>& o
     Values all{make(Op::stop_gradient_, {value})};
     all.insert(all.end(), inputs.begin(), inputs.end());
     const Value result = make(Op::custom_gradient_, std::move(all));
-    result.node->attach(std::make_shared<const CustomFunction>(CustomFunction{output.device(), {}}));
+    result.node->attach(
+        std::make_shared<const CustomFunction>(CustomFunction{output.device(), {}}));
     results.emplace_back(result, output.device());
   }
   return results;

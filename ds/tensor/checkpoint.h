@@ -29,8 +29,8 @@ class CheckpointPass {
  private:
   using Key = std::pair<const Node*, int>;
   struct Again {
-    Values gated;                // the checkpoint's inputs 1.., not before its first gradient
-    std::map<Key, Value> values; // computed again
+    Values gated;                 // the checkpoint's inputs 1.., not before its first gradient
+    std::map<Key, Value> values;  // computed again
   };
   Value again(const Value& output, Again& copy);
   std::map<std::vector<Key>, Again> copies_;

@@ -44,8 +44,8 @@ class Components {
     return group;
   }
 
-  /// The nodes that the asked tensors share pending work with. What only other groups visited is not
-  /// computed now.
+  /// The nodes that the asked tensors share pending work with. What only other groups visited is
+  /// not computed now.
   std::vector<const Node*> members() {
     std::vector<const Node*> members;
     for (const Node* node : visited_)
@@ -164,11 +164,10 @@ void keep_history(const std::vector<TensorImpl*>& roots, Outputs& outputs,
 }
 
 /// Values that were assigned over: what their tensors keep when the step fails, and, where only the
-/// nodes computed now still read them, memory for the new values (parameters and optimizer state are
-/// updated in place).
-void find_previous(const std::vector<TensorImpl*>& roots, Components& components,
-                   Outputs& outputs, const std::unordered_set<const Node*>& kept,
-                   EvaluateRequest& request) {
+/// nodes computed now still read them, memory for the new values (parameters and optimizer state
+/// are updated in place).
+void find_previous(const std::vector<TensorImpl*>& roots, Components& components, Outputs& outputs,
+                   const std::unordered_set<const Node*>& kept, EvaluateRequest& request) {
   std::unordered_map<const Node*, long> reads;
   for (const TensorImpl* root : roots)
     if (root->donor) reads.emplace(root->donor.get(), 0);

@@ -238,9 +238,8 @@ double bessel_i0(double x) {
 
 Tensor bartlett_window(int64_t window_length, bool periodic, std::optional<DType> dtype,
                        Device device) {
-  return window(window_length, periodic, dtype, device, [](double n, double period) {
-    return 1 - std::fabs(2 * n / period - 1);
-  });
+  return window(window_length, periodic, dtype, device,
+                [](double n, double period) { return 1 - std::fabs(2 * n / period - 1); });
 }
 
 Tensor blackman_window(int64_t window_length, bool periodic, std::optional<DType> dtype,

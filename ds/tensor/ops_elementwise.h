@@ -10,8 +10,7 @@
 
 namespace ds {
 
-// --- one operand: the result has input's shape
-// -----------------------------------------------------
+// --- one operand: the result has input's shape ---------------------------------------------------
 /// |input|.
 Tensor abs(const Tensor& input);
 /// -input; DTypeError for bool.
@@ -115,8 +114,7 @@ Tensor nan_to_num(const Tensor& input, double nan = 0.0,
                   std::optional<double> posinf = std::nullopt,
                   std::optional<double> neginf = std::nullopt);
 
-// --- tests: bool results
-// ----------------------------------------------------------------------------
+// --- tests: bool results -------------------------------------------------------------------------
 /// True where NaN.
 Tensor isnan(const Tensor& input);
 /// True where infinite.
@@ -138,8 +136,7 @@ bool allclose(const Tensor& input, const Tensor& other, double rtol = 1e-5, doub
 /// Same shape and equal elements; computes.
 bool equal(const Tensor& input, const Tensor& other);
 
-// --- arithmetic
-// ---------------------------------------------------------------------------------------
+// --- arithmetic ----------------------------------------------------------------------------------
 /// input + alpha * other; logical or for bool.
 Tensor add(const Operand& input, const Operand& other, const Operand& alpha = 1);
 /// input - alpha * other; DTypeError for bool.
@@ -211,8 +208,7 @@ Tensor addcdiv(const Tensor& input, const Tensor& tensor1, const Tensor& tensor2
 /// input where condition (bool) is true, other elsewhere; all broadcast.
 Tensor where(const Tensor& condition, const Operand& input, const Operand& other);
 
-// --- comparison: bool results
-// ---------------------------------------------------------------------------
+// --- comparison: bool results --------------------------------------------------------------------
 /// input == other.
 Tensor eq(const Operand& input, const Operand& other);
 /// input != other.
@@ -226,8 +222,7 @@ Tensor gt(const Operand& input, const Operand& other);
 /// input >= other.
 Tensor ge(const Operand& input, const Operand& other);
 
-// --- logic on truth (nonzero), and on bits of integers
-// ------------------------------------------------------
+// --- logic on truth (nonzero), and on bits of integers -------------------------------------------
 /// True where zero.
 Tensor logical_not(const Tensor& input);
 /// True where both are nonzero.

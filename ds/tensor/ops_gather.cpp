@@ -179,12 +179,12 @@ Tensor index_reduce(const Tensor& input, int64_t dim, const Tensor& index, const
 }
 
 Tensor put(const Tensor& input, const Tensor& index, const Tensor& source, bool accumulate) {
-  DS_CHECK(index.numel() == source.numel(), ShapeError, "put: index ", index.type(),
-           " and source ", source.type(), " differ in the number of elements");
+  DS_CHECK(index.numel() == source.numel(), ShapeError, "put: index ", index.type(), " and source ",
+           source.type(), " differ in the number of elements");
   const Tensor places = wrapped_index(flat(as_index(index, "put")), input.numel());
   const Tensor x = flat(input);
-  const Tensor out = accumulate ? scatter_add(x, 0, places, flat(source))
-                                : scatter(x, 0, places, flat(source));
+  const Tensor out =
+      accumulate ? scatter_add(x, 0, places, flat(source)) : scatter(x, 0, places, flat(source));
   return reshaped(out, input.shape());
 }
 

@@ -57,8 +57,7 @@ std::vector<Tensor> gradient(const Tensor& input, const std::vector<double>& spa
     const int d = normalize_dim(dims[i], x.dim(), "gradient");
     const double step = spacing[spacing.size() == 1 ? 0 : static_cast<size_t>(i)];
     const int64_t count = std::max<int64_t>(x.shape()[d] - 1, 0);
-    out.push_back(
-        derivative(x, d, constant({count}, step, x.dtype(), x.device()), edge_order));
+    out.push_back(derivative(x, d, constant({count}, step, x.dtype(), x.device()), edge_order));
   }
   return out;
 }
@@ -67,8 +66,9 @@ std::vector<Tensor> gradient(const Tensor& input, const std::vector<Tensor>& coo
                              const Dims& dim, int64_t edge_order) {
   const Tensor x = to_floating(input);
   const Shape dims = checked(input, dim, edge_order);
-  DS_CHECK(static_cast<int>(coordinates.size()) == dims.rank(), ValueError, "gradient: ",
-           coordinates.size(), " tensors of coordinates for ", dims.rank(), " dimensions");
+  DS_CHECK(static_cast<int>(coordinates.size()) == dims.rank(), ValueError,
+           "gradient: ", coordinates.size(), " tensors of coordinates for ", dims.rank(),
+           " dimensions");
   std::vector<Tensor> out;
   for (int i = 0; i < dims.rank(); ++i) {
     const int d = normalize_dim(dims[i], x.dim(), "gradient");

@@ -54,8 +54,7 @@ Tensor index(const Tensor& input, const std::vector<Index>& indices);
 void index_put(const Tensor& input, const std::vector<Index>& indices, const Operand& value,
                bool accumulate = false);
 
-// --- gather and scatter
-// --------------------------------------------------------------------------------
+// --- gather and scatter --------------------------------------------------------------------------
 /// out[i][j] = input[index[i][j]][j] for dim 0; index has input's rank and decides the shape.
 Tensor gather(const Tensor& input, int64_t dim, const Tensor& index);
 /// input with src written at index along dim; the last of several writers wins.
@@ -113,8 +112,7 @@ Tensor embedding_bag(const Tensor& input, const Tensor& weight,
                      bool include_last_offset = false,
                      std::optional<int64_t> padding_idx = std::nullopt);
 
-// --- order
-// ------------------------------------------------------------------------------------------------
+// --- order ---------------------------------------------------------------------------------------
 /// Sorted values along dim and their indices (i64); always stable; NaN counts as largest.
 std::pair<Tensor, Tensor> sort(const Tensor& input, int64_t dim = -1, bool descending = false,
                                bool stable = true);

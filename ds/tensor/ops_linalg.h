@@ -13,8 +13,7 @@
 
 namespace ds {
 
-// --- products
-// --------------------------------------------------------------------------------------------
+// --- products ------------------------------------------------------------------------------------
 /// Product of vectors [K], matrices [M, K] x [K, N] or batches [..., M, K] x [..., K, N].
 Tensor matmul(const Tensor& input, const Tensor& other);
 /// [M, K] x [K, N] -> [M, N].
@@ -82,8 +81,7 @@ Tensor cov(const Tensor& input, int64_t correction = 1,
 /// Correlation coefficients of rows: [M, N] -> [M, M].
 Tensor corrcoef(const Tensor& input);
 
-// --- decompositions and solvers: batches of matrices
-// ----------------------------------------------------------
+// --- decompositions and solvers: batches of matrices ---------------------------------------------
 /// L (or U) with input = L L^T; ValueError when input is not positive definite.
 Tensor cholesky(const Tensor& input, bool upper = false);
 /// X with A A^T X = B, from the Cholesky factor A.

@@ -301,8 +301,8 @@ Tensor cov(const Tensor& input, int64_t correction, const std::optional<Tensor>&
   for (const auto& [given, name] : {std::pair{&fweights, "fweights"}, {&aweights, "aweights"}}) {
     if (!present(*given)) continue;
     const Tensor& w = **given;
-    DS_CHECK(w.dim() <= 1 && w.numel() == count, ShapeError, "cov: ", name, " ", w.type(),
-             " for ", count, " observations");
+    DS_CHECK(w.dim() <= 1 && w.numel() == count, ShapeError, "cov: ", name, " ", w.type(), " for ",
+             count, " observations");
     DS_CHECK(is_floating(w.dtype()) == (given == &aweights) && w.dtype() != DType::bool_,
              DTypeError, "cov: ", name, " is ", w.type(),
              "; fweights must be integers and aweights floating");

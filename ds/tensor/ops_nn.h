@@ -16,8 +16,7 @@ namespace ds {
 
 using OptionalTensor = std::optional<Tensor>;
 
-// --- convolution
-// ------------------------------------------------------------------------------------------
+// --- convolution ---------------------------------------------------------------------------------
 /// [N, IC, L] * [OC, IC/groups, k] + [OC] -> [N, OC, OL].
 Tensor conv1d(const Tensor& input, const Tensor& weight, const OptionalTensor& bias = std::nullopt,
               const PerDim& stride = 1, const ConvPadding& padding = 0, const PerDim& dilation = 1,
@@ -46,8 +45,7 @@ Tensor conv_transpose3d(const Tensor& input, const Tensor& weight,
                         const PerDim& padding = 0, const PerDim& output_padding = 0,
                         int64_t groups = 1, const PerDim& dilation = 1);
 
-// --- pooling; stride defaults to kernel_size; ceil_mode lets the last window hang over
-// ---------------------
+// --- pooling; stride defaults to kernel_size; ceil_mode lets the last window hang over -----------
 /// Largest values of windows and their index (i64) in the flattened spatial plane, 1 dimension.
 std::pair<Tensor, Tensor> max_pool1d_with_indices(const Tensor& input, const PerDim& kernel_size,
                                                   const PerDim& stride = {},
@@ -120,8 +118,7 @@ Tensor max_unpool3d(const Tensor& input, const Tensor& indices, const PerDim& ke
                     const PerDim& stride = {}, const PerDim& padding = 0,
                     const std::optional<Shape>& output_size = std::nullopt);
 
-// --- normalisation; weight and bias scale and shift
-// --------------------------------------------------------
+// --- normalisation; weight and bias scale and shift ----------------------------------------------
 /// [N, C, ...] normalised per channel: by the batch's statistics when training (running_mean and
 /// running_var, if given, are then updated in place with `momentum`), else by the running ones.
 Tensor batch_norm(const Tensor& input, const OptionalTensor& running_mean,
@@ -154,8 +151,7 @@ Tensor normalize(const Tensor& input, double p = 2.0, const Dims& dim = 1, doubl
 /// input with each slice along dim scaled down to a p-norm of at most maxnorm.
 Tensor renorm(const Tensor& input, double p, int64_t dim, double maxnorm);
 
-// --- resampling
-// ------------------------------------------------------------------------------------------------
+// --- resampling ----------------------------------------------------------------------------------
 /// [N, C, ...] resized to size or by scale_factor (one number, or one per dimension); mode nearest,
 /// nearest-exact, linear, bilinear, bicubic, trilinear or area.
 Tensor interpolate(const Tensor& input, const std::optional<PerDim>& size,
@@ -172,8 +168,7 @@ Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& m
 /// [N, D, H, W, 3] of theta [N, 3, 4] for [N, C, D, H, W].
 Tensor affine_grid(const Tensor& theta, const Shape& size, bool align_corners = false);
 
-// --- attention
-// ---------------------------------------------------------------------------------------------------
+// --- attention -----------------------------------------------------------------------------------
 /// softmax(query key^T * scale + mask) value: query [..., H, Tq, D], key [..., Hk, Tk, D], value
 /// [..., Hk, Tk, Dv] -> [..., H, Tq, Dv]. attn_mask is bool (true attends) or added; scale defaults
 /// to 1/sqrt(D); enable_gqa lets Hk divide H.

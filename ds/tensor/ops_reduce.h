@@ -13,8 +13,7 @@
 
 namespace ds {
 
-// --- sums and means
-// -----------------------------------------------------------------------------------
+// --- sums and means ------------------------------------------------------------------------------
 /// Sum over dim; integers and bool sum in i64.
 Tensor sum(const Tensor& input, const Dims& dim = {}, bool keepdim = false,
            std::optional<DType> dtype = std::nullopt);
@@ -45,8 +44,7 @@ std::pair<Tensor, Tensor> std_mean(const Tensor& input, const Dims& dim = {}, do
 /// log(sum(exp(input))) over dim without overflow.
 Tensor logsumexp(const Tensor& input, const Dims& dim, bool keepdim = false);
 
-// --- norms and distances
-// ------------------------------------------------------------------------------
+// --- norms and distances -------------------------------------------------------------------------
 /// (sum |x|^ord)^(1/ord) over dim; inf and -inf take the extremes of |x|, 0 counts nonzeros.
 Tensor vector_norm(const Tensor& input, double ord = 2, const Dims& dim = {}, bool keepdim = false,
                    std::optional<DType> dtype = std::nullopt);
@@ -65,8 +63,7 @@ Tensor cdist(const Tensor& x1, const Tensor& x2, double p = 2);
 /// Distances of all pairs of rows i < j: [N, M] -> [N (N - 1) / 2].
 Tensor pdist(const Tensor& input, double p = 2);
 
-// --- extremes
-// -------------------------------------------------------------------------------------------
+// --- extremes ------------------------------------------------------------------------------------
 /// Largest value over dim; NaN wins; ties share the gradient.
 Tensor amax(const Tensor& input, const Dims& dim = {}, bool keepdim = false);
 /// Smallest value over dim; NaN wins; ties share the gradient.
@@ -94,8 +91,7 @@ Tensor any(const Tensor& input, const Dims& dim = {}, bool keepdim = false);
 /// True where all elements over dim are nonzero.
 Tensor all(const Tensor& input, const Dims& dim = {}, bool keepdim = false);
 
-// --- order statistics
-// -----------------------------------------------------------------------------------
+// --- order statistics ----------------------------------------------------------------------------
 /// Lower median of all elements; NaN when there is one.
 Tensor median(const Tensor& input);
 /// Lower medians along dim and their indices (i64).
@@ -122,8 +118,7 @@ Tensor nanquantile(const Tensor& input, const Tensor& q, std::optional<int64_t> 
 Tensor nanquantile(const Tensor& input, double q, std::optional<int64_t> dim = std::nullopt,
                    bool keepdim = false, const std::string& interpolation = "linear");
 
-// --- scans: input's shape
-// ---------------------------------------------------------------------------------
+// --- scans: input's shape ------------------------------------------------------------------------
 /// Running sum along dim; integers and bool sum in i64.
 Tensor cumsum(const Tensor& input, int64_t dim, std::optional<DType> dtype = std::nullopt);
 /// Running product along dim.
@@ -152,8 +147,7 @@ Tensor cumulative_trapezoid(const Tensor& y, double dx = 1, int64_t dim = -1);
 /// Running integral along dim by the trapezoidal rule, with points at x.
 Tensor cumulative_trapezoid(const Tensor& y, const Tensor& x, int64_t dim = -1);
 
-// --- sets and counts (these compute when the result's size depends on the values)
-// -------------------------
+// --- sets and counts (these compute when the result's size depends on the values) ----------------
 /// Values, inverse indices (of input's shape) and counts; the latter two undefined unless asked
 /// for.
 struct UniqueResult {

@@ -46,8 +46,8 @@ Tensor fill_diagonal(const Tensor& input, const Operand& value, bool wrap) {
   const Shape strides = contiguous_strides(shape);
   const int64_t step = std::accumulate(strides.begin(), strides.end(), int64_t{0});
   const bool again = wrap && input.dim() == 2 && shape[0] > shape[1];
-  const int64_t count = again ? (input.numel() + step - 1) / step
-                              : *std::min_element(shape.begin(), shape.end());
+  const int64_t count =
+      again ? (input.numel() + step - 1) / step : *std::min_element(shape.begin(), shape.end());
   if (count > 0) assign(as_strided(input, {count}, {step}), number);
   return input;
 }

@@ -11,8 +11,7 @@
 
 namespace ds {
 
-// --- views: writes through them show in the input
-// ---------------------------------------------------
+// --- views: writes through them show in the input ------------------------------------------------
 /// The elements in row-major order under another shape; one size may be -1. Always a view.
 Tensor reshape(const Tensor& input, const Shape& shape);
 /// reshape.
@@ -93,8 +92,7 @@ Tensor atleast_3d(const Tensor& input);
 std::vector<Tensor> meshgrid(const std::vector<Tensor>& tensors,
                              const std::string& indexing = "ij");
 
-// --- new tensors
-// ---------------------------------------------------------------------------------------
+// --- new tensors ---------------------------------------------------------------------------------
 /// input itself when its elements lie row-major in its storage, else a copy.
 Tensor contiguous(const Tensor& input);
 /// A copy, through which gradients flow.

@@ -23,8 +23,7 @@ struct Runs {
 Runs runs(const Tensor& rows) {
   const int64_t count = rows.shape()[0];
   if (count == 0) return {index_tensor({}, rows.device()), index_tensor({}, rows.device())};
-  const Tensor changed =
-      any(ne(sliced(rows, 0, 1, count - 1), sliced(rows, 0, 0, count - 1)), 1);
+  const Tensor changed = any(ne(sliced(rows, 0, 1, count - 1), sliced(rows, 0, 0, count - 1)), 1);
   const Tensor is_start = joined({constant({1}, 1, DType::bool_, rows.device()), changed}, 0);
   return {reshape(nonzero(is_start), {-1}), cumsum(is_start, 0) - 1};
 }

@@ -51,8 +51,7 @@ void set_rng_state(const Tensor& state);
 /// holds the advanced counter, so that steps record the same graph.
 void renew_rng_leaf();
 
-// --- uniform and normal
-// ----------------------------------------------------------------------------------
+// --- uniform and normal --------------------------------------------------------------------------
 /// Uniform in [0, 1).
 Tensor rand(const Shape& size, std::optional<DType> dtype = std::nullopt,
             Device device = default_device(), Generator* generator = nullptr);
@@ -76,8 +75,7 @@ Tensor randn_like(const Tensor& input, std::optional<DType> dtype = std::nullopt
 Tensor randint_like(const Tensor& input, int64_t low, int64_t high,
                     std::optional<DType> dtype = std::nullopt, Generator* generator = nullptr);
 
-// --- distributions; the element type is f32 unless a dtype or tensor says otherwise
-// -----------------------
+// --- distributions; the element type is f32 unless a dtype or tensor says otherwise --------------
 /// Uniform in [from, to).
 Tensor uniform(const Shape& size, double from = 0, double to = 1,
                std::optional<DType> dtype = std::nullopt, Device device = default_device(),
@@ -114,8 +112,7 @@ Tensor bernoulli(const Tensor& input, double p, Generator* generator = nullptr);
 Tensor multinomial(const Tensor& input, int64_t num_samples, bool replacement = false,
                    Generator* generator = nullptr);
 
-// --- dropout: input itself unless training
-// -----------------------------------------------------------------
+// --- dropout: input itself unless training -------------------------------------------------------
 /// Elements zeroed with probability p, the rest scaled by 1 / (1 - p).
 Tensor dropout(const Tensor& input, double p = 0.5, bool training = true);
 /// dropout of whole channels of [N, C, L] or [C, L].

@@ -213,7 +213,8 @@ std::vector<T> Tensor::to_vector() const {
   const auto count = static_cast<size_t>(numel());
   std::vector<T> out(count);
   dispatch(dtype(), [&](auto tag) {
-    // A file may hold other bytes than 0 and 1 for truth values; for the compiler those are no bool.
+    // A file may hold other bytes than 0 and 1 for truth values; for the compiler those are no
+    // bool.
     using Tag = decltype(tag);
     using S = std::conditional_t<std::is_same_v<Tag, bool>, uint8_t, Tag>;
     const S* src = static_cast<const S*>(bytes.get());

@@ -46,7 +46,7 @@ class Tensor {
   int64_t size(int64_t dim) const;
   int64_t numel() const { return shape().numel(); }
 
-  // --- values: these compute ---------------------------------------------------------------------
+  // --- values: these compute ---
   /// The one element as a number; ValueError when there is not exactly one.
   double item() const;
   int64_t item_int() const;
@@ -66,8 +66,7 @@ class Tensor {
   /// Computes the value now, without waiting for the result.
   const Tensor& evaluate() const;
 
-  // --- autograd
-  // -----------------------------------------------------------------------------------
+  // --- autograd ---
   bool requires_grad() const;
   /// StateError on a non-leaf set to false, DTypeError on a non-floating tensor set to true.
   Tensor& requires_grad_(bool on = true);
@@ -99,8 +98,7 @@ class Tensor {
   /// Counts in-place writes to the storage.
   uint64_t version() const;
 
-  // --- the door for operations
-  // ------------------------------------------------------------------------
+  // --- the door for operations ---
   /// The current value as the graph sees it.
   Value value() const;
   /// Replaces the elements, seen by every view and base. Types must be equal. StateError for a leaf

@@ -4,9 +4,8 @@
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 import deepseek as ds
+import numpy as np
 from deepseek import data, nn, optim
 
 

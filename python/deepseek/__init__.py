@@ -21,16 +21,6 @@ from ._core import *  # noqa: E402, F403
 for _name in ("nn", "optim", "train"):
     globals().pop(_name, None)
 
-from ._core import Tensor, __version__, float16, float32, float64, int16, int32, int64  # noqa: E402
-from ._info import *  # noqa: E402, F403
-from .amp import GradScaler  # noqa: E402
-from ._modes import (  # noqa: E402
-    autocast,
-    enable_grad,
-    inference_mode,
-    no_grad,
-    set_grad_enabled,
-)
 from . import (  # noqa: E402
     amp,
     autograd,
@@ -52,11 +42,21 @@ from . import (  # noqa: E402
     transforms,
     utils,
 )
+from ._core import Tensor, __version__, float16, float32, float64, int16, int32, int64  # noqa: E402
+from ._info import *  # noqa: E402, F403
+from ._modes import (  # noqa: E402
+    autocast,
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
+from ._trainer import Trainer, TrainingArguments  # noqa: E402
+from .amp import GradScaler  # noqa: E402
 from .func import vmap  # noqa: E402
 from .random import initial_seed, seed  # noqa: E402
 from .serialization import load, save  # noqa: E402
 from .train import MixedPrecisionTrainer  # noqa: E402
-from ._trainer import Trainer, TrainingArguments  # noqa: E402
 
 inf = _math.inf
 nan = _math.nan
@@ -69,10 +69,31 @@ short, int, long = int16, int32, int64
 
 #: Functions of layers that PyTorch has at its top level too.
 for _name in (
-    "adaptive_avg_pool1d", "avg_pool1d", "bilinear", "celu", "celu_", "channel_shuffle", "conv1d",
-    "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "hardshrink",
-    "max_pool1d", "max_pool2d", "max_pool3d", "pixel_shuffle", "pixel_unshuffle", "prelu", "relu_",
-    "rrelu", "selu", "selu_", "threshold", "threshold_",
+    "adaptive_avg_pool1d",
+    "avg_pool1d",
+    "bilinear",
+    "celu",
+    "celu_",
+    "channel_shuffle",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "hardshrink",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "prelu",
+    "relu_",
+    "rrelu",
+    "selu",
+    "selu_",
+    "threshold",
+    "threshold_",
 ):
     globals()[_name] = getattr(nn.functional, _name)
 
@@ -82,8 +103,16 @@ def is_tensor(obj):
     return isinstance(obj, Tensor)
 
 
-def compile(model=None, *, fullgraph=False, dynamic=None, backend=None, mode=None, options=None,
-            disable=False):
+def compile(
+    model=None,
+    *,
+    fullgraph=False,
+    dynamic=None,
+    backend=None,
+    mode=None,
+    options=None,
+    disable=False,
+):
     """The function or module itself: every step is recorded and planned as one graph anyway.
 
     Takes the arguments of torch.compile, also as a decorator, so that scripts need no change.

@@ -58,8 +58,13 @@ def _fetch(url: str, partial: Path, timeout: float) -> None:
             raise ConnectionError(f"the connection ended after {done} of {total} bytes")
 
 
-def download(url: str, path: str | os.PathLike, sha256: str | None = None, attempts: int = 3,
-             timeout: float = 30) -> Path:
+def download(
+    url: str,
+    path: str | os.PathLike,
+    sha256: str | None = None,
+    attempts: int = 3,
+    timeout: float = 30,
+) -> Path:
     """The file at url as path; nothing is fetched when it is there with the right checksum.
 
     IOError when the server cannot be reached or has no such file, FileFormatError when what came

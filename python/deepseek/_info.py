@@ -30,9 +30,11 @@ class finfo:
         self.min, self.smallest_normal = -self.max, self.tiny
 
     def __repr__(self):
-        return (f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
-                f"eps={self.eps:g}, smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, "
-                f"dtype={self.dtype})")
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
+            f"eps={self.eps:g}, smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, "
+            f"dtype={self.dtype})"
+        )
 
 
 class iinfo:
@@ -99,8 +101,11 @@ def typename(obj) -> str:
     if isinstance(obj, Tensor):
         return obj.type()
     cls = obj if isinstance(obj, type) else type(obj)
-    return cls.__qualname__ if cls.__module__ == "builtins" else (
-        f"{cls.__module__}.{cls.__qualname__}")
+    return (
+        cls.__qualname__
+        if cls.__module__ == "builtins"
+        else (f"{cls.__module__}.{cls.__qualname__}")
+    )
 
 
 def compile(model=None, **_options):
@@ -116,7 +121,8 @@ def set_float32_matmul_precision(precision: str) -> None:
     global _precision
     if precision not in ("highest", "high", "medium"):
         raise _core.ValueError(
-            f"set_float32_matmul_precision: '{precision}' must be highest, high or medium")
+            f"set_float32_matmul_precision: '{precision}' must be highest, high or medium"
+        )
     _precision = precision
 
 
@@ -139,5 +145,8 @@ def get_num_threads() -> int:
     return _core.num_threads()
 
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in (
-    "NamedTuple", "Tensor", "np")]
+__all__ = [
+    name
+    for name in dir()
+    if not name.startswith("_") and name not in ("NamedTuple", "Tensor", "np")
+]

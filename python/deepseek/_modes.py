@@ -95,8 +95,13 @@ class autocast(_Mode):
     device_type: kept for PyTorch's signature. dtype: bfloat16 (default) or float16.
     DTypeError for another dtype."""
 
-    def __init__(self, device_type: str = "cpu", dtype=None, enabled: bool = True,
-                 cache_enabled: bool | None = None):
+    def __init__(
+        self,
+        device_type: str = "cpu",
+        dtype=None,
+        enabled: bool = True,
+        cache_enabled: bool | None = None,
+    ):
         if not isinstance(device_type, str):
             raise TypeError("autocast: device_type must be a string such as 'cpu'")
         self._dtype = _core.bfloat16 if dtype is None else dtype

@@ -52,9 +52,11 @@ def share_of_roof(step, peaks: Peaks) -> float:
 def table(steps: Sequence, peaks: Peaks, limit: int) -> str:
     """A line per step, longest first: what bounds it and how near to that bound it runs."""
     total = max(sum(s.seconds for s in steps), 1e-12)
-    lines = [f"peaks: {peaks.flops / 1e9:.0f} GFLOP/s, {peaks.bandwidth / 1e9:.1f} GB/s",
-             f"{'ms':>9} {'share':>6} {'GFLOP/s':>8} {'GB/s':>6} {'bound':>7} {'of roof':>7}  "
-             f"{'kernel':32} {'op':24} line, type"]
+    lines = [
+        f"peaks: {peaks.flops / 1e9:.0f} GFLOP/s, {peaks.bandwidth / 1e9:.1f} GB/s",
+        f"{'ms':>9} {'share':>6} {'GFLOP/s':>8} {'GB/s':>6} {'bound':>7} {'of roof':>7}  "
+        f"{'kernel':32} {'op':24} line, type",
+    ]
     for step in sorted(steps, key=lambda s: -s.seconds)[:limit]:
         seconds, runs = max(step.seconds, 1e-12), max(step.runs, 1)
         bound = "compute" if step.flops / peaks.flops > step.bytes / peaks.bandwidth else "memory"
@@ -62,7 +64,8 @@ def table(steps: Sequence, peaks: Peaks, limit: int) -> str:
             f"{seconds / runs * 1e3:9.3f} {seconds / total:6.1%} "
             f"{step.flops * runs / seconds / 1e9:8.1f} {step.bytes * runs / seconds / 1e9:6.1f} "
             f"{bound:>7} {share_of_roof(step, peaks):7.0%}  {step.kernel:32.32} {step.op:24.24} "
-            f"{step.location or '-'} {step.type}")
+            f"{step.location or '-'} {step.type}"
+        )
     if len(steps) > limit:
         rest = sum(sorted(s.seconds for s in steps)[:-limit])
         lines.append(f"{len(steps) - limit} more steps take {rest / total:.1%}")

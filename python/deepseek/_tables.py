@@ -13,8 +13,14 @@ from . import _core
 from .data import Dataset as _Dataset
 
 _ENDINGS = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "json", ".txt": "text"}
-_SPLITS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation",
-           "dev": "validation", "val": "validation"}
+_SPLITS = {
+    "train": "train",
+    "test": "test",
+    "validation": "validation",
+    "valid": "validation",
+    "dev": "validation",
+    "val": "validation",
+}
 
 
 class Table(_Dataset):
@@ -38,8 +44,9 @@ class Table(_Dataset):
     def __getitem__(self, key):
         if isinstance(key, str):
             if key not in self._columns:
-                raise _core.KeyError(f"Table: there is no column '{key}'; there are "
-                                     f"{', '.join(self._columns)}")
+                raise _core.KeyError(
+                    f"Table: there is no column '{key}'; there are " f"{', '.join(self._columns)}"
+                )
             return self._columns[key]
         if isinstance(key, slice):
             return {name: values[key] for name, values in self._columns.items()}
@@ -57,15 +64,20 @@ class Table(_Dataset):
         """The rows at these positions."""
         return Table({name: [values[i] for i in rows] for name, values in self._columns.items()})
 
-    def map(self, function: Callable, batched: bool = False, batch_size: int = 1000,
-            remove_columns: str | Sequence[str] = ()) -> "Table":
+    def map(
+        self,
+        function: Callable,
+        batched: bool = False,
+        batch_size: int = 1000,
+        remove_columns: str | Sequence[str] = (),
+    ) -> "Table":
         """Rows (with `batched` dicts of columns) through a function whose dict adds or replaces
         columns."""
         dropped = {remove_columns} if isinstance(remove_columns, str) else set(remove_columns)
         parts: dict[str, list] = {}
         step = batch_size if batched else 1
         for start in range(0, len(self), step):
-            given = self[start:start + step] if batched else self[start]
+            given = self[start : start + step] if batched else self[start]
             made = function(dict(given)) or {}
             row = {**{k: v for k, v in given.items() if k not in dropped}, **made}
             for name, value in row.items():
@@ -82,18 +94,20 @@ class Table(_Dataset):
         random.Random(seed).shuffle(order)
         return self.select(order)
 
-    def train_test_split(self, test_size: float | int = 0.25, seed: int | None = None,
-                         shuffle: bool = True) -> "DatasetDict":
+    def train_test_split(
+        self, test_size: float | int = 0.25, seed: int | None = None, shuffle: bool = True
+    ) -> "DatasetDict":
         """Two tables; test_size is a share, or a number of rows."""
         share = isinstance(test_size, float)
         count = math.ceil(test_size * len(self)) if share else test_size
         if not 0 < count < len(self):
-            raise _core.ValueError(f"train_test_split: {count} of {len(self)} rows for the test "
-                                   "leave one part empty")
+            raise _core.ValueError(
+                f"train_test_split: {count} of {len(self)} rows for the test "
+                "leave one part empty"
+            )
         rows = self.shuffle(seed) if shuffle else self
         cut = len(self) - count
-        return DatasetDict(train=rows.select(range(cut)),
-                           test=rows.select(range(cut, len(self))))
+        return DatasetDict(train=rows.select(range(cut)), test=rows.select(range(cut, len(self))))
 
     def remove_columns(self, names: str | Sequence[str]) -> "Table":
         """All other columns."""
@@ -115,7 +129,8 @@ class DatasetDict(dict):
         if name not in ("map", "filter", "shuffle", "remove_columns", "rename_column"):
             raise AttributeError(f"DatasetDict has no '{name}'")
         return lambda *args, **named: DatasetDict(
-            {split: getattr(table, name)(*args, **named) for split, table in self.items()})
+            {split: getattr(table, name)(*args, **named) for split, table in self.items()}
+        )
 
     def __missing__(self, split):
         raise _core.KeyError(f"there is no split '{split}'; there are {', '.join(self) or 'none'}")
@@ -141,8 +156,9 @@ def _read_csv(path: Path, delimiter: str) -> dict[str, list]:
         raise _core.FileFormatError(f"{path}: two columns have the same name in {names}")
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
-            raise _core.FileFormatError(f"{path}: row {number} has {len(row)} fields, the header "
-                                        f"{len(names)}")
+            raise _core.FileFormatError(
+                f"{path}: row {number} has {len(row)} fields, the header " f"{len(names)}"
+            )
     return {name: _typed([row[i] for row in rows[1:]]) for i, name in enumerate(names)}
 
 
@@ -182,15 +198,19 @@ def _splits_of(folder: Path) -> dict[str, Path]:
     for file in files:
         split = _SPLITS.get(file.stem.lower())
         if split in named:
-            raise _core.ValueError(f"load_dataset: {named[split].name} and {file.name} are both "
-                                   f"the split '{split}'; pass data_files to choose")
+            raise _core.ValueError(
+                f"load_dataset: {named[split].name} and {file.name} are both "
+                f"the split '{split}'; pass data_files to choose"
+            )
         if split:
             named[split] = file
     if not named and len(files) == 1:
         return {"train": files[0]}
     if not named:
-        raise _core.IOError(f"load_dataset: {folder} has no train or test file (csv, tsv, json, "
-                            "jsonl or txt); pass data_files={'train': ...}")
+        raise _core.IOError(
+            f"load_dataset: {folder} has no train or test file (csv, tsv, json, "
+            "jsonl or txt); pass data_files={'train': ...}"
+        )
     return named
 
 
@@ -213,13 +233,16 @@ def load_dataset(path: str | os.PathLike, data_files=None, split: str | None = N
     elif place.is_file():
         files = {"train": place}
     else:
-        raise _core.IOError(f"load_dataset: {path} is no folder and no file; give one with "
-                            "train.csv or train.json in it")
+        raise _core.IOError(
+            f"load_dataset: {path} is no folder and no file; give one with "
+            "train.csv or train.json in it"
+        )
     tables = DatasetDict()
     for name, file in files.items():
         kind = kinds.get(str(path)) or _ENDINGS.get(file.suffix)
         if kind is None:
-            raise _core.ValueError(f"load_dataset: the ending of {file} is unknown; use "
-                                   f"{', '.join(_ENDINGS)}")
+            raise _core.ValueError(
+                f"load_dataset: the ending of {file} is unknown; use " f"{', '.join(_ENDINGS)}"
+            )
         tables[name] = _read(file, kind)
     return tables if split is None else tables[split]

@@ -49,17 +49,28 @@ class TrainingArguments:
     disable_tqdm: bool = False
 
     def __post_init__(self):
-        for name in ("num_train_epochs", "per_device_train_batch_size",
-                     "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        for name in (
+            "num_train_epochs",
+            "per_device_train_batch_size",
+            "per_device_eval_batch_size",
+            "gradient_accumulation_steps",
+        ):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise _core.ValueError(f"TrainingArguments: {name} {getattr(self, name)!r} must be "
-                                       "a positive integer")
-        allowed = {"lr_scheduler_type": ("linear", "cosine", "constant", "constant_with_warmup"),
-                   "eval_strategy": ("epoch", "no"), "save_strategy": ("epoch", "no")}
+                raise _core.ValueError(
+                    f"TrainingArguments: {name} {getattr(self, name)!r} must be "
+                    "a positive integer"
+                )
+        allowed = {
+            "lr_scheduler_type": ("linear", "cosine", "constant", "constant_with_warmup"),
+            "eval_strategy": ("epoch", "no"),
+            "save_strategy": ("epoch", "no"),
+        }
         for name, values in allowed.items():
             if getattr(self, name) not in values:
-                raise _core.ValueError(f"TrainingArguments: {name} '{getattr(self, name)}' is "
-                                       f"unknown; use {', '.join(values)}")
+                raise _core.ValueError(
+                    f"TrainingArguments: {name} '{getattr(self, name)}' is "
+                    f"unknown; use {', '.join(values)}"
+                )
         if self.bf16 and self.fp16:
             raise _core.ValueError("TrainingArguments: choose bf16 or fp16, not both")
 
@@ -97,14 +108,16 @@ class DataCollatorWithPadding:
         batch = {}
         for name in rows[0]:
             values = [row[name] for row in rows]
-            if isinstance(values[0], (list, tuple, np.ndarray)):
-                filler = self.pad_token_id if name == "input_ids" else \
-                    self.padding_values.get(name, 0)
+            if isinstance(values[0], list | tuple | np.ndarray):
+                filler = (
+                    self.pad_token_id if name == "input_ids" else self.padding_values.get(name, 0)
+                )
                 values = [list(v) + [filler] * (length - len(v)) for v in values]
             batch[name] = _core.tensor(np.asarray(values))
         if "attention_mask" not in batch:
-            mask = [[1] * len(row["input_ids"]) + [0] * (length - len(row["input_ids"]))
-                    for row in rows]
+            mask = [
+                [1] * len(row["input_ids"]) + [0] * (length - len(row["input_ids"])) for row in rows
+            ]
             batch["attention_mask"] = _core.tensor(np.asarray(mask, dtype=np.int64))
         return batch
 
@@ -112,8 +125,10 @@ class DataCollatorWithPadding:
 def _text_columns(row: Mapping, label: str | None) -> list[str]:
     names = [name for name, value in row.items() if isinstance(value, str) and name != label]
     if not names:
-        raise _core.ValueError(f"Trainer: no column of {list(row)} holds text or input_ids; "
-                               "tokenise the data set first")
+        raise _core.ValueError(
+            f"Trainer: no column of {list(row)} holds text or input_ids; "
+            "tokenise the data set first"
+        )
     return names[:2]
 
 
@@ -127,8 +142,10 @@ class _Encoded:
         self._label = next((name for name in _LABELS if name in first), None)
         self._text = None if "input_ids" in first else _text_columns(first, self._label)
         if self._text and tokenizer is None:
-            raise _core.ValueError("Trainer: the rows are text and the model came without a "
-                                   "tokenizer; pass processing_class=tokenizer")
+            raise _core.ValueError(
+                "Trainer: the rows are text and the model came without a "
+                "tokenizer; pass processing_class=tokenizer"
+            )
         self._ids = _label_ids(rows, self._label, config) if self._label else None
 
     def __len__(self) -> int:
@@ -137,11 +154,22 @@ class _Encoded:
     def __getitem__(self, index: int) -> dict:
         row = self._rows[index]
         if self._text:
-            made = dict(self._tokenizer(*(row[name] or "" for name in self._text), truncation=True,
-                                        max_length=self._limit))
+            made = dict(
+                self._tokenizer(
+                    *(row[name] or "" for name in self._text),
+                    truncation=True,
+                    max_length=self._limit,
+                )
+            )
         else:
-            keys = ("input_ids", "attention_mask", "token_type_ids", "position_ids",
-                    "start_positions", "end_positions")
+            keys = (
+                "input_ids",
+                "attention_mask",
+                "token_type_ids",
+                "position_ids",
+                "start_positions",
+                "end_positions",
+            )
             made = {key: row[key] for key in keys if key in row}
         if self._label:
             value = row[self._label]
@@ -159,7 +187,8 @@ def _label_ids(rows, column: str, config) -> dict[str, int] | None:
             if len(names) > config.num_labels:
                 raise _core.ValueError(
                     f"Trainer: column '{column}' has {len(names)} classes ({', '.join(names[:5])}"
-                    f"...), the model {config.num_labels}; load it with num_labels={len(names)}")
+                    f"...), the model {config.num_labels}; load it with num_labels={len(names)}"
+                )
             known = {name: i for i, name in enumerate(names)}
             config.id2label = {i: name for name, i in known.items()}
             config.label2id = known
@@ -169,7 +198,8 @@ def _label_ids(rows, column: str, config) -> dict[str, int] | None:
         if low < 0 or high >= config.num_labels:
             raise _core.ValueError(
                 f"Trainer: column '{column}' has classes {low} to {high}, the model "
-                f"{config.num_labels}; load it with num_labels={high + 1} and count from 0")
+                f"{config.num_labels}; load it with num_labels={high + 1} and count from 0"
+            )
     return None
 
 
@@ -189,10 +219,18 @@ class Trainer:
     a column labels, label, target or class. compute_metrics gets (predictions, label_ids) and
     returns a dict."""
 
-    def __init__(self, model, args: TrainingArguments, train_dataset=None, eval_dataset=None,
-                 processing_class=None, data_collator: _Callable | None = None,
-                 compute_metrics: _Callable | None = None, callbacks: Sequence = (),
-                 optimizers: tuple = (None, None)):
+    def __init__(
+        self,
+        model,
+        args: TrainingArguments,
+        train_dataset=None,
+        eval_dataset=None,
+        processing_class=None,
+        data_collator: _Callable | None = None,
+        compute_metrics: _Callable | None = None,
+        callbacks: Sequence = (),
+        optimizers: tuple = (None, None),
+    ):
         self.model, self.args = model, args
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         self.processing_class = processing_class or self._own_tokenizer()
@@ -204,7 +242,8 @@ class Trainer:
         self._limit = min(filter(None, (args.max_length, limit)), default=None)
         pad = getattr(self.processing_class, "pad_token_id", None)
         self.data_collator = data_collator or DataCollatorWithPadding(
-            pad if pad is not None else model.config.pad_token_id or 0, max_length=self._limit)
+            pad if pad is not None else model.config.pad_token_id or 0, max_length=self._limit
+        )
         self.log_history: list[dict] = []
 
     def _own_tokenizer(self):
@@ -220,8 +259,13 @@ class Trainer:
         if dataset is None or len(dataset) == 0:
             raise _core.ValueError("Trainer: the data set is missing or empty")
         rows = _Encoded(dataset, self.processing_class, self.model.config, self._limit)
-        return DataLoader(rows, batch_size=batch_size, shuffle=shuffle,
-                          collate_fn=self.data_collator, seed=self.args.seed)
+        return DataLoader(
+            rows,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            collate_fn=self.data_collator,
+            seed=self.args.seed,
+        )
 
     def get_train_dataloader(self) -> DataLoader:
         """Shuffled batches of train_dataset."""
@@ -229,8 +273,11 @@ class Trainer:
 
     def get_eval_dataloader(self, dataset=None) -> DataLoader:
         """Batches of eval_dataset, or of another one, in order."""
-        return self._loader(self.eval_dataset if dataset is None else dataset,
-                            self.args.per_device_eval_batch_size, False)
+        return self._loader(
+            self.eval_dataset if dataset is None else dataset,
+            self.args.per_device_eval_batch_size,
+            False,
+        )
 
     def create_optimizer_and_scheduler(self, steps: int) -> None:
         """AdamW and the schedule of the arguments, unless they were given."""
@@ -239,9 +286,14 @@ class Trainer:
             decayed = [p for p in self.model.parameters() if p.dim() > 1]
             others = [p for p in self.model.parameters() if p.dim() <= 1]
             self.optimizer = optim.AdamW(
-                [{"params": decayed, "weight_decay": a.weight_decay},
-                 {"params": others, "weight_decay": 0.0}],
-                lr=a.learning_rate, betas=(a.adam_beta1, a.adam_beta2), eps=a.adam_epsilon)
+                [
+                    {"params": decayed, "weight_decay": a.weight_decay},
+                    {"params": others, "weight_decay": 0.0},
+                ],
+                lr=a.learning_rate,
+                betas=(a.adam_beta1, a.adam_beta2),
+                eps=a.adam_epsilon,
+            )
         if self.lr_scheduler is not None:
             return
         warmup = a.warmup_steps or math.ceil(a.warmup_ratio * steps)
@@ -264,12 +316,18 @@ class Trainer:
         half = {True: _core.bfloat16 if a.bf16 else _core.float16}.get(a.bf16 or a.fp16)
         folder = Path(a.output_dir)
         loop = MixedPrecisionTrainer(
-            self.model, self.optimizer, fp16_layers=("linear", "attention") if half else (),
-            dtype=half, scheduler=self.lr_scheduler, max_grad_norm=a.max_grad_norm,
+            self.model,
+            self.optimizer,
+            fp16_layers=("linear", "attention") if half else (),
+            dtype=half,
+            scheduler=self.lr_scheduler,
+            max_grad_norm=a.max_grad_norm,
             gradient_accumulation=a.gradient_accumulation_steps,
-            callbacks=[_AfterEpoch(self), *self.callbacks], progress=not a.disable_tqdm,
+            callbacks=[_AfterEpoch(self), *self.callbacks],
+            progress=not a.disable_tqdm,
             checkpoint_dir=folder / "checkpoint" if a.save_strategy == "epoch" else None,
-            resume=resume_from_checkpoint)
+            resume=resume_from_checkpoint,
+        )
         logs = loop.fit(loader, epochs=a.num_train_epochs)
         self.save_model()
         losses = [log["loss"] for log in logs]
@@ -304,8 +362,9 @@ class Trainer:
         found = _joined(predictions)
         ids = _joined(labels) if labels and labels[0] is not None else None
         if ids is not None and self.compute_metrics is not None:
-            metrics.update({f"{prefix}_{k}": v
-                            for k, v in self.compute_metrics((found, ids)).items()})
+            metrics.update(
+                {f"{prefix}_{k}": v for k, v in self.compute_metrics((found, ids)).items()}
+            )
         elif ids is not None and found.ndim == 2 and ids.ndim == 1 and found.shape[1] > 1:
             metrics[f"{prefix}_accuracy"] = float(np.mean(found.argmax(1) == ids))
         return PredictionOutput(found, ids, metrics)
@@ -331,6 +390,13 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
     if parts[0].ndim < 2 or len({p.shape[1] for p in parts}) == 1:
         return np.concatenate(parts)
     length = max(p.shape[1] for p in parts)
-    return np.concatenate([
-        np.pad(p, [(0, 0), (0, length - p.shape[1]), *itertools.repeat((0, 0), p.ndim - 2)],
-               constant_values=-100) for p in parts])
+    return np.concatenate(
+        [
+            np.pad(
+                p,
+                [(0, 0), (0, length - p.shape[1]), *itertools.repeat((0, 0), p.ndim - 2)],
+                constant_values=-100,
+            )
+            for p in parts
+        ]
+    )

@@ -13,8 +13,15 @@ class GradScaler:
     Whether a step is skipped and how the scale moves are part of the step's plan, so a loop never
     waits for a value. get_scale() computes."""
 
-    def __init__(self, device="cpu", init_scale=65536.0, growth_factor=2.0, backoff_factor=0.5,
-                 growth_interval=2000, enabled=True):
+    def __init__(
+        self,
+        device="cpu",
+        init_scale=65536.0,
+        growth_factor=2.0,
+        backoff_factor=0.5,
+        growth_interval=2000,
+        enabled=True,
+    ):
         self._impl = _core.optim.GradScaler(
             init_scale, growth_factor, backoff_factor, growth_interval, enabled
         )
@@ -82,8 +89,11 @@ def custom_fwd(fwd=None, *, device_type: str = "cpu", cast_inputs=None):
             return fwd(ctx, *args, **kwargs)
         ctx._autocast = None
         with autocast(device_type, enabled=False):
-            return fwd(ctx, *map(converted, args),
-                       **{name: converted(value) for name, value in kwargs.items()})
+            return fwd(
+                ctx,
+                *map(converted, args),
+                **{name: converted(value) for name, value in kwargs.items()},
+            )
 
     return run
 

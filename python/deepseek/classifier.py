@@ -14,8 +14,16 @@ _KEY = "deepseek.classifier"
 class Classifier:
     """A model of deepseek.models, the names of its classes and how its pictures are prepared."""
 
-    def __init__(self, model: nn.Module, architecture: str, classes: list[str],
-                 image: tuple[int, int, int], divisor: float, mean: list[float], std: list[float]):
+    def __init__(
+        self,
+        model: nn.Module,
+        architecture: str,
+        classes: list[str],
+        image: tuple[int, int, int],
+        divisor: float,
+        mean: list[float],
+        std: list[float],
+    ):
         self.model = model
         self.architecture = architecture
         self.classes = list(classes)
@@ -24,10 +32,17 @@ class Classifier:
 
     def save(self, path: str | os.PathLike) -> None:
         """Weights as safetensors with the rest in its metadata, in one piece."""
-        about = {"architecture": self.architecture, "classes": self.classes, "image": self.image,
-                 "divisor": self.divisor, "mean": self.mean, "std": self.std}
-        _core._io.save_safetensors(dict(self.model.state_dict()), os.fspath(path),
-                                   {_KEY: json.dumps(about)})
+        about = {
+            "architecture": self.architecture,
+            "classes": self.classes,
+            "image": self.image,
+            "divisor": self.divisor,
+            "mean": self.mean,
+            "std": self.std,
+        }
+        _core._io.save_safetensors(
+            dict(self.model.state_dict()), os.fspath(path), {_KEY: json.dumps(about)}
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Classifier":

@@ -12,8 +12,16 @@ import deepseek as ds
 
 from .classifier import Classifier
 
-OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "lamb": "LAMB", "lion": "Lion",
-              "rmsprop": "RMSprop", "adagrad": "Adagrad", "adafactor": "Adafactor"}
+OPTIMIZERS = {
+    "adamw": "AdamW",
+    "adam": "Adam",
+    "sgd": "SGD",
+    "lamb": "LAMB",
+    "lion": "Lion",
+    "rmsprop": "RMSprop",
+    "adagrad": "Adagrad",
+    "adafactor": "Adafactor",
+}
 
 
 def info(_args: argparse.Namespace) -> int:
@@ -25,10 +33,18 @@ def info(_args: argparse.Namespace) -> int:
     print(f"processor: {cpu['model']} ({', '.join(features) or 'baseline'})")
     print(f"threads: {ds.num_threads()}")
     print(f"devices: {', '.join(ds.backend_names())} (default {ds.get_default_device()})")
-    print("kernels: oneDNN for convolutions and matrix products, Highway "
-          f"{'AVX-512' if cpu['avx512'] else 'AVX2' if cpu['avx2'] else 'baseline'} for the rest")
-    print("mixed precision: " + (f"computes in {' and '.join(sixteen)}" if sixteen
-                                 else "computes in f32; the processor has no 16-bit arithmetic"))
+    print(
+        "kernels: oneDNN for convolutions and matrix products, Highway "
+        f"{'AVX-512' if cpu['avx512'] else 'AVX2' if cpu['avx2'] else 'baseline'} for the rest"
+    )
+    print(
+        "mixed precision: "
+        + (
+            f"computes in {' and '.join(sixteen)}"
+            if sixteen
+            else "computes in f32; the processor has no 16-bit arithmetic"
+        )
+    )
     print("environment:")
     for name, value, text in ds._core._environment_options():
         print(f"  {name}={os.environ.get(name, value)}  {text}")
@@ -47,11 +63,15 @@ def _loaders(args, classifier: Classifier | None):
         )
 
     def loader(part, **extra):
-        return ds.data.DataLoader(part, batch_size=args.batch_size, num_workers=args.workers,
-                                  **extra)
+        return ds.data.DataLoader(
+            part, batch_size=args.batch_size, num_workers=args.workers, **extra
+        )
 
-    return split, loader(split.train, shuffle=True, seed=getattr(args, "seed", 0)), loader(
-        split.test)
+    return (
+        split,
+        loader(split.train, shuffle=True, seed=getattr(args, "seed", 0)),
+        loader(split.test),
+    )
 
 
 def train(args: argparse.Namespace) -> int:
@@ -71,13 +91,23 @@ def train(args: argparse.Namespace) -> int:
     if args.tensorboard:
         callbacks.append(ds.train.TensorBoard(args.tensorboard))
     trainer = ds.MixedPrecisionTrainer(
-        model, optimizer, fp16_layers=args.fp16_layers, loss_scale=args.loss_scale,
-        scheduler=scheduler, metrics=["accuracy"], callbacks=callbacks,
-        gradient_accumulation=args.accumulate, max_grad_norm=args.clip,
-        checkpoint_dir=args.checkpoints, resume=args.resume, progress=not args.quiet)
+        model,
+        optimizer,
+        fp16_layers=args.fp16_layers,
+        loss_scale=args.loss_scale,
+        scheduler=scheduler,
+        metrics=["accuracy"],
+        callbacks=callbacks,
+        gradient_accumulation=args.accumulate,
+        max_grad_norm=args.clip,
+        checkpoint_dir=args.checkpoints,
+        resume=args.resume,
+        progress=not args.quiet,
+    )
     logs = trainer.fit(train_loader, args.epochs, test_loader)
-    classifier = Classifier(model, args.model, split.classes, split.image, split.divisor,
-                            split.mean, split.std)
+    classifier = Classifier(
+        model, args.model, split.classes, split.image, split.divisor, split.mean, split.std
+    )
     classifier.save(args.out)
     if logs:
         print(f"accuracy on held-out {args.data}: {logs[-1]['val_accuracy']:.4f}")
@@ -89,8 +119,9 @@ def evaluate(args: argparse.Namespace) -> int:
     """Prints loss and accuracy of a saved model."""
     classifier = Classifier.load(args.model)
     _, _, loader = _loaders(args, classifier)
-    trainer = ds.MixedPrecisionTrainer(classifier.model, ds.optim.SGD, fp16_layers=[],
-                                       metrics=["accuracy"], progress=False)
+    trainer = ds.MixedPrecisionTrainer(
+        classifier.model, ds.optim.SGD, fp16_layers=[], metrics=["accuracy"], progress=False
+    )
     values = trainer.evaluate(loader)
     if args.json:
         print(json.dumps(values))
@@ -113,8 +144,9 @@ def predict(args: argparse.Namespace) -> int:
 def _shape(text: str) -> list[int]:
     sizes = text.split("x")
     if len(sizes) != 4 or not all(size.isdigit() and int(size) > 0 for size in sizes):
-        raise argparse.ArgumentTypeError(f"'{text}' is no batch of images; write N x C x H x W as "
-                                         "in 16x3x224x224")
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no batch of images; write N x C x H x W as " "in 16x3x224x224"
+        )
     return [int(size) for size in sizes]
 
 
@@ -176,8 +208,10 @@ def profile(args: argparse.Namespace) -> int:
     if args.target.endswith(".py"):
         prof, status = _profile_script(args)
     elif args.arguments:
-        raise ds.ValueError(f"arguments {' '.join(args.arguments)} belong to a script; "
-                            f"'{args.target}' is no .py file")
+        raise ds.ValueError(
+            f"arguments {' '.join(args.arguments)} belong to a script; "
+            f"'{args.target}' is no .py file"
+        )
     else:
         prof = _profile_model(args)
     if args.trace:
@@ -194,34 +228,57 @@ def profile(args: argparse.Namespace) -> int:
 
 def _profile_command(commands) -> None:
     command = commands.add_parser(
-        "profile", help="where the time of a model or script goes, against the machine's limits")
+        "profile", help="where the time of a model or script goes, against the machine's limits"
+    )
     command.set_defaults(run=profile)
-    command.add_argument("target", metavar="MODEL_OR_SCRIPT",
-                         help=f"a Python file, or one of {', '.join(ds.models.MODELS)}")
-    command.add_argument("arguments", nargs="*",
-                         help="of the script (after -- when they are options)")
-    command.add_argument("--batch", type=_shape, default=[16, 3, 224, 224], metavar="NxCxHxW",
-                         help="images of a model's step (default 16x3x224x224)")
+    command.add_argument(
+        "target",
+        metavar="MODEL_OR_SCRIPT",
+        help=f"a Python file, or one of {', '.join(ds.models.MODELS)}",
+    )
+    command.add_argument(
+        "arguments", nargs="*", help="of the script (after -- when they are options)"
+    )
+    command.add_argument(
+        "--batch",
+        type=_shape,
+        default=[16, 3, 224, 224],
+        metavar="NxCxHxW",
+        help="images of a model's step (default 16x3x224x224)",
+    )
     command.add_argument("--classes", type=_count, default=1000, help="default %(default)s")
     command.add_argument("--infer", action="store_true", help="forward only; else training steps")
     command.add_argument("--steps", type=_count, default=3, help="default %(default)s")
-    command.add_argument("--by", choices=["step", "kernel"], default="step",
-                         help="a line per step of the plan, or sums by kernel")
-    command.add_argument("--limit", type=_count, default=30,
-                         help="lines to show, longest first (default %(default)s)")
-    command.add_argument("--trace", metavar="FILE",
-                         help="write a timeline for chrome://tracing or ui.perfetto.dev")
+    command.add_argument(
+        "--by",
+        choices=["step", "kernel"],
+        default="step",
+        help="a line per step of the plan, or sums by kernel",
+    )
+    command.add_argument(
+        "--limit",
+        type=_count,
+        default=30,
+        help="lines to show, longest first (default %(default)s)",
+    )
+    command.add_argument(
+        "--trace", metavar="FILE", help="write a timeline for chrome://tracing or ui.perfetto.dev"
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_data(command: argparse.ArgumentParser, batch_size: int) -> None:
-    command.add_argument("--data", required=True, metavar="NAME_OR_PATH",
-                         help="digits, mnist, fashion_mnist, cifar10, imagefolder:PATH or a folder "
-                              "of images")
+    command.add_argument(
+        "--data",
+        required=True,
+        metavar="NAME_OR_PATH",
+        help="digits, mnist, fashion_mnist, cifar10, imagefolder:PATH or a folder " "of images",
+    )
     command.add_argument("--folder", default="", help="where the data set's files are")
     command.add_argument("--batch-size", type=int, default=batch_size, help="default %(default)s")
-    command.add_argument("--workers", type=int, default=1,
-                         help="threads that load data (default %(default)s)")
+    command.add_argument(
+        "--workers", type=int, default=1, help="threads that load data (default %(default)s)"
+    )
 
 
 def _train_command(commands) -> None:
@@ -232,12 +289,17 @@ def _train_command(commands) -> None:
     command.add_argument("--epochs", type=int, default=10, help="default %(default)s")
     command.add_argument("--optimizer", choices=sorted(OPTIMIZERS), default="adamw")
     command.add_argument("--lr", type=float, default=3e-3, help="default %(default)s")
-    command.add_argument("--schedule", choices=["one-cycle", "cosine", "constant"],
-                         default="one-cycle")
+    command.add_argument(
+        "--schedule", choices=["one-cycle", "cosine", "constant"], default="one-cycle"
+    )
     command.add_argument("--augment", action="store_true", help="shift and turn (or mirror) images")
-    command.add_argument("--fp16-layers", nargs="*", default=["conv", "linear"],
-                         metavar="KIND", help="layers that compute in 16 bits: conv, linear, "
-                                              "attention (default conv linear)")
+    command.add_argument(
+        "--fp16-layers",
+        nargs="*",
+        default=["conv", "linear"],
+        metavar="KIND",
+        help="layers that compute in 16 bits: conv, linear, " "attention (default conv linear)",
+    )
     command.add_argument("--loss-scale", type=float, default=128)
     command.add_argument("--accumulate", type=int, default=1, help="batches per step")
     command.add_argument("--clip", type=float, default=0, help="largest gradient norm; 0 is off")
@@ -264,8 +326,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("model", help="a file of `deepseek train`")
     command.add_argument("images", nargs="+", help="PNG or JPEG files")
     command.add_argument("--top", type=int, default=3, help="classes to show (default %(default)s)")
-    command.add_argument("--invert", action="store_true",
-                         help="dark on light pictures for a model of light on dark ones")
+    command.add_argument(
+        "--invert",
+        action="store_true",
+        help="dark on light pictures for a model of light on dark ones",
+    )
     _profile_command(commands)
     command = commands.add_parser("info", help="show the build, the processor and the devices")
     command.set_defaults(run=info)

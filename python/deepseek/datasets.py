@@ -61,8 +61,8 @@ class Split(NamedTuple):
 
 
 def load(name: str, folder: str | os.PathLike = "", transform=None, test_transform=None) -> Split:
-    """'digits', 'mnist', 'fashion_mnist', 'cifar10' (downloaded when missing), 'imagefolder:PATH' or
-    the path of a folder of images. KeyError for another name."""
+    """'digits', 'mnist', 'fashion_mnist', 'cifar10' (downloaded when missing),
+    'imagefolder:PATH' or the path of a folder of images. KeyError for another name."""
     folder = os.fspath(folder)
     if name == "cifar10":
         folder = _cifar10_folder(folder)
@@ -71,7 +71,11 @@ def load(name: str, folder: str | os.PathLike = "", transform=None, test_transfo
     return Split(
         ImageDataset(found["train"], classes, transform),
         ImageDataset(found["test"], classes, test_transform or transform),
-        classes, found["image"], found["divisor"], found["mean"], found["std"],
+        classes,
+        found["image"],
+        found["divisor"],
+        found["mean"],
+        found["std"],
     )
 
 
@@ -133,8 +137,10 @@ def default_transforms(split: Split, augment: bool = False) -> tuple[Compose, Co
     end = [t.ToTensor(split.divisor), t.Normalize(split.mean, split.std)]
     size = split.image[1:]
     if 0 in size:
-        return (Compose([t.RandomResizedCrop(224), t.RandomHorizontalFlip(), *end]),
-                Compose([t.Resize(256), t.CenterCrop(224), *end]))
+        return (
+            Compose([t.RandomResizedCrop(224), t.RandomHorizontalFlip(), *end]),
+            Compose([t.Resize(256), t.CenterCrop(224), *end]),
+        )
     if not augment:
         return Compose(end), Compose(end)
     if split.image[0] == 3:

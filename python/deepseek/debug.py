@@ -47,11 +47,11 @@ class KernelTime(NamedTuple):
 class profile:
     """Times every step of every plan run inside the block (which makes them run one by one).
 
-        with ds.debug.profile() as prof:
-            train_step()
-        print(prof.table())                        # by kernel
-        print(prof.roofline())                     # by step, against the machine's limits
-        prof.export_chrome_trace("trace.json")     # for chrome://tracing or ui.perfetto.dev
+    with ds.debug.profile() as prof:
+        train_step()
+    print(prof.table())                        # by kernel
+    print(prof.roofline())                     # by step, against the machine's limits
+    prof.export_chrome_trace("trace.json")     # for chrome://tracing or ui.perfetto.dev
     """
 
     def __init__(self):
@@ -73,8 +73,10 @@ class profile:
         for step in self.steps:
             groups[step.op, step.kernel].append(step)
         total = sum(step.seconds for step in self.steps)
-        lines = [f"{'op':28} {'kernel':30} {'steps':>6} {'ms':>9} {'share':>6} {'GFLOP/s':>8} "
-                 f"{'GB/s':>6}"]
+        lines = [
+            f"{'op':28} {'kernel':30} {'steps':>6} {'ms':>9} {'share':>6} {'GFLOP/s':>8} "
+            f"{'GB/s':>6}"
+        ]
         longest = sorted(groups.items(), key=lambda g: -sum(s.seconds for s in g[1]))
         for (op, kernel), steps in longest[:limit]:
             seconds = max(sum(s.seconds for s in steps), 1e-12)
@@ -82,7 +84,8 @@ class profile:
                 f"{op:28.28} {kernel:30.30} {len(steps):6} {seconds * 1e3:9.2f} "
                 f"{seconds / max(total, 1e-12):6.1%} "
                 f"{sum(s.flops * s.runs for s in steps) / seconds / 1e9:8.1f} "
-                f"{sum(s.bytes * s.runs for s in steps) / seconds / 1e9:6.1f}")
+                f"{sum(s.bytes * s.runs for s in steps) / seconds / 1e9:6.1f}"
+            )
         return "\n".join(lines)
 
     def roofline(self, peaks: Peaks | None = None, limit: int = 30) -> str:
@@ -98,14 +101,36 @@ class profile:
         events = [{"name": "thread_name", "ph": "M", **process, "args": {"name": "engine"}}]
         for first, start, durations in self._runs:
             at = (start - origin) * 1e6
-            events.append({"name": f"plan of {len(durations)} steps", "cat": "plan", "ph": "X",
-                           "ts": at, "dur": sum(durations) * 1e6, **process})
-            for step, seconds in zip(self.steps[first:first + len(durations)], durations):
-                events.append({
-                    "name": step.op, "cat": "step", "ph": "X", "ts": at, "dur": seconds * 1e6,
-                    **process, "args": {"kernel": step.kernel, "line": step.location,
-                                        "type": step.type, "flops": step.flops,
-                                        "bytes": step.bytes}})
+            events.append(
+                {
+                    "name": f"plan of {len(durations)} steps",
+                    "cat": "plan",
+                    "ph": "X",
+                    "ts": at,
+                    "dur": sum(durations) * 1e6,
+                    **process,
+                }
+            )
+            for step, seconds in zip(
+                self.steps[first : first + len(durations)], durations, strict=False
+            ):
+                events.append(
+                    {
+                        "name": step.op,
+                        "cat": "step",
+                        "ph": "X",
+                        "ts": at,
+                        "dur": seconds * 1e6,
+                        **process,
+                        "args": {
+                            "kernel": step.kernel,
+                            "line": step.location,
+                            "type": step.type,
+                            "flops": step.flops,
+                            "bytes": step.bytes,
+                        },
+                    }
+                )
                 at += seconds * 1e6
         # Beside and renamed: a full disk leaves no half file under the name.
         beside = Path(f"{os.fspath(path)}.part")

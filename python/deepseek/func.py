@@ -11,7 +11,7 @@ from .autograd import functional
 
 
 def _picked(argnums, args: tuple) -> tuple[bool, list[int]]:
-    many = isinstance(argnums, (tuple, list))
+    many = isinstance(argnums, tuple | list)
     places = list(argnums) if many else [argnums]
     return many, [place % len(args) for place in places]
 
@@ -21,7 +21,7 @@ def _closed(func, args: tuple, kwargs: dict, places: list[int], has_aux: bool, a
 
     def run(*values):
         full = list(args)
-        for place, value in zip(places, values):
+        for place, value in zip(places, values, strict=False):
             full[place] = value
         out = func(*full, **kwargs)
         if has_aux:
@@ -77,7 +77,8 @@ def vjp(func, *primals, has_aux: bool = False):
     def pull(*weights):
         given = weights[0] if len(weights) == 1 else weights
         grads = functional._gradients(
-            outputs, leaves, functional._weights(given, outputs, "the weights"), True)
+            outputs, leaves, functional._weights(given, outputs, "the weights"), True
+        )
         return tuple(grads)
 
     value = functional._like(many, outputs)
@@ -133,8 +134,12 @@ def _replaced(module, tensors: dict):
             if last not in owner._parameters and last not in owner._buffers:
                 raise _core.KeyError(f"functional_call: the module has no tensor named '{name}'")
             if id(owner) not in before:
-                before[id(owner)] = (owner, dict(owner._parameters), dict(owner._buffers),
-                                     set(owner.state_dict()))
+                before[id(owner)] = (
+                    owner,
+                    dict(owner._parameters),
+                    dict(owner._buffers),
+                    set(owner.state_dict()),
+                )
             if last in owner._parameters:
                 delattr(owner, last)
             setattr(owner, last, value)
@@ -144,8 +149,15 @@ def _replaced(module, tensors: dict):
             _restore(*entry)
 
 
-def functional_call(module, parameter_and_buffer_dicts, args=None, kwargs=None, *,
-                    tie_weights: bool = True, strict: bool = False):
+def functional_call(
+    module,
+    parameter_and_buffer_dicts,
+    args=None,
+    kwargs=None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
+):
     """module(*args, **kwargs) with other values for its parameters and buffers, by their names."""
     dicts = parameter_and_buffer_dicts
     tensors: dict = {}
@@ -167,22 +179,23 @@ def stack_module_state(models) -> tuple[dict, dict]:
     names = [name for name, _ in models[0].named_parameters()]
     parameters = [dict(model.named_parameters()) for model in models]
     buffers = [dict(model.named_buffers()) for model in models]
-    stacked = {n: _core.stack([p[n].detach() for p in parameters]).requires_grad_()
-               for n in names}
+    stacked = {n: _core.stack([p[n].detach() for p in parameters]).requires_grad_() for n in names}
     return stacked, {n: _core.stack([b[n] for b in buffers]) for n in buffers[0]}
 
 
 def _slices(value, dim, size: int) -> list:
-    if isinstance(value, (tuple, list)):
-        dims = dim if isinstance(dim, (tuple, list)) else [dim] * len(value)
-        parts = [_slices(v, d, size) for v, d in zip(value, dims)]
-        return [type(value)(row) for row in zip(*parts)]
+    if isinstance(value, tuple | list):
+        dims = dim if isinstance(dim, tuple | list) else [dim] * len(value)
+        parts = [_slices(v, d, size) for v, d in zip(value, dims, strict=False)]
+        return [type(value)(row) for row in zip(*parts, strict=False)]
     if isinstance(value, dict):
-        parts = {k: _slices(v, dim[k] if isinstance(dim, dict) else dim, size)
-                 for k, v in value.items()}
+        parts = {
+            k: _slices(v, dim[k] if isinstance(dim, dict) else dim, size) for k, v in value.items()
+        }
         return [{k: v[i] for k, v in parts.items()} for i in range(size)]
-    return [value] * size if dim is None or not isinstance(value, Tensor) else list(
-        value.unbind(dim))
+    return (
+        [value] * size if dim is None or not isinstance(value, Tensor) else list(value.unbind(dim))
+    )
 
 
 def _size(value, dim) -> int | None:
@@ -191,9 +204,9 @@ def _size(value, dim) -> int | None:
         return None if dim is None else value.shape[dim]
     if isinstance(value, dict):
         found = [_size(v, dim[k] if isinstance(dim, dict) else dim) for k, v in value.items()]
-    elif isinstance(value, (tuple, list)):
-        dims = dim if isinstance(dim, (tuple, list)) else [dim] * len(value)
-        found = [_size(v, d) for v, d in zip(value, dims)]
+    elif isinstance(value, tuple | list):
+        dims = dim if isinstance(dim, tuple | list) else [dim] * len(value)
+        found = [_size(v, d) for v, d in zip(value, dims, strict=False)]
     else:
         found = []
     return next((size for size in found if size is not None), None)
@@ -205,7 +218,7 @@ def _stacked(values: list, dim):
         return _core.stack(values, 0 if dim is None else dim)
     if isinstance(first, dict):
         return {k: _stacked([v[k] for v in values], dim) for k in first}
-    dims = dim if isinstance(dim, (tuple, list)) else [dim] * len(first)
+    dims = dim if isinstance(dim, tuple | list) else [dim] * len(first)
     return type(first)(_stacked([v[i] for v in values], d) for i, d in enumerate(dims))
 
 
@@ -214,12 +227,12 @@ def vmap(func, in_dims=0, out_dims=0, randomness: str = "error", *, chunk_size=N
     called once a slice; the graph of all calls is compiled together."""
 
     def run(*args, **kwargs):
-        dims = in_dims if isinstance(in_dims, (tuple, list)) else [in_dims] * len(args)
+        dims = in_dims if isinstance(in_dims, tuple | list) else [in_dims] * len(args)
         size = _size(list(args), list(dims))
         size = _size(kwargs, 0) if size is None else size
         if size is None:
             raise _core.ValueError("vmap: no argument has a dimension to map over")
-        rows = [_slices(a, d, size) for a, d in zip(args, dims)]
+        rows = [_slices(a, d, size) for a, d in zip(args, dims, strict=False)]
         named = _slices(kwargs, 0, size)
         results = [func(*(row[i] for row in rows), **named[i]) for i in range(size)]
         return _stacked(results, out_dims)
@@ -227,5 +240,15 @@ def vmap(func, in_dims=0, out_dims=0, randomness: str = "error", *, chunk_size=N
     return run
 
 
-__all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp",
-           "stack_module_state", "vjp", "vmap"]
+__all__ = [
+    "functional_call",
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "stack_module_state",
+    "vjp",
+    "vmap",
+]

@@ -51,8 +51,10 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         new = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if new and urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(
-                req.full_url).netloc:
+        if (
+            new
+            and urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc
+        ):
             new.remove_header("Authorization")
         return new
 
@@ -114,19 +116,23 @@ def _refused(error: urllib.error.HTTPError, repo: str, file: str, revision: str)
     if kind == "GatedRepo" or error.code == 403:
         return RepositoryNotFoundError(
             f"hub: {repo} asks for consent to its terms; give it on its page, then set HF_TOKEN to "
-            "a token of that account")
+            "a token of that account"
+        )
     if error.code in (401, 404):
         return RepositoryNotFoundError(
             f"hub: there is no repository {repo}, or it is private; check the name, or set "
-            "HF_TOKEN to a token that may read it")
+            "HF_TOKEN to a token that may read it"
+        )
     return _core.IOError(f"hub: {repo}/{file}: the server answers {error.code} {error.reason}")
 
 
 def _metadata(repo: str, file: str, revision: str, token: str | None) -> _Metadata:
     """What the hub says of a file, without fetching it."""
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/{repo}/resolve/{urllib.parse.quote(revision, safe='')}/" \
-          f"{urllib.parse.quote(file)}"
+    url = (
+        f"{endpoint}/{repo}/resolve/{urllib.parse.quote(revision, safe='')}/"
+        f"{urllib.parse.quote(file)}"
+    )
     request = urllib.request.Request(url, method="HEAD")
     try:
         with _open(request, _OwnRedirects, token) as response:
@@ -137,11 +143,15 @@ def _metadata(repo: str, file: str, revision: str, token: str | None) -> _Metada
         headers = error.headers  # the storage behind is asked by the download
     commit = headers.get("X-Repo-Commit", "")
     etag = (headers.get("X-Linked-Etag") or headers.get("ETag") or "").removeprefix("W/").strip('"')
-    if not _COMMIT.fullmatch(commit) or not re.fullmatch(r"[0-9A-Za-z_.-]+", etag) \
-            or etag.startswith("."):
+    if (
+        not _COMMIT.fullmatch(commit)
+        or not re.fullmatch(r"[0-9A-Za-z_.-]+", etag)
+        or etag.startswith(".")
+    ):
         raise _core.IOError(
             f"hub: {url}: the answer names no commit and ETag, so no hub sent it; check "
-            "HF_ENDPOINT")
+            "HF_ENDPOINT"
+        )
     size = headers.get("X-Linked-Size") or headers.get("Content-Length")
     return _Metadata(commit, etag, int(size) if size and size.isdigit() else None, url)
 
@@ -182,8 +192,9 @@ def _continue(url: str, partial: Path, size: int | None, token: str | None, name
         raise ConnectionError(f"the connection ended after {done} of {size} bytes")
 
 
-def _fetch_blob(meta: _Metadata, blob: Path, repo: str, file: str, token: str | None,
-                attempts: int = 3) -> None:
+def _fetch_blob(
+    meta: _Metadata, blob: Path, repo: str, file: str, token: str | None, attempts: int = 3
+) -> None:
     partial = Path(f"{blob}.incomplete")
     for attempt in range(attempts):
         try:
@@ -200,15 +211,17 @@ def _fetch_blob(meta: _Metadata, blob: Path, repo: str, file: str, token: str | 
             if attempt + 1 < attempts and not full:
                 continue
             reason = getattr(error, "reason", error)
-            raise _core.IOError(f"hub: {repo}/{file}: {reason}; try again, what has come is kept "
-                                "and continued") from error
+            raise _core.IOError(
+                f"hub: {repo}/{file}: {reason}; try again, what has come is kept " "and continued"
+            ) from error
         if _matches(partial, meta.etag):
             partial.replace(blob)
             return
         partial.unlink()  # may be made of two versions: start again
     raise _core.FileFormatError(
         f"hub: {repo}/{file} does not have the checksum {meta.etag} that the hub names; nothing "
-        "was kept")
+        "was kept"
+    )
 
 
 @contextmanager
@@ -250,8 +263,9 @@ def _link(blob: Path, pointer: Path) -> None:
     temporary.replace(pointer)
 
 
-def _store(folder: Path, meta: _Metadata, repo: str, file: str, revision: str,
-           token: str | None) -> Path:
+def _store(
+    folder: Path, meta: _Metadata, repo: str, file: str, revision: str, token: str | None
+) -> Path:
     """The file of a known commit, downloaded unless its contents are there."""
     pointer = folder / "snapshots" / meta.commit / file
     blob = folder / "blobs" / meta.etag
@@ -274,9 +288,15 @@ def _store(folder: Path, meta: _Metadata, repo: str, file: str, revision: str,
     return pointer
 
 
-def hub_download(repo: str, file: str, revision: str = "main", *,
-                 cache_dir: str | os.PathLike | None = None, token: str | bool | None = None,
-                 local_files_only: bool = False) -> Path:
+def hub_download(
+    repo: str,
+    file: str,
+    revision: str = "main",
+    *,
+    cache_dir: str | os.PathLike | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> Path:
     """The path of a repository's file in the cache, downloaded when it is not there or the
     revision moved on. Without a network, or with local_files_only or HF_HUB_OFFLINE=1, the cached
     file is taken as it is.
@@ -296,8 +316,10 @@ def hub_download(repo: str, file: str, revision: str = "main", *,
             return cached
         if known_absent:
             raise absent
-        raise NotCachedError(f"hub: {repo}/{file} at revision {revision} is not in the cache "
-                             f"{folder.parent}, and downloads are switched off")
+        raise NotCachedError(
+            f"hub: {repo}/{file} at revision {revision} is not in the cache "
+            f"{folder.parent}, and downloads are switched off"
+        )
     secret = _token(token)
     try:
         meta = _metadata(repo, file, revision, secret)

@@ -6,8 +6,16 @@ from typing import NamedTuple
 
 from . import _core
 
-__all__ = ["Block", "Point", "Summary", "budget", "format_bytes", "frontier",
-           "parse_bytes", "summary"]
+__all__ = [
+    "Block",
+    "Point",
+    "Summary",
+    "budget",
+    "format_bytes",
+    "frontier",
+    "parse_bytes",
+    "summary",
+]
 
 
 class Block(NamedTuple):
@@ -38,13 +46,19 @@ class Summary(NamedTuple):
 
     def table(self, limit: int = 10) -> str:
         """The peak by kind and the largest tensors with your lines."""
-        lines = [f"peak {format_bytes(self.peak)}, of it arena {format_bytes(self.arena)} "
-                 f"({self.fragmentation:.1%} above the least)"]
-        lines += [f"  {kind:16} {format_bytes(size):>12}"
-                  for kind, size in self.by_kind.items() if size]
+        lines = [
+            f"peak {format_bytes(self.peak)}, of it arena {format_bytes(self.arena)} "
+            f"({self.fragmentation:.1%} above the least)"
+        ]
+        lines += [
+            f"  {kind:16} {format_bytes(size):>12}" for kind, size in self.by_kind.items() if size
+        ]
         lines.append("largest at the peak")
-        lines += [f"  {format_bytes(b.bytes):>12}  {b.kind:16} {b.op:24.24} {b.type:24} "
-                  f"{b.location}".rstrip() for b in self.blocks[:limit]]
+        lines += [
+            f"  {format_bytes(b.bytes):>12}  {b.kind:16} {b.op:24.24} {b.type:24} "
+            f"{b.location}".rstrip()
+            for b in self.blocks[:limit]
+        ]
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -94,8 +108,8 @@ def parse_bytes(amount: int | str) -> int:
 
 
 class budget:
-    """Limits the peak of every plan from now on: where a step needs more, part of its forward pass is
-    computed again in the backward pass, as little as fits. Results do not change.
+    """Limits the peak of every plan from now on: where a step needs more, part of its forward pass
+    is computed again in the backward pass, as little as fits. Results do not change.
 
     limit: bytes, a text such as "2GiB" or "800MB", or None for no limit. As a context manager it
     puts the old limit back. ValueError for what is no amount of memory. A step that does not fit

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """save() and load(): nested data with tensors, in one safetensors file.
 
-The structure is JSON in the file's metadata, so any reader of safetensors finds the tensors by their
-dotted names. Files of torch.save are read without executing anything."""
+The structure is JSON in the file's metadata, so any reader of safetensors finds the tensors by
+their dotted names. Files of torch.save are read without executing anything."""
 
 import json
 import os
@@ -17,25 +17,25 @@ def _plain(value, name: str, tensors: dict):
     if isinstance(value, _core.Tensor):
         tensors[name] = value
         return {"tensor": name}
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, bool | str):
         return value
-    if isinstance(value, (int, float)):
+    if isinstance(value, int | float):
         return value
     if isinstance(value, _core.dtype):
         return {"dtype": str(value).split(".")[-1]}
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple | list):
         items = [_plain(v, f"{name}.{i}" if name else str(i), tensors) for i, v in enumerate(value)]
         return {"tuple": items} if isinstance(value, tuple) else items
     if isinstance(value, dict):
         pairs = []
         for key, item in value.items():
-            if not isinstance(key, (str, int)) or isinstance(key, bool):
+            if not isinstance(key, str | int) or isinstance(key, bool):
                 raise _core.ValueError(f"save: the dict key {key!r} must be a string or an integer")
             pairs.append([key, _plain(item, f"{name}.{key}" if name else str(key), tensors)])
         return {"dict": pairs}
     raise _core.DTypeError(
-        f"save: '{name}' is a {type(value).__name__}; save tensors, numbers, strings, lists, tuples "
-        "and dicts of them, such as a state_dict()"
+        f"save: '{name}' is a {type(value).__name__}; save tensors, numbers, strings, lists, "
+        "tuples and dicts of them, such as a state_dict()"
     )
 
 
@@ -91,6 +91,6 @@ def _moved(value, device):
         return value.to(device)
     if isinstance(value, dict):
         return {key: _moved(item, device) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple | list):
         return type(value)(_moved(item, device) for item in value)
     return value

@@ -45,8 +45,13 @@ def _maximizes(mode: str, who: str) -> bool:
 class EarlyStopping(_native.EarlyStopping):
     """Ends the run when `monitor` has not improved by more than min_delta for `patience` epochs."""
 
-    def __init__(self, monitor: str = "val_loss", patience: int = 3, mode: str = "min",
-                 min_delta: float = 0.0):
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 3,
+        mode: str = "min",
+        min_delta: float = 0.0,
+    ):
         super().__init__(monitor, patience, _maximizes(mode, "EarlyStopping"), min_delta)
 
 
@@ -86,9 +91,9 @@ def _tensors(batch, found: list):
         return {key: _tensors(value, found) for key, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(_tensors(value, found) for value in batch))
-    if isinstance(batch, (list, tuple)):
+    if isinstance(batch, list | tuple):
         return type(batch)(_tensors(value, found) for value in batch)
-    if hasattr(batch, "__array__") and not isinstance(batch, (str, bytes)):
+    if hasattr(batch, "__array__") and not isinstance(batch, str | bytes):
         found.append(_core.tensor(batch.numpy() if hasattr(batch, "numpy") else batch))
         return found[-1]
     return batch
@@ -169,7 +174,7 @@ def _make_forward(model, loss, forward, current: _Current) -> _Callable:
             return result if isinstance(result, tuple) else (result, None, None)
         if isinstance(batch, Mapping):
             return _loss_of(model(**batch)), None, None
-        if not isinstance(batch, (list, tuple)) or len(batch) < 2:
+        if not isinstance(batch, list | tuple) or len(batch) < 2:
             raise _core.ValueError(
                 "MixedPrecisionTrainer: a batch must be (input, target), (inputs..., target) or a "
                 "dict; pass forward= for others"
@@ -219,14 +224,31 @@ class MixedPrecisionTrainer:
     on from it exactly. progress: True shows it on stderr, a text stream there, False nowhere.
     memory_budget: a deepseek.memory.budget that holds while fit() runs."""
 
-    def __init__(self, model, optimizer, *, fp16_layers: Sequence[str] = ("conv", "linear"),
-                 loss_scale: float = 128, dtype=None, optimizer_args: Mapping | None = None,
-                 loss: _Callable | None = None, forward: _Callable | None = None,
-                 metrics: Sequence = (), callbacks: Sequence = (), scheduler=None,
-                 schedule: str = "step", monitor: str = "", gradient_accumulation: int = 1,
-                 max_grad_norm: float = 0.0, growth_interval: int = 2000,
-                 checkpoint_dir=None, checkpoint_steps: int = 0, resume: bool = False,
-                 progress=True, memory_budget: int | str | None = None):
+    def __init__(
+        self,
+        model,
+        optimizer,
+        *,
+        fp16_layers: Sequence[str] = ("conv", "linear"),
+        loss_scale: float = 128,
+        dtype=None,
+        optimizer_args: Mapping | None = None,
+        loss: _Callable | None = None,
+        forward: _Callable | None = None,
+        metrics: Sequence = (),
+        callbacks: Sequence = (),
+        scheduler=None,
+        schedule: str = "step",
+        monitor: str = "",
+        gradient_accumulation: int = 1,
+        max_grad_norm: float = 0.0,
+        growth_interval: int = 2000,
+        checkpoint_dir=None,
+        checkpoint_steps: int = 0,
+        resume: bool = False,
+        progress=True,
+        memory_budget: int | str | None = None,
+    ):
         if schedule not in ("step", "epoch"):
             raise _core.ValueError(
                 f"MixedPrecisionTrainer: schedule {schedule!r} must be 'step' or 'epoch'"
@@ -248,13 +270,19 @@ class MixedPrecisionTrainer:
         self.scheduler = scheduler
         self._current = _Current()
         given = {
-            "fp16_layers": list(fp16_layers), "loss_scale": float(loss_scale),
-            "growth_interval": growth_interval, "schedule_epochs": schedule == "epoch",
-            "monitor": monitor, "gradient_accumulation": gradient_accumulation,
-            "max_grad_norm": float(max_grad_norm), "checkpoint_steps": checkpoint_steps,
-            "resume": resume, "metrics": [_metric(m) for m in metrics],
+            "fp16_layers": list(fp16_layers),
+            "loss_scale": float(loss_scale),
+            "growth_interval": growth_interval,
+            "schedule_epochs": schedule == "epoch",
+            "monitor": monitor,
+            "gradient_accumulation": gradient_accumulation,
+            "max_grad_norm": float(max_grad_norm),
+            "checkpoint_steps": checkpoint_steps,
+            "resume": resume,
+            "metrics": [_metric(m) for m in metrics],
             "forward": _make_forward(model, loss or F.cross_entropy, forward, self._current),
-            "callbacks": [self._callback(c) for c in callbacks], **_progress(progress),
+            "callbacks": [self._callback(c) for c in callbacks],
+            **_progress(progress),
         }
         if dtype is not None:
             given["dtype"] = dtype
@@ -277,8 +305,11 @@ class MixedPrecisionTrainer:
         infinite. Ctrl-C ends after the current step (`interrupted` is True then); pressed again it
         raises KeyboardInterrupt."""
         test = None if validation is None else _Source(validation, self._current)
-        limit = contextlib.nullcontext() if self._memory_budget is None else memory.budget(
-            self._memory_budget)
+        limit = (
+            contextlib.nullcontext()
+            if self._memory_budget is None
+            else memory.budget(self._memory_budget)
+        )
         try:
             with limit:
                 return self._impl.fit(_Source(train_loader, self._current), epochs, test)

@@ -67,7 +67,7 @@ class Normalize(Transform):
 
     def __init__(self, mean, std):
         def numbers(v):
-            return [float(v)] if isinstance(v, (int, float)) else list(v)
+            return [float(v)] if isinstance(v, int | float) else list(v)
 
         super().__init__(_t.normalize(numbers(mean), numbers(std)), f"mean={mean}, std={std}")
 
@@ -154,8 +154,9 @@ class ColorJitter(Transform):
     _random = True
 
     def __init__(self, brightness: float = 0, contrast: float = 0):
-        super().__init__(_t.color_jitter(brightness, contrast),
-                         f"brightness={brightness}, contrast={contrast}")
+        super().__init__(
+            _t.color_jitter(brightness, contrast), f"brightness={brightness}, contrast={contrast}"
+        )
 
 
 class RandomErasing(Transform):

@@ -184,9 +184,10 @@ void bind_types(nb::module_& m) {
   m.def("get_default_dtype", &ds::default_dtype, "Floating dtype of new tensors.");
   m.def(
       "result_type",
-      [](const ds::Operand& a, const ds::Operand& b) { return ds::result_dtype({a, b}); },
-      nb::arg("tensor1"), nb::arg("tensor2"),
-      "The dtype that two tensors or numbers combine in.");
+      [](const ds::Operand& a, const ds::Operand& b) {
+        return ds::result_dtype({a, b});
+      },
+      nb::arg("tensor1"), nb::arg("tensor2"), "The dtype that two tensors or numbers combine in.");
   m.def("promote_types", &ds::promote, nb::arg("type1"), nb::arg("type2"),
         "The dtype two dtypes combine in.");
 }

@@ -117,9 +117,9 @@ void bind_new(nb::module_& m, TensorClass& cls) {
         name,
         [make](const Tensor& x, const nb::args& size, MaybeDType dtype, MaybeDevice device,
                bool requires_grad) {
-          return finish(
-              make(sizes_of(size), dtype.value_or(x.dtype()), device ? Device(*device) : x.device()),
-              requires_grad);
+          return finish(make(sizes_of(size), dtype.value_or(x.dtype()),
+                             device ? Device(*device) : x.device()),
+                        requires_grad);
         },
         "size"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),
         "requires_grad"_a = false);
@@ -131,8 +131,9 @@ void bind_new(nb::module_& m, TensorClass& cls) {
       "new_full",
       [](const Tensor& x, const Shape& size, const Operand& value, MaybeDType dtype,
          MaybeDevice device, bool requires_grad) {
-        return finish(ds::full(size, value, dtype.value_or(x.dtype()), device ? Device(*device) : x.device()),
-                      requires_grad);
+        return finish(
+            ds::full(size, value, dtype.value_or(x.dtype()), device ? Device(*device) : x.device()),
+            requires_grad);
       },
       "size"_a, "fill_value"_a, nb::kw_only(), "dtype"_a = nb::none(), "device"_a = nb::none(),
       "requires_grad"_a = false);

@@ -9,24 +9,19 @@ using ds::Tensor;
 
 void bind_unary(Functions& f) {
 #define DS_UNARY(name) f.both(#name, static_cast<Tensor (*)(const Tensor&)>(&ds::name));
-  DS_UNARY(abs)
-  DS_UNARY(neg)
-  DS_UNARY(positive)
-  DS_UNARY(sign)
-  DS_UNARY(sgn)
-  DS_UNARY(signbit) DS_UNARY(exp) DS_UNARY(exp2) DS_UNARY(expm1) DS_UNARY(log) DS_UNARY(log2)
-      DS_UNARY(log10) DS_UNARY(log1p) DS_UNARY(sqrt) DS_UNARY(rsqrt) DS_UNARY(reciprocal)
-          DS_UNARY(square) DS_UNARY(sin) DS_UNARY(cos) DS_UNARY(tan) DS_UNARY(asin) DS_UNARY(acos)
-              DS_UNARY(atan) DS_UNARY(sinh) DS_UNARY(cosh) DS_UNARY(tanh) DS_UNARY(asinh)
-                  DS_UNARY(acosh) DS_UNARY(atanh) DS_UNARY(sinc) DS_UNARY(erf) DS_UNARY(erfc)
-                      DS_UNARY(erfinv) DS_UNARY(lgamma) DS_UNARY(digamma) DS_UNARY(sigmoid)
-                          DS_UNARY(floor) DS_UNARY(ceil) DS_UNARY(trunc) DS_UNARY(frac)
-                              DS_UNARY(deg2rad) DS_UNARY(rad2deg) DS_UNARY(isnan) DS_UNARY(isinf)
-                                  DS_UNARY(isfinite) DS_UNARY(isposinf) DS_UNARY(isneginf)
-                                      DS_UNARY(logical_not) DS_UNARY(bitwise_not) DS_UNARY(relu)
+  // clang-format off
+  DS_UNARY(abs) DS_UNARY(neg) DS_UNARY(positive) DS_UNARY(sign) DS_UNARY(sgn) DS_UNARY(signbit)
+  DS_UNARY(exp) DS_UNARY(exp2) DS_UNARY(expm1) DS_UNARY(log) DS_UNARY(log2) DS_UNARY(log10)
+  DS_UNARY(log1p) DS_UNARY(sqrt) DS_UNARY(rsqrt) DS_UNARY(reciprocal) DS_UNARY(square) DS_UNARY(sin)
+  DS_UNARY(cos) DS_UNARY(tan) DS_UNARY(asin) DS_UNARY(acos) DS_UNARY(atan) DS_UNARY(sinh)
+  DS_UNARY(cosh) DS_UNARY(tanh) DS_UNARY(asinh) DS_UNARY(acosh) DS_UNARY(atanh) DS_UNARY(sinc)
+  DS_UNARY(erf) DS_UNARY(erfc) DS_UNARY(erfinv) DS_UNARY(lgamma) DS_UNARY(digamma) DS_UNARY(sigmoid)
+  DS_UNARY(floor) DS_UNARY(ceil) DS_UNARY(trunc) DS_UNARY(frac) DS_UNARY(deg2rad) DS_UNARY(rad2deg)
+  DS_UNARY(isnan) DS_UNARY(isinf) DS_UNARY(isfinite) DS_UNARY(isposinf) DS_UNARY(isneginf)
+  DS_UNARY(logical_not) DS_UNARY(bitwise_not) DS_UNARY(relu)
 #undef DS_UNARY
-                                          f.both("absolute",
-                                                 static_cast<Tensor (*)(const Tensor&)>(&ds::abs));
+  f.both("absolute", static_cast<Tensor (*)(const Tensor&)>(&ds::abs));
+  // clang-format on
   f.both("negative", static_cast<Tensor (*)(const Tensor&)>(&ds::neg));
   f.both("fix", static_cast<Tensor (*)(const Tensor&)>(&ds::trunc));
   f.both("arcsin", static_cast<Tensor (*)(const Tensor&)>(&ds::asin));
@@ -61,19 +56,17 @@ void bind_binary(Functions& f) {
   f.both("divide", &ds::div, "other"_a, nb::kw_only(), "rounding_mode"_a = nb::none());
 #define DS_BINARY(name) \
   f.both(#name, static_cast<Tensor (*)(const Operand&, const Operand&)>(&ds::name), "other"_a);
-  DS_BINARY(mul)
-  DS_BINARY(true_divide)
-  DS_BINARY(floor_divide)
-  DS_BINARY(remainder)
-  DS_BINARY(fmod)
+  // clang-format off
+  DS_BINARY(mul) DS_BINARY(true_divide) DS_BINARY(floor_divide) DS_BINARY(remainder) DS_BINARY(fmod)
   DS_BINARY(float_power) DS_BINARY(atan2) DS_BINARY(copysign) DS_BINARY(hypot) DS_BINARY(maximum)
-      DS_BINARY(minimum) DS_BINARY(fmax) DS_BINARY(fmin) DS_BINARY(logaddexp) DS_BINARY(logaddexp2)
-          DS_BINARY(xlogy) DS_BINARY(eq) DS_BINARY(ne) DS_BINARY(lt) DS_BINARY(le) DS_BINARY(gt)
-              DS_BINARY(ge) DS_BINARY(logical_and) DS_BINARY(logical_or) DS_BINARY(logical_xor)
-                  DS_BINARY(bitwise_and) DS_BINARY(bitwise_or) DS_BINARY(bitwise_xor)
-                      DS_BINARY(bitwise_left_shift) DS_BINARY(bitwise_right_shift)
+  DS_BINARY(minimum) DS_BINARY(fmax) DS_BINARY(fmin) DS_BINARY(logaddexp) DS_BINARY(logaddexp2)
+  DS_BINARY(xlogy) DS_BINARY(eq) DS_BINARY(ne) DS_BINARY(lt) DS_BINARY(le) DS_BINARY(gt)
+  DS_BINARY(ge) DS_BINARY(logical_and) DS_BINARY(logical_or) DS_BINARY(logical_xor)
+  DS_BINARY(bitwise_and) DS_BINARY(bitwise_or) DS_BINARY(bitwise_xor) DS_BINARY(bitwise_left_shift)
+  DS_BINARY(bitwise_right_shift)
 #undef DS_BINARY
-                          f.both("pow", &ds::pow, "exponent"_a);
+  f.both("pow", &ds::pow, "exponent"_a);
+  // clang-format on
   f.both("multiply", &ds::mul, "other"_a);
   f.both("arctan2", &ds::atan2, "other"_a);
   f.both("not_equal", &ds::ne, "other"_a);
@@ -113,23 +106,19 @@ void bind_elementwise(nb::module_& m, TensorClass& cls) {
   bind_binary(f);
   f.both("softmax", &ds::softmax, "dim"_a, "dtype"_a = nb::none());
   f.both("log_softmax", &ds::log_softmax, "dim"_a, "dtype"_a = nb::none());
-  f.inplace(
-      {"abs",         "neg",         "sign",         "exp",         "exp2",        "expm1",
-       "log",         "log2",        "log10",        "log1p",       "sqrt",        "rsqrt",
-       "reciprocal",  "square",      "sin",          "cos",         "tan",         "asin",
-       "acos",        "atan",        "sinh",         "cosh",        "tanh",        "asinh",
-       "acosh",       "atanh",       "sinc",         "erf",         "erfc",        "erfinv",
-       "lgamma",      "digamma",     "sigmoid",      "floor",       "ceil",        "trunc",
-       "frac",        "deg2rad",     "rad2deg",      "logical_not", "bitwise_not", "relu",
-       "logit",       "round",       "nan_to_num",   "add",         "sub",         "mul",
-       "div",         "true_divide", "floor_divide", "remainder",   "fmod",        "pow",
-       "atan2",       "copysign",    "hypot",        "eq",          "ne",          "lt",
-       "le",          "gt",          "ge",           "logical_and", "logical_or",  "logical_xor",
-       "bitwise_and", "bitwise_or",  "bitwise_xor",  "clamp",       "clip",        "clamp_min",
-       "clamp_max",   "lerp",        "addcmul",      "addcdiv",     "xlogy",       "heaviside",
-       "float_power", "absolute",   "negative",     "fix",         "arcsin",      "arccos",
-       "arctan",      "arcsinh",     "arccosh",      "arctanh",     "arctan2",     "sgn",
-       "divide",      "multiply",    "subtract",     "not_equal",   "less",        "less_equal",
-       "greater",     "greater_equal", "mvlgamma",   "nextafter",   "ldexp",
-       "bitwise_left_shift", "bitwise_right_shift"});
+  // clang-format off
+  f.inplace({
+      "abs", "neg", "sign", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt",
+      "rsqrt", "reciprocal", "square", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
+      "tanh", "asinh", "acosh", "atanh", "sinc", "erf", "erfc", "erfinv", "lgamma", "digamma",
+      "sigmoid", "floor", "ceil", "trunc", "frac", "deg2rad", "rad2deg", "logical_not",
+      "bitwise_not", "relu", "logit", "round", "nan_to_num", "add", "sub", "mul", "div",
+      "true_divide", "floor_divide", "remainder", "fmod", "pow", "atan2", "copysign", "hypot", "eq",
+      "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor", "bitwise_and",
+      "bitwise_or", "bitwise_xor", "clamp", "clip", "clamp_min", "clamp_max", "lerp", "addcmul",
+      "addcdiv", "xlogy", "heaviside", "float_power", "absolute", "negative", "fix", "arcsin",
+      "arccos", "arctan", "arcsinh", "arccosh", "arctanh", "arctan2", "sgn", "divide", "multiply",
+      "subtract", "not_equal", "less", "less_equal", "greater", "greater_equal", "mvlgamma",
+      "nextafter", "ldexp", "bitwise_left_shift", "bitwise_right_shift"});
+  // clang-format on
 }

@@ -133,9 +133,11 @@ void bind_sums(Functions& f) {
 #undef DS_REDUCE
 #define DS_REDUCE(name) f.both(#name, &ds::name, "dim"_a = nb::none(), "keepdim"_a = false);
   DS_REDUCE(amax)
-  DS_REDUCE(amin) DS_REDUCE(any) DS_REDUCE(all)
+  DS_REDUCE(amin)
+  DS_REDUCE(any)
+  DS_REDUCE(all)
 #undef DS_REDUCE
-      f.both("count_nonzero", &ds::count_nonzero, "dim"_a = nb::none());
+  f.both("count_nonzero", &ds::count_nonzero, "dim"_a = nb::none());
   f.both("argmax", &ds::argmax, "dim"_a = nb::none(), "keepdim"_a = false);
   f.both("argmin", &ds::argmin, "dim"_a = nb::none(), "keepdim"_a = false);
   f.both("logsumexp", &ds::logsumexp, "dim"_a, "keepdim"_a = false);
@@ -177,14 +179,12 @@ void bind_order(Functions& f) {
         return values_indices(ds::mode(x, dim, keepdim));
       },
       "dim"_a = -1, "keepdim"_a = false);
-  bind_quantile(
-      f, "quantile", [](const Tensor& x, const auto& q, const auto&... rest) {
-        return ds::quantile(x, q, rest...);
-      });
-  bind_quantile(
-      f, "nanquantile", [](const Tensor& x, const auto& q, const auto&... rest) {
-        return ds::nanquantile(x, q, rest...);
-      });
+  bind_quantile(f, "quantile", [](const Tensor& x, const auto& q, const auto&... rest) {
+    return ds::quantile(x, q, rest...);
+  });
+  bind_quantile(f, "nanquantile", [](const Tensor& x, const auto& q, const auto&... rest) {
+    return ds::nanquantile(x, q, rest...);
+  });
   f.both(
       "sort",
       [](const Tensor& x, int64_t dim, bool descending, bool stable) {

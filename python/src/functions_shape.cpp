@@ -232,8 +232,7 @@ void bind_rearrange(Functions& f) {
   f.method("sum_to_size", [](const Tensor& x, const nb::args& size) {
     return ds::sum_to_size(x, sizes_of(size));
   });
-  f.function("combinations", &ds::combinations, "input"_a, "r"_a = 2,
-             "with_replacement"_a = false);
+  f.function("combinations", &ds::combinations, "input"_a, "r"_a = 2, "with_replacement"_a = false);
   f.both("select_scatter", &ds::select_scatter, "src"_a, "dim"_a, "index"_a);
   f.inplace({"tril", "triu"});
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Models, in the submodule _hub.
+#include "hub.h"
+
 #include "ds/base/error.h"
 #include "ds/hub/resnet.h"
-#include "hub.h"
 
 void bind_hub(nb::module_& module) {
   nb::module_ m = module.def_submodule("_hub");

@@ -149,8 +149,9 @@ void bind_gpt2(nb::module_& m) {
 }  // namespace
 
 void bind_language_models(nb::module_& m) {
-  LayerClass<hub::Group>(m, "Group", "Children under one part of a dotted name.")
-      .init([] { return std::make_shared<hub::Group>(); });
+  LayerClass<hub::Group>(m, "Group", "Children under one part of a dotted name.").init([] {
+    return std::make_shared<hub::Group>();
+  });
   LayerClass<hub::Conv1D>(m, "Conv1D", "Linear whose weight is stored [in, out].")
       .init([](int64_t nf, int64_t nx) { return std::make_shared<hub::Conv1D>(nx, nf); }, "nf"_a,
             "nx"_a)

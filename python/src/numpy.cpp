@@ -2,9 +2,9 @@
 // Tensors from and to Python data: numbers, nested lists, NumPy arrays, DLPack.
 #include <nanobind/ndarray.h>
 
+#include "device_arg.h"
 #include "ds/base/error.h"
 #include "ds/tensor/sync.h"
-#include "device_arg.h"
 #include "functions.h"
 #include "release.h"
 

@@ -24,8 +24,8 @@ ParamGroup& group_at(Optimizer& optimizer, size_t index) {
 
 void set_hyper(Optimizer& optimizer, size_t index, const std::string& name, double value) {
   Hyper& hyper = group_at(optimizer, index).hyper;
-  DS_CHECK(hyper.count(name) || name == "initial_lr", KeyError, "optimizer: ",
-           optimizer.type_name(), " has no hyperparameter '", name, "'");
+  DS_CHECK(hyper.count(name) || name == "initial_lr", KeyError,
+           "optimizer: ", optimizer.type_name(), " has no hyperparameter '", name, "'");
   hyper[name] = value;
 }
 

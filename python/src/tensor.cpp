@@ -216,7 +216,8 @@ void bind_properties(TensorClass& cls) {
   cls.def_prop_ro("is_cpu", [](const Tensor& x) { return ds::device_name(x.device()) == "cpu"; });
   for (const char* name : {"is_sparse", "is_quantized", "is_meta"})
     cls.def_prop_ro(name, [](const Tensor&) { return false; });
-  cls.def("get_device", [](const Tensor&) { return -1; }, "Number of the GPU; -1 for the CPU.");
+  cls.def(
+      "get_device", [](const Tensor&) { return -1; }, "Number of the GPU; -1 for the CPU.");
   for (const char* name : {"pin_memory", "share_memory_"})
     cls.def(
         name, [](const Tensor& x) { return x; }, "The tensor itself: its memory needs no step.");

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """scaled_dot_product_attention and its gradients against PyTorch's, in f64 there."""
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch
-
-import deepseek as ds
 
 F, TF = ds.nn.functional, torch.nn.functional
 NAMES = ("out", "query", "key", "value")
@@ -30,8 +29,12 @@ def run(library, functional, arrays, mask, keywords):
     if mask is not None:
         keywords = {**keywords, "attn_mask": library.tensor(mask)}
     out = functional.scaled_dot_product_attention(*heads, **keywords)
-    (out * library.tensor(np.cos(np.arange(np.prod(out.shape))).reshape(out.shape)
-                          .astype(arrays[0].dtype))).sum().backward()
+    (
+        out
+        * library.tensor(
+            np.cos(np.arange(np.prod(out.shape))).reshape(out.shape).astype(arrays[0].dtype)
+        )
+    ).sum().backward()
     return [x.detach().numpy() for x in (out, *(x.grad for x in leaves))]
 
 
@@ -42,8 +45,10 @@ def test_attention_equals_torch(name, masked_by):
     if mask_shape is None and masked_by == "additive":
         pytest.skip("without a mask")
     draw = np.random.default_rng(0)
-    arrays = [draw.standard_normal(s).astype(np.float32)
-              for s in ((b, tq, h, d), (b, tk, hk, d), (b, tk, hk, dv))]
+    arrays = [
+        draw.standard_normal(s).astype(np.float32)
+        for s in ((b, tq, h, d), (b, tk, hk, d), (b, tk, hk, dv))
+    ]
     mask, wide_mask = None, None
     if mask_shape is not None:
         mask = wide_mask = draw.random(mask_shape) < 0.7
@@ -51,5 +56,5 @@ def test_attention_equals_torch(name, masked_by):
             mask = np.where(mask, draw.standard_normal(mask_shape), -np.inf).astype(np.float32)
             wide_mask = mask.astype(np.float64)
     want = run(torch, TF, [a.astype(np.float64) for a in arrays], wide_mask, keywords)
-    for what, mine, other in zip(NAMES, run(ds, F, arrays, mask, keywords), want):
+    for what, mine, other in zip(NAMES, run(ds, F, arrays, mask, keywords), want, strict=False):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=2e-5, err_msg=what)

@@ -23,8 +23,12 @@ TINY = cases.read_cases(cases.FOLDER / "tiny.txt")
 
 
 def run(*args, code=0):
-    process = subprocess.run([sys.executable, SUITE / "run.py", *args], capture_output=True,
-                             text=True, env=dict(os.environ, OMP_NUM_THREADS="1"))
+    process = subprocess.run(
+        [sys.executable, SUITE / "run.py", *args],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, OMP_NUM_THREADS="1"),
+    )
     assert process.returncode == code, process.stdout + process.stderr
     return process
 
@@ -41,8 +45,11 @@ def test_every_network_agrees_with_pytorch(case, tmp_path):
     assert ours.details()["steady_plans"] == 0
 
 
-@pytest.mark.parametrize("case", [c for c in TINY if c.mode == "train" and c.precision == "f32"],
-                         ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [c for c in TINY if c.mode == "train" and c.precision == "f32"],
+    ids=lambda case: case.name,
+)
 def test_jax_runs_the_same_networks(case, tmp_path):
     pytest.importorskip("jax")
     theirs = engines.make("torch", case, 1)
@@ -66,13 +73,16 @@ def test_case_files_are_read(name):
     assert read and len({case.name for case in read}) == len(read)
 
 
-@pytest.mark.parametrize("line, text", [
-    ("a mlp 4x64 sgd f32", "5 columns"),
-    ("a mlq 4x64 sgd f32 train", "model 'mlq' is unknown"),
-    ("a mlp 4x sgd f32 train", "is no shape"),
-    ("a mlp 4x64 none f32 train", "optimizer"),
-    ("a mlp 4x64 sgd f8 train", "precision 'f8' is unknown"),
-])
+@pytest.mark.parametrize(
+    "line, text",
+    [
+        ("a mlp 4x64 sgd f32", "5 columns"),
+        ("a mlq 4x64 sgd f32 train", "model 'mlq' is unknown"),
+        ("a mlp 4x sgd f32 train", "is no shape"),
+        ("a mlp 4x64 none f32 train", "optimizer"),
+        ("a mlp 4x64 sgd f8 train", "precision 'f8' is unknown"),
+    ],
+)
 def test_a_bad_line_is_explained(line, text):
     with pytest.raises(cases.CaseError, match=text):
         cases.parse_line(line, "x.txt:1")
@@ -107,9 +117,26 @@ def test_nan_is_a_disagreement(tmp_path):
 
 def test_a_run_reports_everything(tmp_path):
     out = tmp_path / "figures.json"
-    process = run("--cases", "tiny", "--only", "mlp", "--threads", "1", "--peaks", "100,10",
-                  "--peers", "torch,torch:channels_last,openvino", "--rounds", "3",
-                  "--budget", "0", "--clock", "cpu", "--json", str(out))
+    process = run(
+        "--cases",
+        "tiny",
+        "--only",
+        "mlp",
+        "--threads",
+        "1",
+        "--peaks",
+        "100,10",
+        "--peers",
+        "torch,torch:channels_last,openvino",
+        "--rounds",
+        "3",
+        "--budget",
+        "0",
+        "--clock",
+        "cpu",
+        "--json",
+        str(out),
+    )
     document = json.loads(out.read_text())
     (result,) = document["results"]
     assert set(result["skipped"]) == {"torch:channels_last", "openvino"}
@@ -117,7 +144,9 @@ def test_a_run_reports_everything(tmp_path):
     ours = result["peers"]["deepseek"]
     assert len(ours["seconds"]) == 3 and ours["peak_memory_bytes"] > 1e6
     assert ours["details"]["nodes"] > 20 and ours["details"]["steady_plans"] == 0
-    ratios = [t / o for t, o in zip(result["peers"]["torch"]["seconds"], ours["seconds"])]
+    ratios = [
+        t / o for t, o in zip(result["peers"]["torch"]["seconds"], ours["seconds"], strict=False)
+    ]
     assert result["peers"]["torch"]["ratio"]["median"] == pytest.approx(sorted(ratios)[1])
     assert "without openvino" in process.stdout
 
@@ -129,12 +158,15 @@ def test_a_run_reports_everything(tmp_path):
     assert text.count("| mlp | 4x64 |") == 2 and "<svg" in page.with_suffix(".svg").read_text()
 
 
-@pytest.mark.parametrize("args, text", [
-    (["--cases", "nothing"], "no case file"),
-    (["--only", "nothing"], "no case nothing"),
-    (["--peers", "torch:fast"], "is unknown"),
-    (["--peers", "caffe"], "is unknown"),
-])
+@pytest.mark.parametrize(
+    "args, text",
+    [
+        (["--cases", "nothing"], "no case file"),
+        (["--only", "nothing"], "no case nothing"),
+        (["--peers", "torch:fast"], "is unknown"),
+        (["--peers", "caffe"], "is unknown"),
+    ],
+)
 def test_mistakes_are_explained(args, text):
     process = run(*args, code=2)
     assert text in process.stderr and "Traceback" not in process.stderr
@@ -143,9 +175,21 @@ def test_mistakes_are_explained(args, text):
 def test_the_overhead_benchmark_reports_its_parts(tmp_path):
     out = tmp_path / "figures.json"
     process = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "micro" / "overhead.py", "--rounds", "1", "--json",
-         out, "--build", tmp_path, "--parts", "cpp,recording,cached_step"],
-        capture_output=True, text=True)
+        [
+            sys.executable,
+            ROOT / "benchmarks" / "micro" / "overhead.py",
+            "--rounds",
+            "1",
+            "--json",
+            out,
+            "--build",
+            tmp_path,
+            "--parts",
+            "cpp,recording,cached_step",
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert process.returncode == 0, process.stderr
     figures = json.loads(out.read_text())
     assert "build the target bench_record" in process.stdout and figures["cpp"] is None

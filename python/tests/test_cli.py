@@ -7,18 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import deepseek as ds
 import numpy as np
 import pytest
 from PIL import Image
-
-import deepseek as ds
 
 ROOT = Path(__file__).parents[2]
 
 
 def deepseek(*args, code=0, **kwargs):
-    run = subprocess.run([sys.executable, "-m", "deepseek.cli", *map(str, args)],
-                         capture_output=True, text=True, **kwargs)
+    run = subprocess.run(
+        [sys.executable, "-m", "deepseek.cli", *map(str, args)],
+        capture_output=True,
+        text=True,
+        **kwargs,
+    )
     assert run.returncode == code, run.stderr + run.stdout
     return run
 
@@ -27,8 +30,20 @@ def deepseek(*args, code=0, **kwargs):
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     out = folder / "model.safetensors"
-    run = deepseek("train", "resnet8", "--data", "digits", "--epochs", 3, "--out", out,
-                   "--tensorboard", folder / "runs", "--checkpoints", folder / "check")
+    run = deepseek(
+        "train",
+        "resnet8",
+        "--data",
+        "digits",
+        "--epochs",
+        3,
+        "--out",
+        out,
+        "--tensorboard",
+        folder / "runs",
+        "--checkpoints",
+        folder / "check",
+    )
     accuracy = float(run.stdout.split("held-out digits: ")[1].split()[0])
     assert accuracy > 0.9
     return folder
@@ -69,16 +84,38 @@ def test_the_event_files_open_in_tensorboard(trained):
 
 
 def test_training_resumes(trained, tmp_path):
-    run = deepseek("train", "resnet8", "--data", "digits", "--epochs", 3, "--resume",
-                   "--checkpoints", trained / "check", "--out", tmp_path / "m")
+    run = deepseek(
+        "train",
+        "resnet8",
+        "--data",
+        "digits",
+        "--epochs",
+        3,
+        "--resume",
+        "--checkpoints",
+        trained / "check",
+        "--out",
+        tmp_path / "m",
+    )
     assert "epoch 3/3" not in run.stderr  # nothing was left to do
 
 
 def test_fashion_mnist_trains(tmp_path):
     if not os.path.isdir("/usr/share/datasets/fashion-mnist"):
         pytest.skip("the package dataset-fashion-mnist is not installed")
-    run = deepseek("train", "lenet", "--data", "fashion_mnist", "--epochs", 1, "--batch-size", 128,
-                   "--out", tmp_path / "m", "--quiet")
+    run = deepseek(
+        "train",
+        "lenet",
+        "--data",
+        "fashion_mnist",
+        "--epochs",
+        1,
+        "--batch-size",
+        128,
+        "--out",
+        tmp_path / "m",
+        "--quiet",
+    )
     assert float(run.stdout.split("fashion_mnist: ")[1].split()[0]) > 0.8
 
 
@@ -90,22 +127,48 @@ def test_an_image_folder_trains(tmp_path):
             for i in range(6):
                 image = draw.integers(0, 100, (40, 50, 3)) + 150 * c
                 Image.fromarray(image.astype(np.uint8)).save(tmp_path / part / name / f"{i}.jpg")
-    deepseek("train", "resnet20", "--data", f"imagefolder:{tmp_path}", "--epochs", 1,
-             "--batch-size", 4, "--out", tmp_path / "m", "--quiet")
+    deepseek(
+        "train",
+        "resnet20",
+        "--data",
+        f"imagefolder:{tmp_path}",
+        "--epochs",
+        1,
+        "--batch-size",
+        4,
+        "--out",
+        tmp_path / "m",
+        "--quiet",
+    )
     run = deepseek("predict", tmp_path / "m", tmp_path / "test" / "light" / "0.jpg")
     assert "light" in run.stdout and "dark" in run.stdout
 
 
-@pytest.mark.parametrize("args, text", [
-    (["train", "resnet51", "--data", "digits"], "resnet50"),
-    (["train", "resnet8", "--data", "digit"], "is unknown"),
-    (["train", "resnet8", "--data", "digits", "--batch-size", "0"], "batch_size"),
-    (["train", "resnet8", "--data", "imagefolder:/no/such"], "no folder"),
-    (["eval", "/no/such/file", "--data", "digits"], "cannot open"),
-    (["eval", __file__, "--data", "digits"], "no safetensors"),
-    (["train", "resnet8", "--data", "digits", "--epochs", "1", "--quiet",
-      "--out", "/no/such/folder/m"], "cannot write"),
-])
+@pytest.mark.parametrize(
+    "args, text",
+    [
+        (["train", "resnet51", "--data", "digits"], "resnet50"),
+        (["train", "resnet8", "--data", "digit"], "is unknown"),
+        (["train", "resnet8", "--data", "digits", "--batch-size", "0"], "batch_size"),
+        (["train", "resnet8", "--data", "imagefolder:/no/such"], "no folder"),
+        (["eval", "/no/such/file", "--data", "digits"], "cannot open"),
+        (["eval", __file__, "--data", "digits"], "no safetensors"),
+        (
+            [
+                "train",
+                "resnet8",
+                "--data",
+                "digits",
+                "--epochs",
+                "1",
+                "--quiet",
+                "--out",
+                "/no/such/folder/m",
+            ],
+            "cannot write",
+        ),
+    ],
+)
 def test_mistakes_are_explained(args, text):
     run = deepseek(*args, code=1)
     assert text in run.stderr and "Traceback" not in run.stderr
@@ -116,7 +179,17 @@ def test_unknown_arguments_exit_with_status_2():
 
 
 def test_the_demo_runs(tmp_path):
-    run = subprocess.run([sys.executable, ROOT / "examples" / "demo.py", "--epochs", "3", "--out",
-                          tmp_path / "digits.safetensors"], capture_output=True, text=True)
+    run = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "examples" / "demo.py",
+            "--epochs",
+            "3",
+            "--out",
+            tmp_path / "digits.safetensors",
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stderr
     assert "accuracy on held-out digits" in run.stdout and "read as" in run.stdout

@@ -9,14 +9,13 @@ import signal
 import threading
 import time
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch.utils.data
-from PIL import Image
-
-import deepseek as ds
 from deepseek import data, datasets, transforms
 from deepseek._download import download
+from PIL import Image
 
 
 class Squares(data.Dataset):
@@ -119,8 +118,9 @@ def test_streams(workers):
 
 
 def test_collating_equals_pytorch():
-    samples = [{"x": np.ones((2, 3), np.float32) * i, "y": (i, float(i)), "n": "abc"}
-               for i in range(3)]
+    samples = [
+        {"x": np.ones((2, 3), np.float32) * i, "y": (i, float(i)), "n": "abc"} for i in range(3)
+    ]
     mine = data.default_collate(samples)
     theirs = torch.utils.data.default_collate(samples)
     assert mine["n"] == theirs["n"]
@@ -172,11 +172,16 @@ def test_samplers():
     assert sorted(a.indices + b.indices) == list(range(10)) and len(a) == 7
 
 
-@pytest.mark.parametrize("arguments, error", [
-    (dict(batch_size=0), ds.ValueError), (dict(num_workers=-1), ds.ValueError),
-    (dict(shuffle=True, sampler=[1]), ds.ValueError), (dict(timeout=-1), ds.ValueError),
-    (dict(batch_sampler=[[0]], batch_size=2), ds.ValueError),
-])
+@pytest.mark.parametrize(
+    "arguments, error",
+    [
+        (dict(batch_size=0), ds.ValueError),
+        (dict(num_workers=-1), ds.ValueError),
+        (dict(shuffle=True, sampler=[1]), ds.ValueError),
+        (dict(timeout=-1), ds.ValueError),
+        (dict(batch_sampler=[[0]], batch_size=2), ds.ValueError),
+    ],
+)
 def test_bad_arguments(arguments, error):
     with pytest.raises(error, match="DataLoader"):
         data.DataLoader(Squares(), **arguments)
@@ -205,8 +210,9 @@ def test_image_folder(tmp_path):
         (tmp_path / name).mkdir()
         for i in range(3):
             Image.fromarray(np.full((8, 9, 3), 50 * i, np.uint8)).save(tmp_path / name / f"{i}.png")
-    folder = datasets.ImageFolder(tmp_path, transform=transforms.Compose(
-        [transforms.Resize((4, 4)), transforms.ToTensor()]))
+    folder = datasets.ImageFolder(
+        tmp_path, transform=transforms.Compose([transforms.Resize((4, 4)), transforms.ToTensor()])
+    )
     assert folder.classes == ["cat", "dog"] and len(folder) == 6
     image, label = folder[5]
     assert label == 1 and image.shape == (3, 4, 4)
@@ -289,11 +295,14 @@ def test_a_server_without_ranges_starts_again(server, tmp_path):
     assert download(server.url, tmp_path / "f", server.sha256).read_bytes() == server.content
 
 
-@pytest.mark.parametrize("change, error, text", [
-    (dict(status=404), ds.IOError, "404"),
-    (dict(truncate=99), ds.IOError, "connection ended"),
-    (dict(content=b"something else"), ds.FileFormatError, "SHA-256"),
-])
+@pytest.mark.parametrize(
+    "change, error, text",
+    [
+        (dict(status=404), ds.IOError, "404"),
+        (dict(truncate=99), ds.IOError, "connection ended"),
+        (dict(content=b"something else"), ds.FileFormatError, "SHA-256"),
+    ],
+)
 def test_what_goes_wrong_never_reaches_the_name(server, tmp_path, change, error, text):
     for name, value in change.items():
         setattr(server, name, value)
@@ -321,8 +330,9 @@ def test_cifar10_is_downloaded_and_unpacked(server, tmp_path):
             info.size = records.nbytes
             tar.addfile(info, io.BytesIO(records.tobytes()))
     server.content = buffer.getvalue()
-    find = functools.partial(datasets._cifar10_folder, url=server.url,
-                             sha256=hashlib.sha256(server.content).hexdigest())
+    find = functools.partial(
+        datasets._cifar10_folder, url=server.url, sha256=hashlib.sha256(server.content).hexdigest()
+    )
     folder = find(str(tmp_path))
     assert find(str(tmp_path)) == folder
     train = datasets.CIFAR10(tmp_path)

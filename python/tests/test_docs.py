@@ -18,13 +18,15 @@ def test_snippets_run(page, tmp_path):
     assert snippets, "the page has no snippet"
     program = tmp_path / "snippets.py"
     program.write_text("\n".join(snippets))
-    run = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=tmp_path,
-                         timeout=300)
+    run = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, cwd=tmp_path, timeout=300
+    )
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("tool", ["api_table.py", "reference_pages.py"])
 def test_the_reference_is_up_to_date(tool):
-    run = subprocess.run([sys.executable, ROOT / "tools" / tool, "--check"],
-                         capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, ROOT / "tools" / tool, "--check"], capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr

@@ -7,9 +7,8 @@ import subprocess
 import sys
 import textwrap
 
-import pytest
-
 import deepseek as ds
+import pytest
 from deepseek import MixedPrecisionTrainer, nn
 from deepseek.data import DataLoader, TensorDataset
 from deepseek.optim import SGD
@@ -42,8 +41,13 @@ def program(body, width=16, pause=0):
 
 
 def run(code, folder, **kwargs):
-    return subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True,
-                          timeout=300, **kwargs)
+    return subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **kwargs,
+    )
 
 
 def test_a_label_out_of_range_keeps_the_checkpoint(tmp_path):
@@ -51,8 +55,9 @@ def test_a_label_out_of_range_keeps_the_checkpoint(tmp_path):
         return DataLoader(TensorDataset(ds.ones(8, 4), ds.tensor(labels)), batch_size=4)
 
     model = nn.Linear(4, 3)
-    t = MixedPrecisionTrainer(model, SGD, optimizer_args={"lr": 0.1}, progress=False,
-                              checkpoint_dir=tmp_path)
+    t = MixedPrecisionTrainer(
+        model, SGD, optimizer_args={"lr": 0.1}, progress=False, checkpoint_dir=tmp_path
+    )
     t.fit(loader([0, 1, 2, 0, 1, 2, 0, 1]), 1)
     before = open(t.checkpoint_path, "rb").read()
     with pytest.raises(ds.IndexError, match=r"label 3 .*\[0, 3\)"):
@@ -80,10 +85,14 @@ def test_a_full_disk_keeps_the_checkpoint(tmp_path):
 
 
 def test_a_run_killed_while_it_writes_leaves_a_whole_checkpoint(tmp_path):
-    code = program("trainer.fit(loader, 1); print('ready', flush=True)\n"
-                   "while True: trainer.save_checkpoint(trainer.checkpoint_path)", width=40000)
-    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE,
-                             text=True)
+    code = program(
+        "trainer.fit(loader, 1); print('ready', flush=True)\n"
+        "while True: trainer.save_checkpoint(trainer.checkpoint_path)",
+        width=40000,
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout.readline() == "ready\n"
     # Killed with a part of a file beside the old one.
     while not any(".part" in p.name for p in tmp_path.iterdir()):
@@ -101,8 +110,9 @@ def test_ctrl_c_in_mid_epoch_resumes_exactly(tmp_path):
     whole = run(program(finish), tmp_path / "a")
     assert whole.returncode == 0, whole.stderr
     code = program("trainer.fit(loader, 2)\nprint('interrupted', trainer.interrupted)", pause=0.2)
-    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "b")],
-                             stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "b")], stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout.readline() == "step 1\n"
     os.kill(child.pid, signal.SIGINT)
     assert child.communicate(timeout=300)[0].endswith("interrupted True\n")

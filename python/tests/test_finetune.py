@@ -1,29 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables, and Trainer against the same loop in PyTorch."""
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch
-
-import deepseek as ds
 from deepseek.datasets import load_dataset
 from deepseek.models import AutoModelForSequenceClassification, BertForSequenceClassification
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("tokenizers")
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "the", "was", "very",
-         "not"]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "good",
+    "bad",
+    "film",
+    "the",
+    "was",
+    "very",
+    "not",
+]
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A model, its tokenizer, and a data set as a user has them."""
     torch.manual_seed(0)
-    model = transformers.BertForSequenceClassification(transformers.BertConfig(
-        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=16, max_position_embeddings=16, hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0))
+    model = transformers.BertForSequenceClassification(
+        transformers.BertConfig(
+            vocab_size=len(WORDS),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            max_position_embeddings=16,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+    )
     model.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "vocab.txt").write_text("\n".join(WORDS))
     data = tmp_path / "data"
@@ -43,9 +62,14 @@ def test_ten_lines(folder, monkeypatch):
     monkeypatch.chdir(folder)
     model = BertForSequenceClassification.from_pretrained("./model")
     dataset = load_dataset("data")
-    trainer = ds.Trainer(model=model, train_dataset=dataset["train"], eval_dataset=dataset["test"],
-                         args=ds.TrainingArguments(output_dir="./results", num_train_epochs=12,
-                                                   learning_rate=5e-3, disable_tqdm=True))
+    trainer = ds.Trainer(
+        model=model,
+        train_dataset=dataset["train"],
+        eval_dataset=dataset["test"],
+        args=ds.TrainingArguments(
+            output_dir="./results", num_train_epochs=12, learning_rate=5e-3, disable_tqdm=True
+        ),
+    )
     result = trainer.train()
     assert result.global_step == 36
     assert trainer.log_history[-1]["eval_accuracy"] == 1.0
@@ -53,11 +77,13 @@ def test_ten_lines(folder, monkeypatch):
     again = AutoModelForSequenceClassification.from_pretrained("./results")
     fresh = ds.Trainer(again, trainer.args, eval_dataset=dataset["test"])
     assert fresh.evaluate()["eval_loss"] == pytest.approx(
-        trainer.log_history[-1]["eval_loss"], rel=1e-5)
+        trainer.log_history[-1]["eval_loss"], rel=1e-5
+    )
     assert fresh.predict(dataset["test"]).predictions.shape == (10, 2)
     theirs = transformers.BertForSequenceClassification.from_pretrained("./results").eval()
     batch = transformers.AutoTokenizer.from_pretrained("./results")(
-        dataset["test"]["text"], padding=True, return_tensors="pt")
+        dataset["test"]["text"], padding=True, return_tensors="pt"
+    )
     assert theirs(**batch).logits.argmax(1).tolist() == dataset["test"]["label"]
 
 
@@ -69,10 +95,18 @@ class InOrder(ds.Trainer):
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_steps_equal_pytorch(folder, accumulate):
     rows = load_dataset(folder / "data", split="train")
-    args = ds.TrainingArguments(folder / "out", num_train_epochs=2, learning_rate=1e-2,
-                                weight_decay=0.1, warmup_steps=2, max_grad_norm=0.5,
-                                per_device_train_batch_size=4, save_strategy="no",
-                                gradient_accumulation_steps=accumulate, disable_tqdm=True)
+    args = ds.TrainingArguments(
+        folder / "out",
+        num_train_epochs=2,
+        learning_rate=1e-2,
+        weight_decay=0.1,
+        warmup_steps=2,
+        max_grad_norm=0.5,
+        per_device_train_batch_size=4,
+        save_strategy="no",
+        gradient_accumulation_steps=accumulate,
+        disable_tqdm=True,
+    )
     mine = BertForSequenceClassification.from_pretrained(folder / "model")
     InOrder(mine, args, rows).train()
 
@@ -80,13 +114,14 @@ def test_steps_equal_pytorch(folder, accumulate):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
     decay = [p for p in theirs.parameters() if p.dim() > 1]
     rest = [p for p in theirs.parameters() if p.dim() <= 1]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1},
-                                   {"params": rest, "weight_decay": 0.0}], lr=1e-2)
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=1e-2
+    )
     steps = 2 * 6 // accumulate
     schedule = transformers.get_linear_schedule_with_warmup(optimizer, 2, steps)
     for start in [*range(0, 24, 4)] * 2:
-        batch = tokenizer(rows["text"][start:start + 4], padding=True, return_tensors="pt")
-        labels = torch.tensor(rows["label"][start:start + 4])
+        batch = tokenizer(rows["text"][start : start + 4], padding=True, return_tensors="pt")
+        labels = torch.tensor(rows["label"][start : start + 4])
         (theirs(**batch, labels=labels).loss / accumulate).backward()
         if start // 4 % accumulate == accumulate - 1:
             torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
@@ -96,8 +131,12 @@ def test_steps_equal_pytorch(folder, accumulate):
     for name, parameter in theirs.named_parameters():
         if name.endswith("key.bias"):  # its gradient is rounding error, which Adam makes a step of
             continue
-        np.testing.assert_allclose(dict(mine.named_parameters())[name].detach().numpy(),
-                                   parameter.detach().numpy(), atol=2e-3, err_msg=name)
+        np.testing.assert_allclose(
+            dict(mine.named_parameters())[name].detach().numpy(),
+            parameter.detach().numpy(),
+            atol=2e-3,
+            err_msg=name,
+        )
 
 
 def test_labels_that_do_not_fit(folder):

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Derivatives of functions (autograd.functional, func) against PyTorch's."""
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch
-
-import deepseek as ds
 
 X = np.array([[0.3, -1.2], [0.7, 0.4]])
 Y = np.array([1.5, -0.5])
@@ -28,20 +27,20 @@ def scalar_of_one(lib):
 
 
 def arrays(value):
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple | list):
         return [a for v in value for a in arrays(v)]
     return [value.detach().numpy()]
 
 
 def structure(value):
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple | list):
         return [structure(v) for v in value]
     return tuple(value.shape)
 
 
 def check(mine, theirs):
     assert structure(mine) == structure(theirs)
-    for m, t in zip(arrays(mine), arrays(theirs)):
+    for m, t in zip(arrays(mine), arrays(theirs), strict=False):
         np.testing.assert_allclose(m, t, rtol=1e-10, atol=1e-12)
 
 
@@ -109,7 +108,8 @@ FUNC_CALLS = {
     "jvp": lambda lib, f: f.jvp(one_to_one(lib), of(lib, X), of(lib, X + 1)),
     "vmap": lambda lib, f: f.vmap(lambda a, b: (a * b).sum())(*of(lib, X, X + 2)),
     "vmap_dims": lambda lib, f: f.vmap(lambda a, b: a * b, in_dims=(1, None), out_dims=1)(
-        *of(lib, X, Y)),
+        *of(lib, X, Y)
+    ),
     "vmap_grad": lambda lib, f: f.vmap(f.grad(scalar_of_one(lib)))(*of(lib, X)),
 }
 
@@ -134,11 +134,14 @@ def test_functional_call_uses_the_given_tensors_and_leaves_the_module():
     theirs = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
     theirs.load_state_dict({n: torch.from_numpy(v.copy()) for n, v in before.items()})
     expected = torch.func.functional_call(
-        theirs, {n: p.detach() * 2 for n, p in theirs.named_parameters()},
-        torch.from_numpy(X).float())
+        theirs,
+        {n: p.detach() * 2 for n, p in theirs.named_parameters()},
+        torch.from_numpy(X).float(),
+    )
     found = ds.func.functional_call(model, state, ds.tensor(X, dtype=ds.float32))
-    np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), rtol=1e-5,
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        found.detach().numpy(), expected.detach().numpy(), rtol=1e-5, atol=1e-6
+    )
     assert [n for n, _ in model.named_parameters()] == [n for n, _ in theirs.named_parameters()]
     for name, p in model.named_parameters():
         np.testing.assert_array_equal(p.detach().numpy(), before[name])
@@ -149,8 +152,11 @@ def test_functional_call_uses_the_given_tensors_and_leaves_the_module():
 def test_gradients_reach_the_tensors_of_functional_call():
     model = ds.nn.Linear(2, 1)
     weight = ds.ones(1, 2).requires_grad_()
-    grad = ds.func.grad(lambda w: ds.func.functional_call(
-        model, {"weight": w, "bias": ds.zeros(1)}, ds.tensor([[2.0, 3.0]])).sum())(weight.detach())
+    grad = ds.func.grad(
+        lambda w: ds.func.functional_call(
+            model, {"weight": w, "bias": ds.zeros(1)}, ds.tensor([[2.0, 3.0]])
+        ).sum()
+    )(weight.detach())
     assert grad.tolist() == [[2.0, 3.0]]
 
 
@@ -158,9 +164,8 @@ def test_stacked_models_run_under_vmap():
     models = [ds.nn.Linear(2, 2) for _ in range(3)]
     parameters, buffers = ds.func.stack_module_state(models)
     x = ds.tensor(X, dtype=ds.float32)
-    found = ds.vmap(lambda p, b: ds.func.functional_call(models[0], (p, b), x))(
-        parameters, buffers)
-    for row, model in zip(found.detach().numpy(), models):
+    found = ds.vmap(lambda p, b: ds.func.functional_call(models[0], (p, b), x))(parameters, buffers)
+    for row, model in zip(found.detach().numpy(), models, strict=False):
         np.testing.assert_allclose(row, model(x).detach().numpy(), rtol=1e-6)
 
 

@@ -9,15 +9,17 @@ import multiprocessing
 import os
 import threading
 
-import pytest
-
 import deepseek as ds
+import pytest
 from deepseek import hub, models
 
 COMMIT = "a" * 40
 BIG = bytes(range(256)) * 4000
-FILES = {"config.json": json.dumps({"model_type": "bert", "hidden_size": 8}).encode(),
-         "model.safetensors": BIG, "sub/folder.txt": b"nested"}
+FILES = {
+    "config.json": json.dumps({"model_type": "bert", "hidden_size": 8}).encode(),
+    "model.safetensors": BIG,
+    "sub/folder.txt": b"nested",
+}
 
 
 def etag_of(name):
@@ -143,12 +145,18 @@ def test_files_land_in_the_shared_layout(world, tmp_path):
 def test_the_ecosystems_client_reads_the_cache_and_the_other_way_round(world, tmp_path):
     client = pytest.importorskip("huggingface_hub")
     path = hub.hub_download("someone/model", "model.safetensors")
-    found = client.try_to_load_from_cache("someone/model", "model.safetensors",
-                                          cache_dir=tmp_path / "cache")
+    found = client.try_to_load_from_cache(
+        "someone/model", "model.safetensors", cache_dir=tmp_path / "cache"
+    )
     assert found == str(path)
     other = tmp_path / "other"
-    theirs = client.hf_hub_download("someone/model", "config.json", cache_dir=other,
-                                    endpoint=os.environ["HF_ENDPOINT"], token=False)
+    theirs = client.hf_hub_download(
+        "someone/model",
+        "config.json",
+        cache_dir=other,
+        endpoint=os.environ["HF_ENDPOINT"],
+        token=False,
+    )
     mine = hub.hub_download("someone/model", "config.json", cache_dir=other, local_files_only=True)
     assert str(mine) == theirs
 
@@ -191,15 +199,18 @@ def test_the_token_stays_with_the_hub(world, monkeypatch):
     assert world.at.seen and all("Authorization" not in headers for headers in world.at.seen)
 
 
-@pytest.mark.parametrize("repo, file, revision, error, message", [
-    ("nobody/model", "config.json", "main", hub.RepositoryNotFoundError, "no repository"),
-    ("gated/model", "config.json", "main", hub.RepositoryNotFoundError, "terms"),
-    ("someone/model", "nofile", "main", hub.EntryNotFoundError, "no file nofile"),
-    ("someone/model", "config.json", "v9", hub.RepositoryNotFoundError, "no revision v9"),
-    ("../model", "config.json", "main", ds.ValueError, "owner/name"),
-    ("someone/model", "../../config.json", "main", ds.ValueError, "no file inside"),
-    ("someone/model", "config.json", "../x", ds.ValueError, "no revision"),
-])
+@pytest.mark.parametrize(
+    "repo, file, revision, error, message",
+    [
+        ("nobody/model", "config.json", "main", hub.RepositoryNotFoundError, "no repository"),
+        ("gated/model", "config.json", "main", hub.RepositoryNotFoundError, "terms"),
+        ("someone/model", "nofile", "main", hub.EntryNotFoundError, "no file nofile"),
+        ("someone/model", "config.json", "v9", hub.RepositoryNotFoundError, "no revision v9"),
+        ("../model", "config.json", "main", ds.ValueError, "owner/name"),
+        ("someone/model", "../../config.json", "main", ds.ValueError, "no file inside"),
+        ("someone/model", "config.json", "../x", ds.ValueError, "no revision"),
+    ],
+)
 def test_refusals(world, repo, file, revision, error, message):
     with pytest.raises(error, match=message):
         hub.hub_download(repo, file, revision)
@@ -263,12 +274,20 @@ def test_tokenizers_come_from_the_hub(world, monkeypatch):
 
 
 def test_models_come_from_the_hub(world, tmp_path, monkeypatch):
-    tiny = models.BertModel(models.BertConfig(
-        vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=8, max_position_embeddings=8))
+    tiny = models.BertModel(
+        models.BertConfig(
+            vocab_size=9,
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=8,
+            max_position_embeddings=8,
+        )
+    )
     tiny.save_pretrained(tmp_path / "tiny", max_shard_size="1KB")
-    monkeypatch.setattr(f"{__name__}.FILES", {
-        p.name: p.read_bytes() for p in (tmp_path / "tiny").iterdir()})
+    monkeypatch.setattr(
+        f"{__name__}.FILES", {p.name: p.read_bytes() for p in (tmp_path / "tiny").iterdir()}
+    )
     assert len(FILES) > 3
     for name in ("someone/model", "deepseek/bert-base-chinese"):
         found = models.AutoModel.from_pretrained(name)

@@ -6,31 +6,64 @@ import json
 import pickle
 import warnings
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch
-
-import deepseek as ds
 from deepseek import models
 
 transformers = pytest.importorskip("transformers")
 
-SMALL = dict(vocab_size=61, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-             intermediate_size=48, max_position_embeddings=20, hidden_dropout_prob=0.0,
-             attention_probs_dropout_prob=0.0, classifier_dropout=0.0)
+SMALL = dict(
+    vocab_size=61,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=48,
+    max_position_embeddings=20,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+    classifier_dropout=0.0,
+)
 FAMILIES = {
     "Bert": {**SMALL, "type_vocab_size": 3},
     "Roberta": {**SMALL, "type_vocab_size": 1, "layer_norm_eps": 1e-5},
-    "DistilBert": dict(vocab_size=61, dim=32, n_layers=2, n_heads=4, hidden_dim=48,
-                       max_position_embeddings=20, dropout=0.0, attention_dropout=0.0,
-                       seq_classif_dropout=0.0, qa_dropout=0.0),
-    "GPT2": dict(vocab_size=61, n_positions=20, n_embd=32, n_layer=2, n_head=4, resid_pdrop=0.0,
-                 embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0),
+    "DistilBert": dict(
+        vocab_size=61,
+        dim=32,
+        n_layers=2,
+        n_heads=4,
+        hidden_dim=48,
+        max_position_embeddings=20,
+        dropout=0.0,
+        attention_dropout=0.0,
+        seq_classif_dropout=0.0,
+        qa_dropout=0.0,
+    ),
+    "GPT2": dict(
+        vocab_size=61,
+        n_positions=20,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=0,
+        eos_token_id=0,
+    ),
 }
-HEADS = ["Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification",
-         "ForQuestionAnswering"]
+HEADS = [
+    "Model",
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+]
 CASES = [f + h for f in ("Bert", "Roberta", "DistilBert") for h in HEADS] + [
-    "GPT2Model", "GPT2LMHeadModel"]
+    "GPT2Model",
+    "GPT2LMHeadModel",
+]
 
 
 def upstream(name, **changes):
@@ -69,14 +102,20 @@ def inputs(name):
 
 def close(mine, theirs, message=""):
     theirs = theirs.detach().numpy()
-    np.testing.assert_allclose(mine.detach().numpy(), theirs, rtol=1e-3,
-                               atol=2e-5 * max(1.0, float(np.abs(theirs).max())), err_msg=message)
+    np.testing.assert_allclose(
+        mine.detach().numpy(),
+        theirs,
+        rtol=1e-3,
+        atol=2e-5 * max(1.0, float(np.abs(theirs).max())),
+        err_msg=message,
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_transformers(name, tmp_path):
-    theirs = upstream(name, num_labels=3) if "Sequence" in name or "Token" in name \
-        else upstream(name)
+    theirs = (
+        upstream(name, num_labels=3) if "Sequence" in name or "Token" in name else upstream(name)
+    )
     theirs.save_pretrained(tmp_path)
     mine, info = getattr(models, name).from_pretrained(tmp_path, output_loading_info=True)
     assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
@@ -106,10 +145,13 @@ def test_equals_transformers(name, tmp_path):
             close(gradients[key], parameter.grad, key)
 
 
-@pytest.mark.parametrize("problem, count, labels", [
-    ("regression", 1, [0.5, -1.0, 2.0]),
-    (None, 4, [[1.0, 0, 0, 1], [0, 1.0, 0, 0], [0, 0, 0, 0.0]]),
-])
+@pytest.mark.parametrize(
+    "problem, count, labels",
+    [
+        ("regression", 1, [0.5, -1.0, 2.0]),
+        (None, 4, [[1.0, 0, 0, 1], [0, 1.0, 0, 0], [0, 0, 0, 0.0]]),
+    ],
+)
 def test_other_losses_of_sequences(problem, count, labels, tmp_path):
     theirs = upstream("BertForSequenceClassification", num_labels=count, problem_type=problem)
     theirs.save_pretrained(tmp_path)
@@ -122,13 +164,15 @@ def test_other_losses_of_sequences(problem, count, labels, tmp_path):
     assert len(mine(ds.tensor(given["input_ids"]), return_dict=False)) == 1
 
 
-@pytest.mark.parametrize("name", ["BertForMaskedLM", "RobertaForSequenceClassification",
-                                  "GPT2LMHeadModel"])
+@pytest.mark.parametrize(
+    "name", ["BertForMaskedLM", "RobertaForSequenceClassification", "GPT2LMHeadModel"]
+)
 @pytest.mark.parametrize("size", ["5GB", "20KB"])
 def test_transformers_loads_what_is_saved(name, size, tmp_path):
     family = next(f for f in FAMILIES if name.startswith(f))
     mine = getattr(models, name)(
-        getattr(models, f"{family}Config")(**FAMILIES[family], num_labels=3)).eval()
+        getattr(models, f"{family}Config")(**FAMILIES[family], num_labels=3)
+    ).eval()
     mine.save_pretrained(tmp_path, max_shard_size=size)
     assert (tmp_path / "model.safetensors.index.json").exists() == (size == "20KB")
     theirs, info = getattr(transformers, name).from_pretrained(tmp_path, output_loading_info=True)
@@ -138,8 +182,7 @@ def test_transformers_loads_what_is_saved(name, size, tmp_path):
     m = mine(**{k: ds.tensor(v) for k, v in given.items()})
     close(m.logits, t.logits)
     again = getattr(models, name).from_pretrained(tmp_path)
-    assert again(**{k: ds.tensor(v) for k, v in given.items()}).logits.tolist() \
-        == m.logits.tolist()
+    assert again(**{k: ds.tensor(v) for k, v in given.items()}).logits.tolist() == m.logits.tolist()
 
 
 def test_tied_weights_stay_one():
@@ -183,16 +226,23 @@ def test_a_head_is_new_and_a_base_is_found(tmp_path):
     upstream("BertForMaskedLM").save_pretrained(tmp_path)
     with pytest.warns(models.LoadWarning) as caught:
         model, info = models.BertForSequenceClassification.from_pretrained(
-            tmp_path, num_labels=5, output_loading_info=True)
-    assert info["missing_keys"] == ["bert.pooler.dense.bias", "bert.pooler.dense.weight",
-                                    "classifier.bias", "classifier.weight"]
+            tmp_path, num_labels=5, output_loading_info=True
+        )
+    assert info["missing_keys"] == [
+        "bert.pooler.dense.bias",
+        "bert.pooler.dense.weight",
+        "classifier.bias",
+        "classifier.weight",
+    ]
     assert "cls.predictions.transform.dense.weight" in info["unexpected_keys"]
     assert "classifier.weight" in str(caught[0].message)
     assert tuple(model.classifier.weight.shape) == (5, 32) and model.config.num_labels == 5
     with pytest.warns(models.LoadWarning, match="pooler.dense.weight"):
         base = models.BertModel.from_pretrained(tmp_path)
-    assert base.embeddings.word_embeddings.weight.tolist() \
+    assert (
+        base.embeddings.word_embeddings.weight.tolist()
         == model.bert.embeddings.word_embeddings.weight.tolist()
+    )
 
 
 def test_misshaped_parameters_are_listed(tmp_path):
@@ -201,7 +251,8 @@ def test_misshaped_parameters_are_listed(tmp_path):
         models.BertForSequenceClassification.from_pretrained(tmp_path, num_labels=7)
     with pytest.warns(models.LoadWarning, match="classifier.weight"):
         model = models.BertForSequenceClassification.from_pretrained(
-            tmp_path, num_labels=7, ignore_mismatched_sizes=True)
+            tmp_path, num_labels=7, ignore_mismatched_sizes=True
+        )
     assert tuple(model.classifier.weight.shape) == (7, 32)
 
 
@@ -212,17 +263,22 @@ def test_bad_folders_and_configs(tmp_path):
     with pytest.raises(ds.FileFormatError, match="JSON"):
         models.AutoModel.from_pretrained(tmp_path)
     for values, error, message in (
-            ({"model_type": "nosuch"}, ds.ValueError, "'nosuch' is unknown"),
-            ({"model_type": "bert", "hidden_size": "x"}, ds.ValueError, "hidden_size is 'x'"),
-            ({"model_type": "bert", **SMALL, "num_attention_heads": 5}, ds.ValueError,
-             "5 attention heads"),
-            ({"model_type": "bert", **SMALL, "hidden_act": "magic"}, ds.ValueError, "'magic'"),
-            ({"model_type": "bert", **SMALL}, ds.IOError, "no weights")):
+        ({"model_type": "nosuch"}, ds.ValueError, "'nosuch' is unknown"),
+        ({"model_type": "bert", "hidden_size": "x"}, ds.ValueError, "hidden_size is 'x'"),
+        (
+            {"model_type": "bert", **SMALL, "num_attention_heads": 5},
+            ds.ValueError,
+            "5 attention heads",
+        ),
+        ({"model_type": "bert", **SMALL, "hidden_act": "magic"}, ds.ValueError, "'magic'"),
+        ({"model_type": "bert", **SMALL}, ds.IOError, "no weights"),
+    ):
         (tmp_path / "config.json").write_text(json.dumps(values))
         with pytest.raises(error, match=message):
             models.AutoModel.from_pretrained(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text(
-        json.dumps({"weight_map": {"a": "../outside.safetensors"}}))
+        json.dumps({"weight_map": {"a": "../outside.safetensors"}})
+    )
     with pytest.raises(ds.FileFormatError, match="no plain file name"):
         models.AutoModel.from_pretrained(tmp_path)
     with pytest.raises(ds.ValueError, match="no such head"):
@@ -243,7 +299,8 @@ def test_text_that_does_not_fit():
 
 def test_config_keeps_what_it_does_not_know(tmp_path):
     config = models.AutoConfig.from_dict(
-        {"model_type": "bert", "new_key": [1, 2], "id2label": {"0": "no", "1": "yes", "2": "?"}})
+        {"model_type": "bert", "new_key": [1, 2], "id2label": {"0": "no", "1": "yes", "2": "?"}}
+    )
     config.save_pretrained(tmp_path)
     again = models.AutoConfig.from_pretrained(tmp_path, hidden_size=24)
     assert again.new_key == [1, 2] and again.num_labels == 3 and again.hidden_size == 24
@@ -253,8 +310,10 @@ def test_config_keeps_what_it_does_not_know(tmp_path):
 
 
 NAMED = {
-    "Bert": {}, "Roberta": {"max_position_embeddings": 514, "type_vocab_size": 1},
-    "DistilBert": {}, "GPT2": {},
+    "Bert": {},
+    "Roberta": {"max_position_embeddings": 514, "type_vocab_size": 1},
+    "DistilBert": {},
+    "GPT2": {},
 }
 
 
@@ -265,7 +324,8 @@ def test_named_sizes_have_upstream_shapes(family):
         theirs = getattr(transformers, f"{family}Model")(base)
     mine = getattr(models, f"{family}Model")(getattr(models, f"{family}Config")(**NAMED[family]))
     assert {k: tuple(v.shape) for k, v in mine.named_parameters()} == {
-        k: tuple(v.shape) for k, v in theirs.named_parameters()}
+        k: tuple(v.shape) for k, v in theirs.named_parameters()
+    }
 
 
 def test_a_real_sentence_encoder():
@@ -275,8 +335,15 @@ def test_a_real_sentence_encoder():
         warnings.simplefilter("error", models.LoadWarning)
         mine = models.AutoModel.from_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    batch = tokenizer(["A man is eating food.", "Someone eats.", "The weather is cold today, and "
-                       "there is snow."], padding=True, return_tensors="np")
+    batch = tokenizer(
+        [
+            "A man is eating food.",
+            "Someone eats.",
+            "The weather is cold today, and " "there is snow.",
+        ],
+        padding=True,
+        return_tensors="np",
+    )
 
     def embed(states, mask):
         pooled = (states * mask[..., None]).sum(1) / mask.sum(1)[:, None]

@@ -5,10 +5,9 @@ import gc
 import subprocess
 import sys
 
+import deepseek as ds
 import numpy as np
 import pytest
-
-import deepseek as ds
 
 
 def plans() -> int:
@@ -37,8 +36,7 @@ def test_a_steady_loop_plans_once():
     for _ in range(3):
         step(x).item()
     before = plans()
-    losses = [step(ds.tensor(np.full((4, 8), 0.1 * (i + 1), np.float32))).item()
-              for i in range(10)]
+    losses = [step(ds.tensor(np.full((4, 8), 0.1 * (i + 1), np.float32))).item() for i in range(10)]
     assert plans() == before
     assert len(set(losses)) == 10
 
@@ -168,12 +166,20 @@ def test_an_error_while_recording_is_raised_at_once_with_both_shapes():
         ds.ones(2, 3) @ ds.ones(4, 5)
 
 
-@pytest.mark.parametrize("use", [
-    lambda: ds.randn(2, device="cuda"), lambda: ds.zeros(2, device="cuda:1"),
-    lambda: ds.tensor([1.0], device="cuda"), lambda: ds.ones(2).to("cuda"),
-    lambda: ds.ones(2).cuda(), lambda: ds.nn.Linear(2, 2).cuda(), lambda: ds.device("cuda"),
-    lambda: ds.ones(2).new_zeros(3, device="gpu"), lambda: ds.zeros_like(ds.ones(2), device="cuda"),
-])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: ds.randn(2, device="cuda"),
+        lambda: ds.zeros(2, device="cuda:1"),
+        lambda: ds.tensor([1.0], device="cuda"),
+        lambda: ds.ones(2).to("cuda"),
+        lambda: ds.ones(2).cuda(),
+        lambda: ds.nn.Linear(2, 2).cuda(),
+        lambda: ds.device("cuda"),
+        lambda: ds.ones(2).new_zeros(3, device="gpu"),
+        lambda: ds.zeros_like(ds.ones(2), device="cuda"),
+    ],
+)
 def test_a_device_that_is_not_there_is_named_with_the_choices(use):
     with pytest.raises(ds.DeviceError, match=r"'(cuda|cuda:1|gpu)' is not available; .*cpu"):
         use()
@@ -263,7 +269,9 @@ def test_outputs_that_nobody_wants_are_not_kept():
     weight, bias = ds.ones(16, requires_grad=True), ds.zeros(16, requires_grad=True)
 
     def gradient():
-        loss = ds.nn.functional.batch_norm(x, None, None, weight, bias, training=True).square().sum()
+        loss = (
+            ds.nn.functional.batch_norm(x, None, None, weight, bias, training=True).square().sum()
+        )
         return ds.autograd.grad(loss, weight)[0].sum().item()
 
     first = gradient()
@@ -347,10 +355,20 @@ def test_eager_and_lazy_agree(code):
         "y = (ds.randn(3, 5) @ w).tanh(); y[0] = 2; y.sum().backward();"
         "print(w.grad.sum().item())"
     )
-    run = subprocess.run([sys.executable, "-c", program], env={**__import__("os").environ,
-                         "DS_EAGER": code}, capture_output=True, text=True, check=True)
-    assert float(run.stdout) == pytest.approx(float(subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout))
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**__import__("os").environ, "DS_EAGER": code},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(run.stdout) == pytest.approx(
+        float(
+            subprocess.run(
+                [sys.executable, "-c", program], capture_output=True, text=True, check=True
+            ).stdout
+        )
+    )
 
 
 @pytest.mark.parametrize("dtype", [ds.int64, ds.float32])

@@ -3,13 +3,12 @@
 
 import warnings
 
+import deepseek as ds
 import pytest
 import torch
-from torch.optim import lr_scheduler as theirs
-
-import deepseek as ds
 from deepseek import optim
 from deepseek.optim import lr_scheduler as ours
+from torch.optim import lr_scheduler as theirs
 
 CASES = {
     "step": lambda s, o: s.StepLR(o, 3, gamma=0.5),
@@ -25,7 +24,12 @@ CASES = {
     "multiplicative": lambda s, o: s.MultiplicativeLR(o, lambda e: 1 - 0.05 * e),
     "one_cycle": lambda s, o: s.OneCycleLR(o, 0.8, total_steps=15),
     "one_cycle_three": lambda s, o: s.OneCycleLR(
-        o, [0.8, 0.2], epochs=3, steps_per_epoch=5, three_phase=True, anneal_strategy="linear",
+        o,
+        [0.8, 0.2],
+        epochs=3,
+        steps_per_epoch=5,
+        three_phase=True,
+        anneal_strategy="linear",
         base_momentum=0.7,
     ),
     "cyclic": lambda s, o: s.CyclicLR(o, 0.1, [0.5, 0.7], step_size_up=3, step_size_down=2),

@@ -5,10 +5,9 @@ import os
 import subprocess
 import sys
 
+import deepseek as ds
 import numpy as np
 import pytest
-
-import deepseek as ds
 from deepseek import nn
 from deepseek.utils.checkpoint import checkpoint, checkpoint_sequential
 
@@ -20,9 +19,15 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(3, width, 3, padding=1)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
-                          nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width))
-            for _ in range(depth))
+            nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=1),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+                nn.Conv2d(width, width, 3, padding=1),
+                nn.BatchNorm2d(width),
+            )
+            for _ in range(depth)
+        )
         self.last = nn.Linear(width, 4)
 
     def forward(self, x):
@@ -52,7 +57,8 @@ class Decoder(nn.Module):
     def layer(self, x, i):
         q, k, v = self.mixes[i](self.norms[2 * i](x)).split(x.shape[-1], 2)
         y = nn.functional.scaled_dot_product_attention(
-            q.unsqueeze(1), k.unsqueeze(1), v.unsqueeze(1), is_causal=True).squeeze(1)
+            q.unsqueeze(1), k.unsqueeze(1), v.unsqueeze(1), is_causal=True
+        ).squeeze(1)
         x = x + self.dropout(y)
         y = nn.functional.gelu(self.ups[i](self.norms[2 * i + 1](x)))
         return x + self.dropout(self.downs[i](y))
@@ -97,11 +103,12 @@ def text_step(depth=4, run=None, read_loss_first=False):
 def results(model, step, steps=3):
     """Losses, gradients and weights after a few steps, as bits."""
     losses = [step() for _ in range(steps)]
-    return losses, [(p.grad.numpy().tobytes(), p.detach().numpy().tobytes())
-                    for p in model.parameters()]
+    return losses, [
+        (p.grad.numpy().tobytes(), p.detach().numpy().tobytes()) for p in model.parameters()
+    ]
 
 
-# --- summary ---------------------------------------------------------------------------------------
+# --- summary --------------------------------------------------------------------------------------
 
 
 def test_summary_knows_every_kind():
@@ -146,7 +153,7 @@ def test_the_arena_is_what_the_process_takes():
     assert ds.memory_stats()["peak"] >= summary.arena
 
 
-# --- checkpoints -----------------------------------------------------------------------------------
+# --- checkpoints ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("read_loss_first", [False, True])
@@ -154,8 +161,9 @@ def test_checkpoint_changes_no_bit_and_saves_memory(read_loss_first):
     plain = text_step(6, read_loss_first=read_loss_first)
     expected = results(*plain)
     peak = ds.memory.summary(plain[1]).peak
-    saving = text_step(6, lambda layer, x: checkpoint(layer, x, use_reentrant=False),
-                       read_loss_first)
+    saving = text_step(
+        6, lambda layer, x: checkpoint(layer, x, use_reentrant=False), read_loss_first
+    )
     assert results(*saving) == expected
     summary = ds.memory.summary(saving[1])
     assert summary.peak < 0.8 * peak
@@ -164,6 +172,7 @@ def test_checkpoint_changes_no_bit_and_saves_memory(read_loss_first):
 def test_checkpoint_matches_pytorch():
     torch = pytest.importorskip("torch")
     from torch.utils.checkpoint import checkpoint as reference
+
     weights = np.random.default_rng(0).standard_normal((5, 5)).astype(np.float32)
     data = np.random.default_rng(1).standard_normal((3, 5)).astype(np.float32)
 
@@ -182,13 +191,14 @@ def test_checkpoint_matches_pytorch():
 
     ours, theirs = run(ds, checkpoint), run(torch, reference)
     assert ours[1] == theirs[1]
-    for a, b in zip(ours[0], theirs[0]):
+    for a, b in zip(ours[0], theirs[0], strict=False):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_checkpoint_sequential_matches_pytorch():
     torch = pytest.importorskip("torch")
     from torch.utils.checkpoint import checkpoint_sequential as reference
+
     theirs = torch.nn.Sequential(*(torch.nn.Linear(6, 6) for _ in range(5)))
     ours = nn.Sequential(*(nn.Linear(6, 6) for _ in range(5)))
     ours.load_state_dict({k: ds.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
@@ -198,7 +208,7 @@ def test_checkpoint_sequential_matches_pytorch():
     np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-6)
     a.sum().backward()
     b.sum().backward()
-    for p, q in zip(ours.parameters(), theirs.parameters()):
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=False):
         np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="segments"):
         checkpoint_sequential(ours, 6, ds.tensor(data))
@@ -212,7 +222,7 @@ def test_checkpoint_updates_running_statistics_once():
         again(layer, x).square().sum().backward()
         return layer.running_mean.numpy(), layer.running_var.numpy(), x.grad.numpy()
 
-    for a, b in zip(run(lambda f, x: f(x)), run(checkpoint)):
+    for a, b in zip(run(lambda f, x: f(x)), run(checkpoint), strict=False):
         np.testing.assert_array_equal(a, b)
 
 
@@ -235,7 +245,7 @@ def test_checkpoint_without_gradients_is_the_function():
         checkpoint(lambda a: a, x, context_fn=lambda: None)
 
 
-# --- budget ----------------------------------------------------------------------------------------
+# --- budget ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [image_step, text_step])
@@ -275,8 +285,12 @@ def test_budgets_are_amounts_of_memory():
 
 def test_the_environment_sets_a_budget():
     code = "import deepseek as ds; (ds.ones(1000, 1000) @ ds.ones(1000, 1000)).numpy()"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                         env={**os.environ, "DS_MEMORY_BUDGET": "1MiB"})
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "DS_MEMORY_BUDGET": "1MiB"},
+    )
     assert run.returncode != 0 and "OutOfMemoryError: memory budget" in run.stderr
 
 
@@ -284,12 +298,15 @@ def test_the_trainer_takes_a_budget():
     data = [(ds.ones(4, 6), ds.tensor([0, 1, 0, 1]))]
     model = nn.Linear(6, 2)
     with pytest.raises(ds.ValueError, match="amount of memory"):
-        ds.MixedPrecisionTrainer(model, ds.optim.SGD, memory_budget="much",
-                                 optimizer_args={"lr": 0.1})
-    trainer = ds.MixedPrecisionTrainer(model, ds.optim.SGD, memory_budget="16B", progress=False,
-                                       optimizer_args={"lr": 0.1})
+        ds.MixedPrecisionTrainer(
+            model, ds.optim.SGD, memory_budget="much", optimizer_args={"lr": 0.1}
+        )
+    trainer = ds.MixedPrecisionTrainer(
+        model, ds.optim.SGD, memory_budget="16B", progress=False, optimizer_args={"lr": 0.1}
+    )
     with pytest.raises(ds.OutOfMemoryError):
         trainer.fit(data)
-    trainer = ds.MixedPrecisionTrainer(model, ds.optim.SGD, memory_budget="1GiB", progress=False,
-                                       optimizer_args={"lr": 0.1})
+    trainer = ds.MixedPrecisionTrainer(
+        model, ds.optim.SGD, memory_budget="1GiB", progress=False, optimizer_args={"lr": 0.1}
+    )
     assert trainer.fit(data)[0]["loss"] > 0

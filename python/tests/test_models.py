@@ -4,11 +4,10 @@
 import copy
 import pickle
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch
-
-import deepseek as ds
 
 
 class TorchBlock(torch.nn.Module):
@@ -16,8 +15,11 @@ class TorchBlock(torch.nn.Module):
 
     def __init__(self, cin, width, stride, bottleneck):
         super().__init__()
-        sizes = [(cin, width, 1, 1), (width, width, 3, stride), (width, 4 * width, 1, 1)] \
-            if bottleneck else [(cin, width, 3, stride), (width, width, 3, 1)]
+        sizes = (
+            [(cin, width, 1, 1), (width, width, 3, stride), (width, 4 * width, 1, 1)]
+            if bottleneck
+            else [(cin, width, 3, stride), (width, width, 3, 1)]
+        )
         self.count = len(sizes)
         for i, (a, b, k, s) in enumerate(sizes, 1):
             setattr(self, f"conv{i}", torch.nn.Conv2d(a, b, k, s, k // 2, bias=False))
@@ -26,7 +28,8 @@ class TorchBlock(torch.nn.Module):
         self.downsample = None
         if stride != 1 or cin != out:
             self.downsample = torch.nn.Sequential(
-                torch.nn.Conv2d(cin, out, 1, stride, bias=False), torch.nn.BatchNorm2d(out))
+                torch.nn.Conv2d(cin, out, 1, stride, bias=False), torch.nn.BatchNorm2d(out)
+            )
 
     def forward(self, x):
         y = x
@@ -63,11 +66,14 @@ class TorchResNet(torch.nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-@pytest.mark.parametrize("layers, bottleneck, width, small, size", [
-    ([1, 1, 1], False, 8, True, 8),
-    ([2, 1, 1, 1], False, 8, False, 40),
-    ([1, 2, 1, 1], True, 4, False, 33),
-])
+@pytest.mark.parametrize(
+    "layers, bottleneck, width, small, size",
+    [
+        ([1, 1, 1], False, 8, True, 8),
+        ([2, 1, 1, 1], False, 8, False, 40),
+        ([1, 2, 1, 1], True, 4, False, 33),
+    ],
+)
 def test_resnet_equals_pytorch(layers, bottleneck, width, small, size):
     torch.manual_seed(0)
     theirs = TorchResNet(layers, bottleneck, 7, 3, width, small)
@@ -83,16 +89,23 @@ def test_resnet_equals_pytorch(layers, bottleneck, width, small, size):
     assert m.item() == pytest.approx(t.item(), rel=1e-4)
     gradients = dict(mine.named_parameters())
     for name, parameter in theirs.named_parameters():
-        np.testing.assert_allclose(gradients[name].grad.numpy(), parameter.grad.numpy(),
-                                   rtol=2e-2, atol=2e-4, err_msg=name)
+        np.testing.assert_allclose(
+            gradients[name].grad.numpy(), parameter.grad.numpy(), rtol=2e-2, atol=2e-4, err_msg=name
+        )
     for name, buffer in theirs.named_buffers():
-        np.testing.assert_allclose(mine.state_dict()[name].numpy(), buffer.numpy(), rtol=1e-3,
-                                   atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(
+            mine.state_dict()[name].numpy(), buffer.numpy(), rtol=1e-3, atol=1e-5, err_msg=name
+        )
 
 
-@pytest.mark.parametrize("name, parameters", [
-    ("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032),
-])
+@pytest.mark.parametrize(
+    "name, parameters",
+    [
+        ("resnet18", 11_689_512),
+        ("resnet34", 21_797_672),
+        ("resnet50", 25_557_032),
+    ],
+)
 def test_sizes_are_the_published_ones(name, parameters):
     model = ds.models.create(name, 1000, 3)
     assert sum(p.numel() for p in model.parameters()) == parameters

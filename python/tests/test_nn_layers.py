@@ -4,12 +4,11 @@
 import copy
 import pickle
 
+import deepseek as ds
+import deepseek.nn as nn
 import numpy as np
 import pytest
 import torch
-
-import deepseek as ds
-import deepseek.nn as nn
 
 B, C = 2, 6
 IMAGE, SERIES, VOLUME = (B, C, 9, 8), (B, C, 11), (B, C, 5, 6, 4)
@@ -121,8 +120,12 @@ LAYERS = [
     ("LPPool1d", (2, 3), {}, SERIES),
     ("LPPool2d", (2, 3), {"stride": 2}, IMAGE),
     ("TransformerEncoderLayer", (8, 2, 12, 0.0), {}, (5, 3, 8)),
-    ("TransformerEncoderLayer", (8, 2, 12, 0.0, "gelu"), {"batch_first": True, "norm_first": True},
-     (5, 3, 8)),
+    (
+        "TransformerEncoderLayer",
+        (8, 2, 12, 0.0, "gelu"),
+        {"batch_first": True, "norm_first": True},
+        (5, 3, 8),
+    ),
 ]
 IDS = [f"{name}-{i}" for i, (name, *_rest) in enumerate(LAYERS)]
 
@@ -170,10 +173,10 @@ def test_layer_equals_torch(name, args, kwargs, shape):
         (expected * torch.tensor(weights)).sum().backward()
         (got * ds.tensor(weights)).sum().backward()
         close(y.grad, x.grad, 1e-4)
-        for (key, p), q in zip(theirs.named_parameters(), ours.parameters()):
+        for (key, p), q in zip(theirs.named_parameters(), ours.parameters(), strict=False):
             assert q.grad is not None, key
             close(q.grad, p.grad, 2e-4)
-    for (key, p), q in zip(theirs.named_buffers(), ours.buffers()):
+    for (key, p), q in zip(theirs.named_buffers(), ours.buffers(), strict=False):
         close(q.float(), p.float()), key
 
 
@@ -247,7 +250,7 @@ def test_default_initialisation_has_torchs_distribution(name, args, kwargs):
     theirs = getattr(torch.nn, name)(*args, **kwargs)
     ours = getattr(nn, name)(*args, **kwargs)
     assert [k for k, _ in theirs.named_parameters()] == [k for k, _ in ours.named_parameters()]
-    for (key, p), q in zip(theirs.named_parameters(), ours.parameters()):
+    for (key, p), q in zip(theirs.named_parameters(), ours.parameters(), strict=False):
         p, q = p.detach().numpy(), q.detach().numpy()
         assert p.shape == q.shape and p.dtype == q.dtype
         if p.std() == 0:
@@ -275,8 +278,10 @@ def test_embedding_bag(mode):
     theirs, ours = pair("EmbeddingBag", (10, 4), {"mode": mode})
     assert repr(ours) == repr(theirs)
     index, offsets = np.array([1, 2, 4, 5, 4, 3]), np.array([0, 4])
-    close(ours(ds.tensor(index), ds.tensor(offsets)),
-          theirs(torch.tensor(index), torch.tensor(offsets)))
+    close(
+        ours(ds.tensor(index), ds.tensor(offsets)),
+        theirs(torch.tensor(index), torch.tensor(offsets)),
+    )
     close(ours(ds.tensor(index.reshape(2, 3))), theirs(torch.tensor(index.reshape(2, 3))))
 
 
@@ -355,14 +360,16 @@ def test_recurrent_equals_torch(name, kwargs):
     expected, state = theirs(x)
     got, own = ours(y)
     close(got, expected)
-    for a, b in zip(own if name == "LSTM" else [own], state if name == "LSTM" else [state]):
+    for a, b in zip(
+        own if name == "LSTM" else [own], state if name == "LSTM" else [state], strict=False
+    ):
         close(a, b)
     again, _ = ours(y, own)
     close(again, theirs(x, state)[0])
     expected.sum().backward()
     got.sum().backward()
     close(y.grad, x.grad, 1e-4)
-    for p, q in zip(theirs.parameters(), ours.parameters()):
+    for p, q in zip(theirs.parameters(), ours.parameters(), strict=False):
         close(q.grad, p.grad, 1e-4)
     other = pickle.loads(pickle.dumps(copy.deepcopy(ours)))
     close(other(y)[0], expected)
@@ -391,7 +398,7 @@ def test_packed_sequences_equal_torch(name, batch_first):
     close(own_padded, padded)
     close(own_state, state)
     close(y.grad, x.grad, 1e-4)
-    for p, q in zip(theirs.parameters(), ours.parameters()):
+    for p, q in zip(theirs.parameters(), ours.parameters(), strict=False):
         close(q.grad, p.grad, 1e-4)
 
 
@@ -403,7 +410,7 @@ def test_sequences_are_padded_and_packed():
         close(own.pad_sequence(ours, **kwargs), rnn.pad_sequence(theirs, **kwargs))
     packed = own.pack_sequence(ours)
     close(packed.data, rnn.pack_sequence(theirs).data)
-    for got, part in zip(own.unpack_sequence(packed), parts):
+    for got, part in zip(own.unpack_sequence(packed), parts, strict=False):
         np.testing.assert_array_equal(got.numpy(), part)
     with pytest.raises(RuntimeError, match="decreasing order"):
         own.pack_sequence(ours[::-1])
@@ -416,13 +423,18 @@ def test_recurrent_cell_equals_torch(name):
     theirs, ours = pair(name, (4, 5), {})
     data = np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32)
     expected, got = theirs(torch.tensor(data)), ours(ds.tensor(data))
-    for a, b in zip(got if name == "LSTMCell" else [got],
-                    expected if name == "LSTMCell" else [expected]):
+    for a, b in zip(
+        got if name == "LSTMCell" else [got],
+        expected if name == "LSTMCell" else [expected],
+        strict=False,
+    ):
         close(a, b)
     close_state = ours(ds.tensor(data), got)
     expected_state = theirs(torch.tensor(data), expected)
-    close(close_state[0] if name == "LSTMCell" else close_state,
-          expected_state[0] if name == "LSTMCell" else expected_state)
+    close(
+        close_state[0] if name == "LSTMCell" else close_state,
+        expected_state[0] if name == "LSTMCell" else expected_state,
+    )
 
 
 @pytest.mark.parametrize(
@@ -456,8 +468,9 @@ def test_attention_masks_equal_torch():
     padding[1, 3:] = True
     causal = np.triu(np.ones((5, 5), dtype=bool), 1)
     t, d = torch.tensor(x), ds.tensor(x)
-    expected = theirs(t, t, t, key_padding_mask=torch.tensor(padding),
-                      attn_mask=torch.tensor(causal))[0]
+    expected = theirs(
+        t, t, t, key_padding_mask=torch.tensor(padding), attn_mask=torch.tensor(causal)
+    )[0]
     got = ours(d, d, d, key_padding_mask=ds.tensor(padding), attn_mask=ds.tensor(causal))[0]
     close(got, expected)
 
@@ -561,10 +574,12 @@ def test_ctc_loss_equals_torch():
     rng = np.random.default_rng(0)
     logits = rng.standard_normal((12, 3, 6)).astype(np.float32)
     targets = rng.integers(1, 6, (3, 4))
-    theirs = torch.nn.CTCLoss()(torch.tensor(logits).log_softmax(2), torch.tensor(targets),
-                                (12, 10, 12), (4, 3, 2))
-    ours = nn.CTCLoss()(ds.tensor(logits).log_softmax(2), ds.tensor(targets),
-                        (12, 10, 12), (4, 3, 2))
+    theirs = torch.nn.CTCLoss()(
+        torch.tensor(logits).log_softmax(2), torch.tensor(targets), (12, 10, 12), (4, 3, 2)
+    )
+    ours = nn.CTCLoss()(
+        ds.tensor(logits).log_softmax(2), ds.tensor(targets), (12, 10, 12), (4, 3, 2)
+    )
     close(ours, theirs)
 
 
@@ -590,17 +605,26 @@ def test_cumulative_average_does_not_plan_again():
         (lambda: nn.Dropout(2.0), ValueError, "between 0 and 1"),
         (lambda: nn.Embedding(4, 2)(ds.tensor([7])).sum().item(), IndexError, "7 is out of range"),
         (lambda: nn.Embedding(4, 2, padding_idx=9), ValueError, "padding_idx 9"),
-        (lambda: nn.CrossEntropyLoss()(ds.ones(2, 3), ds.tensor([0, 5])).item(), IndexError,
-         "label 5"),
+        (
+            lambda: nn.CrossEntropyLoss()(ds.ones(2, 3), ds.tensor([0, 5])).item(),
+            IndexError,
+            "label 5",
+        ),
         (lambda: nn.LSTM(4, 5)(ds.ones(2, 3, 9)), ValueError, "last size must be 4"),
-        (lambda: nn.GRU(4, 5)(ds.ones(2, 3, 4), ds.ones(1, 1, 5)), ValueError,
-         r"must be \[1,3,5\]"),
+        (
+            lambda: nn.GRU(4, 5)(ds.ones(2, 3, 4), ds.ones(1, 1, 5)),
+            ValueError,
+            r"must be \[1,3,5\]",
+        ),
         (lambda: nn.LSTM(4, 5)(ds.ones(2, 3, 4), ds.ones(1, 3, 5)), TypeError, "must be a pair"),
         (lambda: nn.LSTMCell(4, 5)(ds.ones(2, 3)), ValueError, r"\[N, 4\]"),
         (lambda: nn.MultiheadAttention(5, 2), ValueError, "must divide embed_dim 5"),
         (lambda: nn.MultiheadAttention(4, 2)(*[ds.ones(2, 1, 8)] * 3), ValueError, "last sizes 4"),
-        (lambda: nn.Transformer(8, 2, 1, 1, 8)(ds.ones(2, 1, 8), ds.ones(2, 2, 8)), ValueError,
-         "must agree in their batch"),
+        (
+            lambda: nn.Transformer(8, 2, 1, 1, 8)(ds.ones(2, 1, 8), ds.ones(2, 2, 8)),
+            ValueError,
+            "must agree in their batch",
+        ),
         (lambda: nn.init.kaiming_normal_(ds.ones(3)), ValueError, "at least 2 dimensions"),
         (lambda: nn.ZeroPad2d((1, 2, 3)), ValueError, "give 1 or 4"),
         (lambda: nn.Linear("a", 2), TypeError, "in_features: int"),

@@ -10,13 +10,12 @@ import weakref
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-import numpy as np
-import pytest
-import torch
-
 import deepseek as ds
 import deepseek.nn as nn
 import deepseek.nn.functional as F
+import numpy as np
+import pytest
+import torch
 
 BOTH = pytest.mark.parametrize("lib", [torch, ds], ids=["torch", "deepseek"])
 
@@ -108,7 +107,7 @@ def test_attributes(lib):
     del net.body
     assert not hasattr(net, "body")
     with pytest.raises(AttributeError, match="'Same' object has no attribute 'body'"):
-        net.body
+        net.body  # noqa: B018
     with pytest.raises(AttributeError):
         del net.body
     net.note = nn.Linear(1, 1)
@@ -254,7 +253,7 @@ def test_hooks(lib):
     failures = []
     net.body.register_forward_hook(lambda m, a, o: failures.append(o), always_call=True)
     net.fc.register_forward_hook(lambda m, a, o: o[:, :1])
-    with pytest.raises(Exception):
+    with pytest.raises((ds.ShapeError, RuntimeError)):
         net.body(lib.ones(2, 99))
     assert failures == [None]
 
@@ -276,8 +275,9 @@ def test_hook_on_a_layer_of_a_cpp_stack_runs():
     assert "(linear2): Wide(in_features=8, out_features=4, bias=True)" in repr(layer)
 
     class Odd(nn.Module):
-        def forward(self, q, k, v, key_padding_mask=None, need_weights=True, attn_mask=None,
-                    is_causal=False):
+        def forward(
+            self, q, k, v, key_padding_mask=None, need_weights=True, attn_mask=None, is_causal=False
+        ):
             assert not need_weights
             shapes.append(attn_mask.shape)
             return q * 0, None
@@ -296,14 +296,12 @@ def test_load_state_dict_reports_as_torch(lib):
     state = net.state_dict()
     result = other.load_state_dict(state)
     assert repr(result) == "<All keys matched successfully>"
-    np.testing.assert_array_equal(
-        other.fc.weight.detach().numpy(), net.fc.weight.detach().numpy()
-    )
+    np.testing.assert_array_equal(other.fc.weight.detach().numpy(), net.fc.weight.detach().numpy())
     state["odd"] = lib.zeros(1)
     del state["fc.bias"]
     with pytest.raises(RuntimeError) as error:
         other.load_state_dict(state)
-    assert 'Error(s) in loading state_dict for Same:' in str(error.value)
+    assert "Error(s) in loading state_dict for Same:" in str(error.value)
     assert 'Missing key(s) in state_dict: "fc.bias". ' in str(error.value)
     assert 'Unexpected key(s) in state_dict: "odd". ' in str(error.value)
     result = other.load_state_dict(state, strict=False)
@@ -438,7 +436,13 @@ def test_sequential(lib):
     net.append(nn.Tanh()).extend([nn.Sigmoid()])
     net.insert(1, nn.Identity())
     assert [type(m).__name__ for m in net] == [
-        "Linear", "Identity", "ReLU", "Linear", "Tanh", "Sigmoid"]
+        "Linear",
+        "Identity",
+        "ReLU",
+        "Linear",
+        "Tanh",
+        "Sigmoid",
+    ]
     del net[1]
     assert isinstance(net.pop(-1), nn.Sigmoid)
     net[3] = nn.GELU()

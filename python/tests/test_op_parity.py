@@ -4,22 +4,35 @@ gradients."""
 
 import warnings
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch
 import torch_samples as samples
 
-import deepseek as ds
-
 # Values are drawn, so only shape and dtype are compared.
 RANDOM = {
-    "bernoulli", "empty", "empty_like", "multinomial", "new_empty", "normal", "normal.in_place",
-    "normal.number_mean", "rand_like", "randint", "randint_like", "randn", "randn_like",
+    "bernoulli",
+    "empty",
+    "empty_like",
+    "multinomial",
+    "new_empty",
+    "normal",
+    "normal.in_place",
+    "normal.number_mean",
+    "rand_like",
+    "randint",
+    "randint_like",
+    "randn",
+    "randn_like",
 }
 # Functions that draw inside, compared where the sample switches that off.
 DRAWS = {
-    "nn.functional.dropout", "nn.functional.dropout2d", "nn.functional.dropout3d",
-    "nn.functional.alpha_dropout", "nn.functional.feature_alpha_dropout.with_train",
+    "nn.functional.dropout",
+    "nn.functional.dropout2d",
+    "nn.functional.dropout3d",
+    "nn.functional.alpha_dropout",
+    "nn.functional.feature_alpha_dropout.with_train",
     "nn.functional.rrelu",
 }
 # PyTorch's table passes the arguments in another order than the function takes them.
@@ -43,7 +56,7 @@ DIFFERENT = {
     "linalg.pinv.hermitian": "the gradient is for the half that is read",
     "linalg.pinv.singular": "the sample passes two factors",
     "nn.functional.ctc_loss": "the gradient is for log_probs themselves; test_losses checks it "
-                              "through log_softmax",
+    "through log_softmax",
     "linalg.norm.subgradients_at_zero": "orders below 1 have no gradient at 0 to agree on",
     "nextafter": "no gradient here",
     "polygamma.polygamma_n_2": "n above 1 is not available",
@@ -58,7 +71,8 @@ DIFFERENT = {
 NOT_FOR_INTEGERS = {"addmv", "addbmm", "baddbmm", "topk", "kthvalue"}
 # Looser where the method differs: (relative, absolute) of values and gradients.
 TOLERANCES = {
-    "matrix_exp": (5e-3, 1e-3), "logcumsumexp": (5e-3, 5e-3),
+    "matrix_exp": (5e-3, 1e-3),
+    "logcumsumexp": (5e-3, 5e-3),
     "nn.functional.conv_transpose3d": (1e-3, 1e-3),
 }
 # Arguments or results of PyTorch that have no counterpart; the error says so.
@@ -66,8 +80,10 @@ ABSENT = (ds.NotImplementedError,)
 
 # PyTorch also takes inputs without the channel or class dimension that these are about.
 NEEDS_CHANNELS = {
-    "nn.functional.batch_norm", "nn.functional.multi_margin_loss",
-    "nn.functional.multilabel_margin_loss", "nn.functional.feature_alpha_dropout.without_train",
+    "nn.functional.batch_norm",
+    "nn.functional.multi_margin_loss",
+    "nn.functional.multilabel_margin_loss",
+    "nn.functional.feature_alpha_dropout.without_train",
 }
 
 CASES = [name for name in samples.table() if name not in DIFFERENT]
@@ -84,23 +100,31 @@ def differs_by_chance(name: str, kwargs: dict) -> bool:
 
 def compare(mine, theirs, rtol: float, atol: float, what: str) -> None:
     assert tuple(mine.shape) == tuple(theirs.shape), what
-    np.testing.assert_allclose(samples.to_numpy(mine), samples.to_numpy(theirs + 0 if
-                               theirs.dtype != torch.bool else theirs), rtol=rtol, atol=atol,
-                               err_msg=what)
+    np.testing.assert_allclose(
+        samples.to_numpy(mine),
+        samples.to_numpy(theirs + 0 if theirs.dtype != torch.bool else theirs),
+        rtol=rtol,
+        atol=atol,
+        err_msg=what,
+    )
 
 
 def compare_gradients(mine, theirs, my_inputs, their_inputs, rtol, atol) -> None:
-    pairs = [(m, t) for m, t in zip(mine, theirs) if t.requires_grad]
+    pairs = [(m, t) for m, t in zip(mine, theirs, strict=False) if t.requires_grad]
     if not pairs:
         return
     weights = [torch.randn_like(t) for _, t in pairs]
     expected = torch.autograd.grad([t for _, t in pairs], their_inputs, weights, allow_unused=True)
     found = [None] * len(my_inputs)
-    kept = [(m, w) for (m, _), w in zip(pairs, weights) if m.requires_grad]
+    kept = [(m, w) for (m, _), w in zip(pairs, weights, strict=False) if m.requires_grad]
     if kept:
-        found = ds.autograd.grad([m for m, _ in kept], my_inputs,
-                                 [samples.from_torch(w) for _, w in kept], allow_unused=True)
-    for i, (f, e) in enumerate(zip(found, expected)):
+        found = ds.autograd.grad(
+            [m for m, _ in kept],
+            my_inputs,
+            [samples.from_torch(w) for _, w in kept],
+            allow_unused=True,
+        )
+    for i, (f, e) in enumerate(zip(found, expected, strict=False)):
         e = torch.zeros_like(their_inputs[i]) if e is None else e
         f = ds.zeros(tuple(e.shape)) if f is None else f
         compare(f, e, rtol, atol, f"gradient {i}")
@@ -115,19 +139,23 @@ def check_sample(name: str, sample, function, with_gradient: bool) -> None:
         theirs = samples.flat_tensors(op.op(*args, **kwargs), torch.Tensor)
     my_args = samples.to_ds(args)
     my_kwargs = samples.to_ds({k: v for k, v in kwargs.items() if k != "layout"})
-    their_inputs = [t for t in samples.flat_tensors([*args, *kwargs.values()], torch.Tensor)
-                    if t.requires_grad]
-    my_inputs = [t for t in samples.flat_tensors([*my_args, *my_kwargs.values()], ds.Tensor)
-                 if t.requires_grad]
+    their_inputs = [
+        t for t in samples.flat_tensors([*args, *kwargs.values()], torch.Tensor) if t.requires_grad
+    ]
+    my_inputs = [
+        t
+        for t in samples.flat_tensors([*my_args, *my_kwargs.values()], ds.Tensor)
+        if t.requires_grad
+    ]
     order = REORDERED.get(op.name)
     if order:
-        my_args[:len(order)] = [my_args[i] for i in order]
+        my_args[: len(order)] = [my_args[i] for i in order]
     if op.name == "einsum":
         my_args = [my_args[0], *my_args[1]]
     mine = samples.flat_tensors(function(*my_args, **my_kwargs), ds.Tensor)
     assert len(mine) == len(theirs)
     rtol, atol = TOLERANCES.get(name, (1e-4, 2e-5))
-    for m, t in zip(mine, theirs):
+    for m, t in zip(mine, theirs, strict=False):
         assert m.dtype == samples.DTYPES[t.dtype]
         if name in RANDOM or differs_by_chance(name, kwargs):
             assert tuple(m.shape) == tuple(t.shape)
@@ -154,8 +182,10 @@ def test_float32(name):
         except Exception as error:
             if isinstance(error, ds.ShapeError) and name in NEEDS_CHANNELS:
                 continue
-            shapes = [tuple(a.shape) if isinstance(a, torch.Tensor) else a
-                      for a in (sample.input, *sample.args)]
+            shapes = [
+                tuple(a.shape) if isinstance(a, torch.Tensor) else a
+                for a in (sample.input, *sample.args)
+            ]
             raise AssertionError(f"{name}{shapes} {sample.kwargs}: {error}") from error
         compared += 1
     if compared == 0:
@@ -190,14 +220,21 @@ def refused_by_pytorch(op, sample) -> bool:
         op.op(sample.input, *sample.args, **sample.kwargs)
     except TypeError:
         return isinstance(sample.input, torch.Tensor) and not any(
-            isinstance(a, (int, float)) for a in sample.args)
+            isinstance(a, int | float) for a in sample.args
+        )
     except Exception:
         return True
     return False
 
 
-@pytest.mark.parametrize("name", [name for name, (op, _) in samples.table().items()
-                                  if op.error_inputs_func is not None and name not in TAKEN])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, (op, _) in samples.table().items()
+        if op.error_inputs_func is not None and name not in TAKEN
+    ],
+)
 def test_what_pytorch_refuses_is_a_typed_error(name):
     op, function = samples.table()[name]
     for error_input in op.error_inputs("cpu"):
@@ -210,7 +247,7 @@ def test_what_pytorch_refuses_is_a_typed_error(name):
             continue
         order = REORDERED.get(op.name)
         if order and len(args) >= len(order):
-            args[:len(order)] = [args[i] for i in order]
+            args[: len(order)] = [args[i] for i in order]
         if op.name == "einsum":
             args = [args[0], *args[1]]
         with pytest.raises((ds.Error, TypeError)):

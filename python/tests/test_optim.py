@@ -4,12 +4,11 @@
 import copy
 import pickle
 
+import deepseek as ds
+import deepseek.nn as nn
 import numpy as np
 import pytest
 import torch
-
-import deepseek as ds
-import deepseek.nn as nn
 from deepseek import optim
 from deepseek.amp import GradScaler
 
@@ -68,7 +67,7 @@ def run(optimizer, params, tensor, steps, first=0):
 
 
 def assert_equal(ours, theirs, tolerance=2e-5):
-    for p, q in zip(ours, theirs):
+    for p, q in zip(ours, theirs, strict=False):
         np.testing.assert_allclose(
             p.detach().numpy(), q.detach().numpy(), rtol=tolerance, atol=tolerance
         )
@@ -89,7 +88,7 @@ def test_state_continues_and_torchs_state_loads(name, kwargs):
     a, b = getattr(torch.optim, name)(theirs, **kwargs), getattr(optim, name)(ours, **kwargs)
     run(a, theirs, torch.tensor, 2)
     run(b, ours, ds.tensor, 2)
-    for p, q in zip(loaded, ours):
+    for p, q in zip(loaded, ours, strict=False):
         p.data = q.data
     c = getattr(optim, name)(loaded, lr=7.0)
     c.load_state_dict(copy.deepcopy(b.state_dict()))
@@ -106,8 +105,20 @@ def test_state_continues_and_torchs_state_loads(name, kwargs):
 
 @pytest.mark.parametrize(
     "name",
-    ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adafactor", "Adadelta", "Adamax", "NAdam",
-     "RAdam", "Rprop", "ASGD"],
+    [
+        "SGD",
+        "Adam",
+        "AdamW",
+        "RMSprop",
+        "Adagrad",
+        "Adafactor",
+        "Adadelta",
+        "Adamax",
+        "NAdam",
+        "RAdam",
+        "Rprop",
+        "ASGD",
+    ],
 )
 def test_state_dict_has_torchs_layout(name):
     kwargs = {"momentum": 0.9} if name == "SGD" else {}
@@ -121,7 +132,7 @@ def test_state_dict_has_torchs_layout(name):
     for index, values in expected["state"].items():
         named = {key for key, value in values.items() if value is not None}
         assert set(got["state"][index]) == named | {"step"} & set(got["state"][index])
-    for group, other in zip(got["param_groups"], expected["param_groups"]):
+    for group, other in zip(got["param_groups"], expected["param_groups"], strict=False):
         assert group["params"] == other["params"]
         for key in ("lr", "weight_decay", "maximize", "betas", "momentum", "nesterov", "amsgrad"):
             assert (key in group) == (key in other)
@@ -150,12 +161,12 @@ def test_five_steps_equal_the_papers_formula(name, formula):
     optimizer = getattr(optim, name)(ours, lr=0.01, weight_decay=0.1)
     for step in range(1, 6):
         rng = np.random.default_rng(100 + step)
-        for param, p, (m, v) in zip(ours, expected, state):
+        for param, p, (m, v) in zip(ours, expected, state, strict=False):
             grad = rng.standard_normal(p.shape).astype(np.float32)
             param.grad = ds.tensor(grad)
             formula(p, m, v, grad, step)
         optimizer.step()
-    for param, p in zip(ours, expected):
+    for param, p in zip(ours, expected, strict=False):
         np.testing.assert_allclose(param.detach().numpy(), p, rtol=1e-4, atol=1e-5)
 
 

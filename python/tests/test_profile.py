@@ -5,9 +5,8 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 import deepseek as ds
+import pytest
 
 
 def profiled(steps=3):
@@ -19,8 +18,11 @@ def profiled(steps=3):
 
 
 def command(*args, code=0):
-    run = subprocess.run([sys.executable, "-m", "deepseek.cli", "profile", *map(str, args)],
-                         capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "deepseek.cli", "profile", *map(str, args)],
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == code, run.stdout + run.stderr
     return run
 
@@ -52,11 +54,13 @@ def test_the_chrome_trace_is_valid(tmp_path):
     steps = [e for e in slices if e["cat"] == "step"]
     assert len(plans) == 4 and len(steps) == 4 * len(prof.steps)
     assert min(e["ts"] for e in slices) == 0 and all(e["dur"] >= 0 for e in slices)
-    for before, after in zip(plans, plans[1:]):  # one engine runs one plan at a time
+    for before, after in zip(plans, plans[1:], strict=False):  # one engine runs one plan at a time
         assert before["ts"] + before["dur"] <= after["ts"]
     for step in steps:  # nested, or the viewers draw nonsense
-        assert any(p["ts"] - 1e-3 <= step["ts"] and
-                   step["ts"] + step["dur"] <= p["ts"] + p["dur"] + 1e-3 for p in plans)
+        assert any(
+            p["ts"] - 1e-3 <= step["ts"] and step["ts"] + step["dur"] <= p["ts"] + p["dur"] + 1e-3
+            for p in plans
+        )
     total = sum(e["dur"] for e in steps) / 1e6
     assert total == pytest.approx(sum(s.seconds for s in prof.steps), rel=1e-3)
     assert any(e["args"]["line"].startswith("test_profile.py:") for e in steps)
@@ -69,8 +73,17 @@ def test_a_trace_that_cannot_be_written_is_an_error(tmp_path):
 
 
 def test_the_command_profiles_a_model(tmp_path):
-    run = command("resnet8", "--batch", "2x1x8x8", "--classes", 10, "--limit", 5, "--trace",
-                  tmp_path / "t.json")
+    run = command(
+        "resnet8",
+        "--batch",
+        "2x1x8x8",
+        "--classes",
+        10,
+        "--limit",
+        5,
+        "--trace",
+        tmp_path / "t.json",
+    )
     assert "GFLOP/s" in run.stdout and "more steps take" in run.stdout
     assert "runpy" not in run.stdout  # no line of the interpreter's is the user's
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
@@ -83,8 +96,10 @@ def test_the_command_profiles_a_model(tmp_path):
 
 def test_the_command_profiles_a_script(tmp_path):
     script = tmp_path / "mine.py"
-    script.write_text("import sys\nimport deepseek as ds\nx = ds.ones(32, 32)\n"
-                      "print(sys.argv[1:], (x @ x).sum().item())\n")
+    script.write_text(
+        "import sys\nimport deepseek as ds\nx = ds.ones(32, 32)\n"
+        "print(sys.argv[1:], (x @ x).sum().item())\n"
+    )
     run = command(script, "--", "--epochs", "3")
     assert "['--epochs', '3'] 32768" in run.stdout and "mine.py:4" in run.stdout
     assert "matmul" in command(script, "--by", "kernel").stdout
@@ -98,13 +113,16 @@ def test_a_script_keeps_its_exit_status(tmp_path):
     assert "ZeroDivisionError" in command(script, code=1).stderr
 
 
-@pytest.mark.parametrize("args, code, text", [
-    (["resnet51"], 1, "resnet50"),
-    (["nothing.py"], 1, "nothing.py"),
-    (["resnet8", "--batch", "16"], 2, "16x3x224x224"),
-    (["resnet8", "--steps", "0"], 2, "from 1 up"),
-    (["resnet8", "--", "--epochs"], 1, "is no .py file"),
-])
+@pytest.mark.parametrize(
+    "args, code, text",
+    [
+        (["resnet51"], 1, "resnet50"),
+        (["nothing.py"], 1, "nothing.py"),
+        (["resnet8", "--batch", "16"], 2, "16x3x224x224"),
+        (["resnet8", "--steps", "0"], 2, "from 1 up"),
+        (["resnet8", "--", "--epochs"], 1, "is no .py file"),
+    ],
+)
 def test_mistakes_are_explained(args, code, text):
     run = command(*args, code=code)
     assert text in run.stderr and "Traceback" not in run.stderr

@@ -5,20 +5,25 @@ import os
 import pickle
 from collections import OrderedDict
 
+import deepseek as ds
 import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-
-import deepseek as ds
 
 
 def test_nested_data_comes_back(tmp_path):
     path = tmp_path / "x.ds"
     data = {
         "model": OrderedDict(weight=ds.randn(3, 2), half=ds.ones(2, dtype=ds.bfloat16)),
-        "epoch": 3, "rate": 0.1, "name": "x", "none": None, "flag": True,
-        "list": [1, (2.5, "y"), []], 7: {"dtype": ds.float16}, "empty": ds.zeros(0, 4),
+        "epoch": 3,
+        "rate": 0.1,
+        "name": "x",
+        "none": None,
+        "flag": True,
+        "list": [1, (2.5, "y"), []],
+        7: {"dtype": ds.float16},
+        "empty": ds.zeros(0, 4),
     }
     ds.save(data, path)
     back = ds.load(path)
@@ -47,8 +52,12 @@ def test_a_state_dict_of_pytorch_loads_into_a_module(tmp_path):
     x = np.random.default_rng(0).standard_normal((2, 3, 5, 5)).astype(np.float32)
     theirs.eval()
     mine.eval()
-    np.testing.assert_allclose(mine(ds.tensor(x)).detach().numpy(),
-                               theirs(torch.tensor(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        mine(ds.tensor(x)).detach().numpy(),
+        theirs(torch.tensor(x)).detach().numpy(),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 def test_loaded_parameters_can_be_trained_in_place(tmp_path):
@@ -87,13 +96,19 @@ def test_optimizer_states_of_pytorch_load(tmp_path):
     optimizer.step()
     torch.save({"optimizer": optimizer.state_dict()}, tmp_path / "o.pt")
     state = ds.load(tmp_path / "o.pt")["optimizer"]["state"]
-    np.testing.assert_allclose(state[0]["exp_avg"].numpy(),
-                               optimizer.state_dict()["state"][0]["exp_avg"].numpy())
+    np.testing.assert_allclose(
+        state[0]["exp_avg"].numpy(), optimizer.state_dict()["state"][0]["exp_avg"].numpy()
+    )
 
 
-@pytest.mark.parametrize("data, error", [
-    ({"f": print}, ds.DTypeError), ({(1, 2): 3}, ds.ValueError), ({"a": {1, 2}}, ds.DTypeError),
-])
+@pytest.mark.parametrize(
+    "data, error",
+    [
+        ({"f": print}, ds.DTypeError),
+        ({(1, 2): 3}, ds.ValueError),
+        ({"a": {1, 2}}, ds.DTypeError),
+    ],
+)
 def test_what_cannot_be_saved_says_so(tmp_path, data, error):
     with pytest.raises(error, match="save"):
         ds.save(data, tmp_path / "x")

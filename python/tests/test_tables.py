@@ -3,9 +3,8 @@
 
 import json
 
-import pytest
-
 import deepseek as ds
+import pytest
 from deepseek.datasets import Table, load_dataset
 
 
@@ -34,8 +33,9 @@ def test_table_verbs():
     mixed = table.shuffle(seed=1)
     assert sorted(mixed["n"]) == table["n"] and mixed["n"] != table["n"]
     parts = table.train_test_split(test_size=0.25, seed=1)
-    assert len(parts["train"]) == 6 and sorted(parts["train"]["n"] + parts["test"]["n"]) \
-        == table["n"]
+    assert (
+        len(parts["train"]) == 6 and sorted(parts["train"]["n"] + parts["test"]["n"]) == table["n"]
+    )
     assert parts.rename_column("n", "label")["test"].column_names == ["text", "label"]
     with pytest.raises(ds.ValueError, match="one part empty"):
         table.train_test_split(test_size=8)
@@ -43,14 +43,17 @@ def test_table_verbs():
         table[8]
 
 
-@pytest.mark.parametrize("name, text, error, message", [
-    ("train.csv", "", ds.FileFormatError, "empty"),
-    ("train.csv", "a,b\n1\n", ds.FileFormatError, "row 2 has 1 fields"),
-    ("train.csv", "a,a\n1,2\n", ds.FileFormatError, "same name"),
-    ("train.json", "{", ds.FileFormatError, "train.json"),
-    ("train.json", "[1, 2]", ds.FileFormatError, "JSON object"),
-    ("other.csv", None, ds.IOError, "no train or test file"),
-])
+@pytest.mark.parametrize(
+    "name, text, error, message",
+    [
+        ("train.csv", "", ds.FileFormatError, "empty"),
+        ("train.csv", "a,b\n1\n", ds.FileFormatError, "row 2 has 1 fields"),
+        ("train.csv", "a,a\n1,2\n", ds.FileFormatError, "same name"),
+        ("train.json", "{", ds.FileFormatError, "train.json"),
+        ("train.json", "[1, 2]", ds.FileFormatError, "JSON object"),
+        ("other.csv", None, ds.IOError, "no train or test file"),
+    ],
+)
 def test_damaged_files(tmp_path, name, text, error, message):
     if text is not None:
         (tmp_path / name).write_text(text)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Event files opened by TensorBoard's own reader."""
 
+import deepseek as ds
 import numpy as np
 import pytest
-
-import deepseek as ds
 from deepseek import MixedPrecisionTrainer, nn
 from deepseek.optim import AdamW
 from deepseek.train import TensorBoard

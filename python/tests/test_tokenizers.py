@@ -4,10 +4,9 @@
 import random
 import unicodedata
 
+import deepseek as ds
 import numpy as np
 import pytest
-
-import deepseek as ds
 from deepseek.models import AutoTokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -18,9 +17,11 @@ FOLDER = gt.__path__[0] + "/model"
 
 def sample(count=200):
     """Sentences of several scripts, accents, digits, marks and rare characters."""
-    words = ("The quick brown Fox jumps! naïve café Ünïcode 深度学习 框架 моделей данных नमस्ते "
-             "مرحبا 안녕하세요 12,345.67 e-mail@x.org don't can't \u200b \t 🤗 ﬁn Straße ІI "
-             "antidisestablishmentarianism [MASK] <|endoftext|> x̂").split(" ")
+    words = (
+        "The quick brown Fox jumps! naïve café Ünïcode 深度学习 框架 моделей данных नमस्ते "
+        "مرحبا 안녕하세요 12,345.67 e-mail@x.org don't can't \u200b \t 🤗 ﬁn Straße ІI "
+        "antidisestablishmentarianism [MASK] <|endoftext|> x̂"
+    ).split(" ")
     rng = random.Random(4)
     texts = [" ".join(rng.choices(words, k=rng.randint(1, 30))) for _ in range(count)]
     letters = [chr(c) for c in range(32, 0x3000) if unicodedata.category(chr(c)) != "Cs"]
@@ -32,32 +33,44 @@ def bpe(tmp_path_factory):
     """A small byte-level BPE as GPT-2's, as vocab.json and merges.txt."""
     folder = tmp_path_factory.mktemp("bpe")
     made = tokenizers.ByteLevelBPETokenizer()
-    made.train_from_iterator(sample(), vocab_size=600, special_tokens=["<|endoftext|>"],
-                             show_progress=False)
+    made.train_from_iterator(
+        sample(), vocab_size=600, special_tokens=["<|endoftext|>"], show_progress=False
+    )
     made.save_model(str(folder))
     return folder
 
 
 def test_wordpiece_ids_equal_transformers():
-    mine, theirs = (a.from_pretrained(FOLDER) for a in (AutoTokenizer,
-                                                        transformers.AutoTokenizer))
+    mine, theirs = (a.from_pretrained(FOLDER) for a in (AutoTokenizer, transformers.AutoTokenizer))
     texts = sample()
-    for arguments in ({}, {"padding": True, "truncation": True, "max_length": 24},
-                      {"padding": "max_length", "max_length": 40, "truncation": True},
-                      {"add_special_tokens": False},
-                      {"padding": True, "truncation": True, "pad_to_multiple_of": 8}):
+    for arguments in (
+        {},
+        {"padding": True, "truncation": True, "max_length": 24},
+        {"padding": "max_length", "max_length": 40, "truncation": True},
+        {"add_special_tokens": False},
+        {"padding": True, "truncation": True, "pad_to_multiple_of": 8},
+    ):
         expected = theirs(texts, **arguments)
         got = mine(texts, **arguments)
         assert dict(got) == dict(expected), arguments
     pairs = theirs(texts[:50], texts[50:100], padding=True, truncation=True, max_length=32)
-    assert dict(mine(texts[:50], texts[50:100], padding=True, truncation=True,
-                     max_length=32)) == dict(pairs)
+    assert dict(
+        mine(texts[:50], texts[50:100], padding=True, truncation=True, max_length=32)
+    ) == dict(pairs)
     assert dict(mine(texts[0])) == dict(theirs(texts[0]))
     ids = theirs(texts[3]).input_ids
     assert mine.decode(ids, skip_special_tokens=True) == theirs.decode(
-        ids, skip_special_tokens=True)
-    for name in ("pad_token_id", "cls_token_id", "sep_token_id", "mask_token_id", "unk_token",
-                 "vocab_size", "model_max_length"):
+        ids, skip_special_tokens=True
+    )
+    for name in (
+        "pad_token_id",
+        "cls_token_id",
+        "sep_token_id",
+        "mask_token_id",
+        "unk_token",
+        "vocab_size",
+        "model_max_length",
+    ):
         assert getattr(mine, name) == getattr(theirs, name), name
     assert mine.tokenize("Unbelievable naïve") == theirs.tokenize("Unbelievable naïve")
 

@@ -2,11 +2,10 @@
 """Names that PyTorch scripts use around the tensor functions: limits of dtypes, switches, weight
 normalisation, averaged models, data sets."""
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch
-
-import deepseek as ds
 
 FLOATS = ["float64", "float32", "float16", "bfloat16"]
 INTEGERS = ["int64", "int32", "int16", "int8", "uint8"]
@@ -79,13 +78,18 @@ def test_fork_rng_puts_the_state_back():
 
 def same_layers(mine, theirs) -> None:
     """Gives both the same weights."""
-    theirs.load_state_dict({name: torch.from_numpy(value.detach().numpy().copy())
-                            for name, value in mine.state_dict().items()})
+    theirs.load_state_dict(
+        {
+            name: torch.from_numpy(value.detach().numpy().copy())
+            for name, value in mine.state_dict().items()
+        }
+    )
 
 
 def close(mine, theirs, **tolerance) -> None:
-    np.testing.assert_allclose(mine.detach().numpy(), theirs.detach().numpy(),
-                               **{"rtol": 1e-5, "atol": 1e-6, **tolerance})
+    np.testing.assert_allclose(
+        mine.detach().numpy(), theirs.detach().numpy(), **{"rtol": 1e-5, "atol": 1e-6, **tolerance}
+    )
 
 
 def layers(name):
@@ -114,14 +118,17 @@ def test_weight_norm(kind, dim):
     out, expected = mine(ds.from_numpy(x)), theirs(torch.from_numpy(x))
     close(out, expected)
     out.square().sum().backward(), expected.square().sum().backward()
-    for (name, p), (_, q) in zip(mine.named_parameters(), theirs.named_parameters()):
+    for (_name, p), (_, q) in zip(mine.named_parameters(), theirs.named_parameters(), strict=False):
         close(p.grad, q.grad, rtol=1e-4, atol=1e-4)
     with ds.no_grad():
         mine.weight = ds.ones(tuple(mine.weight.shape))
     close(mine.weight, torch.ones(tuple(theirs.weight.shape)))
-    close(mine.parametrizations.weight.original0,
-          torch.norm_except_dim(torch.ones(tuple(theirs.weight.shape)), 2,
-                                -1 if dim is None else dim))
+    close(
+        mine.parametrizations.weight.original0,
+        torch.norm_except_dim(
+            torch.ones(tuple(theirs.weight.shape)), 2, -1 if dim is None else dim
+        ),
+    )
 
 
 @pytest.mark.parametrize("kind", ["linear", "conv", "transposed"])
@@ -135,7 +142,7 @@ def test_spectral_norm(kind):
         out, expected = mine(ds.from_numpy(x)), theirs(torch.from_numpy(x))
         close(out, expected)
     out.square().sum().backward(), expected.square().sum().backward()
-    for (name, p), (_, q) in zip(mine.named_parameters(), theirs.named_parameters()):
+    for (_name, p), (_, q) in zip(mine.named_parameters(), theirs.named_parameters(), strict=False):
         close(p.grad, q.grad, rtol=1e-3, atol=1e-4)
     mine.eval(), theirs.eval()
     close(mine(ds.from_numpy(x)), theirs(torch.from_numpy(x)))
@@ -143,8 +150,10 @@ def test_spectral_norm(kind):
 
 def test_parametrized_layers_train_inside_a_model():
     model = ds.nn.Sequential(
-        ds.nn.utils.parametrizations.weight_norm(ds.nn.Linear(4, 8)), ds.nn.Tanh(),
-        ds.nn.utils.parametrizations.spectral_norm(ds.nn.Linear(8, 1)))
+        ds.nn.utils.parametrizations.weight_norm(ds.nn.Linear(4, 8)),
+        ds.nn.Tanh(),
+        ds.nn.utils.parametrizations.spectral_norm(ds.nn.Linear(8, 1)),
+    )
     x = ds.randn(16, 4)
     optimizer = ds.optim.Adam(model.parameters(), lr=0.05)
     losses = []
@@ -322,7 +331,11 @@ def test_special_names_are_the_functions():
     for name in ds.special.__all__:
         assert hasattr(torch.special, name), name
     for name in ("expit", "gammaln", "psi", "entr", "ndtri", "logit"):
-        close(getattr(ds.special, name)(ds.tensor(x)), getattr(torch.special, name)(
-            torch.from_numpy(x)))
-    close(ds.special.multigammaln(ds.tensor(x + 3), 2), torch.special.multigammaln(
-        torch.from_numpy(x + 3), 2))
+        close(
+            getattr(ds.special, name)(ds.tensor(x)),
+            getattr(torch.special, name)(torch.from_numpy(x)),
+        )
+    close(
+        ds.special.multigammaln(ds.tensor(x + 3), 2),
+        torch.special.multigammaln(torch.from_numpy(x + 3), 2),
+    )

@@ -5,11 +5,10 @@ import io
 import os
 import signal
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch
-
-import deepseek as ds
 from deepseek import MixedPrecisionTrainer, nn
 from deepseek.data import DataLoader, TensorDataset
 from deepseek.optim import SGD, AdamW, lr_scheduler
@@ -56,8 +55,9 @@ def weights(t):
 
 def test_the_call_of_the_quick_start_learns():
     model = net()
-    t = MixedPrecisionTrainer(model=model, optimizer=AdamW, fp16_layers=["conv", "linear"],
-                              loss_scale=128)
+    t = MixedPrecisionTrainer(
+        model=model, optimizer=AdamW, fp16_layers=["conv", "linear"], loss_scale=128
+    )
     assert any(word in t.precision for word in ("BF16", "FP16", "FP32"))
     history = t.fit(loader(shuffle=True), epochs=10)
     assert len(history) == 10
@@ -91,8 +91,8 @@ def test_fp32_equals_torchs_loop():
         for i in range(0, 96, 16):
             sgd.zero_grad()
             loss = torch.nn.functional.cross_entropy(
-                theirs(torch.from_numpy(x.numpy()[i:i + 16])),
-                torch.from_numpy(y.numpy()[i:i + 16]),
+                theirs(torch.from_numpy(x.numpy()[i : i + 16])),
+                torch.from_numpy(y.numpy()[i : i + 16]),
             )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
@@ -100,12 +100,21 @@ def test_fp32_equals_torchs_loop():
             cosine.step()
     ours = SGD(model.parameters(), lr=0.1, momentum=0.9)
     t = MixedPrecisionTrainer(
-        model, ours, fp16_layers=[], progress=False, max_grad_norm=0.5,
+        model,
+        ours,
+        fp16_layers=[],
+        progress=False,
+        max_grad_norm=0.5,
         scheduler=lr_scheduler.CosineAnnealingLR(ours, 24),
     )
     t.fit(loader(batch_size=4), 0)
     MixedPrecisionTrainer(
-        model, ours, fp16_layers=[], progress=False, max_grad_norm=0.5, gradient_accumulation=4,
+        model,
+        ours,
+        fp16_layers=[],
+        progress=False,
+        max_grad_norm=0.5,
+        gradient_accumulation=4,
         scheduler=t.scheduler,
     ).fit(loader(batch_size=4), 4)
     for p, q in zip(theirs.parameters(), model.parameters(), strict=True):
@@ -210,8 +219,13 @@ def test_a_steady_loop_plans_nothing_and_forces_nothing():
         def on_epoch_end(self, trainer, log):
             plans.append(ds.engine_stats()["plans"])
 
-    t = trainer(model, optimizer, metrics=["accuracy"], callbacks=[Count()],
-                scheduler=lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=30))
+    t = trainer(
+        model,
+        optimizer,
+        metrics=["accuracy"],
+        callbacks=[Count()],
+        scheduler=lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=30),
+    )
     t.fit(loader(), 5)
     assert len(set(plans[1:])) == 1
 
@@ -220,8 +234,9 @@ def test_a_plateau_of_the_validation_loss_lowers_the_rate():
     optimizer = SGD((model := net()).parameters(), lr=0.0)
     scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
     optimizer.param_groups[0]["lr"] = 1e-6
-    scheduler_of_accuracy = trainer(model, optimizer, scheduler=scheduler, monitor="val_accuracy",
-                                    metrics=["accuracy"])
+    scheduler_of_accuracy = trainer(
+        model, optimizer, scheduler=scheduler, monitor="val_accuracy", metrics=["accuracy"]
+    )
     scheduler_of_accuracy.fit(loader(), 4, validation=loader(48))
     assert scheduler.last_epoch == 4
     assert scheduler.best == pytest.approx(

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Views and in-place writes alias exactly as PyTorch's: the same random program in both."""
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import deepseek as ds
 
 # Each makes a view of x, or None where x's shape does not allow it.
 VIEWS = {
@@ -59,7 +58,7 @@ def test_random_programs_alias_alike(program):
         if view is not None:
             theirs.append(view)
             mine.append(VIEWS[name](mine[at]))
-    for m, t in zip(mine, theirs):
+    for m, t in zip(mine, theirs, strict=False):
         np.testing.assert_array_equal(m.numpy(), t.numpy())
 
 
@@ -111,11 +110,29 @@ def test_detach_shares_the_value():
 
 
 INDICES = [
-    "0", "-1", "slice(1, None)", "slice(None, None, 2)", "None", "...", "(0, 1)", "(slice(None), -1)", "(..., 0)",
-    "(None, 1, ..., None)", "(slice(1, None), slice(None, None, 2))", "([0, 1, 1],)",
-    "([0, 1], [2, 0])", "(slice(None), [0, 2])", "([0, 1], slice(None), [3, 0])",
-    "(0, [0, 2])", "(slice(None), [[0, 1], [2, 2]])", "(None, [1, 0])", "([-1, -2],)",
-    "(slice(None), slice(None), [0, -1])", "()", "([],)", "(slice(0, 0),)",
+    "0",
+    "-1",
+    "slice(1, None)",
+    "slice(None, None, 2)",
+    "None",
+    "...",
+    "(0, 1)",
+    "(slice(None), -1)",
+    "(..., 0)",
+    "(None, 1, ..., None)",
+    "(slice(1, None), slice(None, None, 2))",
+    "([0, 1, 1],)",
+    "([0, 1], [2, 0])",
+    "(slice(None), [0, 2])",
+    "([0, 1], slice(None), [3, 0])",
+    "(0, [0, 2])",
+    "(slice(None), [[0, 1], [2, 2]])",
+    "(None, [1, 0])",
+    "([-1, -2],)",
+    "(slice(None), slice(None), [0, -1])",
+    "()",
+    "([],)",
+    "(slice(0, 0),)",
 ]
 
 
@@ -140,10 +157,12 @@ def test_masks():
     x, t = ds.tensor(start), torch.tensor(start)
     np.testing.assert_array_equal(x[x > 5].numpy(), t[t > 5].numpy())
     np.testing.assert_array_equal(
-        x[ds.tensor([True, False, True])].numpy(), t[torch.tensor([True, False, True])].numpy())
+        x[ds.tensor([True, False, True])].numpy(), t[torch.tensor([True, False, True])].numpy()
+    )
     np.testing.assert_array_equal(
         x[:, ds.tensor([True, False, True, False])].numpy(),
-        t[:, torch.tensor([True, False, True, False])].numpy())
+        t[:, torch.tensor([True, False, True, False])].numpy(),
+    )
     x[x > 7] = 0
     t[t > 7] = 0
     x[x < 3] = ds.tensor([10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0])
@@ -161,10 +180,16 @@ def test_index_gradients():
     assert run(ds) == run(torch)
 
 
-@pytest.mark.parametrize("index, error", [
-    ("5", ds.IndexError), ("(0, 0, 0)", ds.IndexError), ("slice(None, None, -1)", ds.ValueError),
-    ("'a'", ds.IndexError), ("1.5", ds.IndexError),
-])
+@pytest.mark.parametrize(
+    "index, error",
+    [
+        ("5", ds.IndexError),
+        ("(0, 0, 0)", ds.IndexError),
+        ("slice(None, None, -1)", ds.ValueError),
+        ("'a'", ds.IndexError),
+        ("1.5", ds.IndexError),
+    ],
+)
 def test_bad_indices(index, error):
     with pytest.raises(error):
         ds.zeros(2, 3)[eval(index)]
@@ -188,8 +213,14 @@ def test_iteration_and_unpacking():
 
 def test_shapes_change_in_place_where_nothing_else_looks_on():
     x, t = ds.arange(6.0).reshape(2, 3).clone(), torch.arange(6.0).reshape(2, 3).clone()
-    for name, args in [("unsqueeze_", (0,)), ("squeeze_", (0,)), ("t_", ()), ("transpose_", (0, 1)),
-                       ("swapaxes_", (0, 1)), ("swapdims_", (1, 0))]:
+    for name, args in [
+        ("unsqueeze_", (0,)),
+        ("squeeze_", (0,)),
+        ("t_", ()),
+        ("transpose_", (0, 1)),
+        ("swapaxes_", (0, 1)),
+        ("swapdims_", (1, 0)),
+    ]:
         assert getattr(x, name)(*args) is x
         getattr(t, name)(*args)
         assert x.tolist() == t.tolist(), name

@@ -4,11 +4,10 @@
 import functools
 import itertools
 
+import deepseek as ds
 import numpy as np
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
-
-import deepseek as ds
 
 DTYPES = {
     torch.float64: ds.float64,
@@ -85,6 +84,6 @@ def flat_tensors(value, kind) -> list:
     """Tensors of a result in order: one, a sequence or a named tuple."""
     if isinstance(value, kind):
         return [value]
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple | list):
         return list(itertools.chain.from_iterable(flat_tensors(v, kind) for v in value))
     return []

@@ -17,11 +17,11 @@ using cpu::testing::for_each_target;
 using cpu::testing::kInf;
 using cpu::testing::kNan;
 
-const float kSpecial[] = {0.0f,      -0.0f,      1,         -1,     kInf,      -kInf, kNan,
-                          0.5f,      -0.5f,      2,         -3,     88.72284f, 100,   -100,
-                          16777216,  2147483648, 1e30f,     -1e30f, 1e-45f,    3e38f, -1e-45f,
-                          0x1p-126f, -0x1p-126f, 0x1p-127f, 1e-30f, 0.1f,      10,
-                          std::numeric_limits<float>::max()};
+const float kSpecial[] = {
+    0.0f,      -0.0f,      1,         -1,     kInf,      -kInf, kNan,
+    0.5f,      -0.5f,      2,         -3,     88.72284f, 100,   -100,
+    16777216,  2147483648, 1e30f,     -1e30f, 1e-45f,    3e38f, -1e-45f,
+    0x1p-126f, -0x1p-126f, 0x1p-127f, 1e-30f, 0.1f,      10,    std::numeric_limits<float>::max()};
 
 bool has_class(Op op, std::initializer_list<OpClass> classes) {
   return std::find(classes.begin(), classes.end(), op_info(op).op_class) != classes.end();

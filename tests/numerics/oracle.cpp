@@ -38,8 +38,7 @@ Real fraction(Real x) { return x - std::nearbyint(x); }
 Real digamma(Real x) {
   if (x == 0) return std::copysign(kInf, -x);
   if (x == -kInf) return kNan;
-  if (x < 0)
-    return x == std::floor(x) ? kNan : digamma(1 - x) - kPi / std::tan(kPi * fraction(x));
+  if (x < 0) return x == std::floor(x) ? kNan : digamma(1 - x) - kPi / std::tan(kPi * fraction(x));
   Real shifted = 0;
   for (; x < 40; x += 1) shifted -= 1 / x;
   const Real z = 1 / (x * x);
@@ -210,8 +209,8 @@ double error_in_ulp(long double got, long double want, DType dtype) {
 bool keeps(const Contract& contract, long double got, long double want, DType dtype) {
   // What is exact in f32 is still rounded once to 16 bits, and may round across a bound.
   const bool half = is_half(dtype);
-  const double ulp = half ? 0.5 + std::ldexp(contract.ulp, format_of(dtype).digits - 24)
-                          : contract.ulp;
+  const double ulp =
+      half ? 0.5 + std::ldexp(contract.ulp, format_of(dtype).digits - 24) : contract.ulp;
   const double slack = half ? 1.01 : 1;
   if (std::isnan(got) || std::isnan(want)) return std::isnan(got) == std::isnan(want);
   const bool close = error_in_ulp(got, want, dtype) <= ulp ||

@@ -21,9 +21,9 @@ struct Case {
   int64_t rows, n;
   double offset, scale;
 };
-const Case kCases[] = {{3, 7, 0, 1},          {3, 1000, 0, 1},      {2, 4096, 1000, 1},
-                       {3, 257, 1e6, 1},      {3, 257, -1e6, 100},  {2, 64, 1e4, 1e-2},
-                       {3, 100, 0, 1e-18},    {3, 100, 0, 1e15},    {2, 100, -3e17, 1e16},
+const Case kCases[] = {{3, 7, 0, 1},          {3, 1000, 0, 1},     {2, 4096, 1000, 1},
+                       {3, 257, 1e6, 1},      {3, 257, -1e6, 100}, {2, 64, 1e4, 1e-2},
+                       {3, 100, 0, 1e-18},    {3, 100, 0, 1e15},   {2, 100, -3e17, 1e16},
                        {1, 100000, 300, 0.5}, {3, 50, 8e4, 1e4}};
 
 std::vector<double> numbers(const Case& c, DType dtype) {
@@ -183,29 +183,28 @@ TEST_CASE("layer and RMS normalisation keep their statistics far from zero") {
       const Statistics want = statistics(x, static_cast<size_t>(c.rows), row);
       const std::vector<double> ones(static_cast<size_t>(c.n), 1), zeros(static_cast<size_t>(c.n));
       const Type type{dtype, {c.rows, c.n}}, parameter{DType::f32, {c.n}};
-      everywhere(graph_of(Op::layer_norm_, {type, parameter, parameter}, {int64_t{1}, kEps}),
-                 {x, ones, zeros}, [&](const auto& got) {
-                   for (size_t r = 0; r < want.mean.size(); ++r) {
-                     const auto mean = static_cast<double>(want.mean[r]);
-                     const auto rstd = 1 / std::sqrt(static_cast<double>(want.variance[r]) + kEps);
-                     CHECK(std::fabs(got[1][r] - mean) <=
-                           0x1p-23 * std::fabs(mean) + 1e-7 * c.scale);
-                     CHECK(std::fabs(got[2][r] - rstd) <= 1e-6 * rstd);
-                   }
-                   double most = 0;
-                   for (size_t i = 0; i < x.size(); ++i) {
-                     const size_t r = row(i);
-                     const auto deviation = std::sqrt(static_cast<double>(want.variance[r]) + kEps);
-                     const double y =
-                         static_cast<double>(x[i] - want.mean[r]) / deviation;
-                     const double error = std::fabs(got[0][i] - y) /
-                                          normalized_error(dtype, static_cast<double>(want.mean[r]),
-                                                           deviation) /
-                                          std::max(1.0, std::fabs(y));
-                     most = std::max(most, error == error ? error : INFINITY);
-                   }
-                   CHECK(most <= 1);
-                 });
+      everywhere(
+          graph_of(Op::layer_norm_, {type, parameter, parameter}, {int64_t{1}, kEps}),
+          {x, ones, zeros}, [&](const auto& got) {
+            for (size_t r = 0; r < want.mean.size(); ++r) {
+              const auto mean = static_cast<double>(want.mean[r]);
+              const auto rstd = 1 / std::sqrt(static_cast<double>(want.variance[r]) + kEps);
+              CHECK(std::fabs(got[1][r] - mean) <= 0x1p-23 * std::fabs(mean) + 1e-7 * c.scale);
+              CHECK(std::fabs(got[2][r] - rstd) <= 1e-6 * rstd);
+            }
+            double most = 0;
+            for (size_t i = 0; i < x.size(); ++i) {
+              const size_t r = row(i);
+              const auto deviation = std::sqrt(static_cast<double>(want.variance[r]) + kEps);
+              const double y = static_cast<double>(x[i] - want.mean[r]) / deviation;
+              const double error =
+                  std::fabs(got[0][i] - y) /
+                  normalized_error(dtype, static_cast<double>(want.mean[r]), deviation) /
+                  std::max(1.0, std::fabs(y));
+              most = std::max(most, error == error ? error : INFINITY);
+            }
+            CHECK(most <= 1);
+          });
       everywhere(graph_of(Op::rms_norm_, {type, parameter}, {int64_t{1}, kEps}), {x, ones},
                  [&](const auto& got) {
                    for (size_t r = 0; r < want.square.size(); ++r) {
@@ -237,28 +236,27 @@ TEST_CASE("batch normalisation keeps its statistics far from zero") {
     const std::vector<double> ones(static_cast<size_t>(c.rows), 1),
         zeros(static_cast<size_t>(c.rows));
     const Type type{DType::f32, {2, c.rows, c.n}}, parameter{DType::f32, {c.rows}};
-    everywhere(
-        graph_of(Op::batch_norm_, {type, parameter, parameter}, {kEps}), {x, ones, zeros},
-        [&](const auto& got) {
-          double most = 0;
-          for (size_t g = 0; g < want.mean.size(); ++g) {
-            const auto mean = static_cast<double>(want.mean[g]);
-            const auto variance = static_cast<double>(want.variance[g]);
-            CHECK(std::fabs(got[1][g] - mean) <= 0x1p-23 * std::fabs(mean) + 1e-7 * c.scale);
-            CHECK(std::fabs(got[2][g] - variance) <= 1e-6 * variance);
-          }
-          for (size_t i = 0; i < x.size(); ++i) {
-            const size_t g = channel(i);
-            const auto deviation = std::sqrt(static_cast<double>(want.variance[g]) + kEps);
-            const double y = static_cast<double>(x[i] - want.mean[g]) / deviation;
-            const double error =
-                std::fabs(got[0][i] - y) /
-                normalized_error(DType::f32, static_cast<double>(want.mean[g]), deviation) /
-                std::max(1.0, std::fabs(y));
-            most = std::max(most, error == error ? error : INFINITY);
-          }
-          CHECK(most <= 1);
-        });
+    everywhere(graph_of(Op::batch_norm_, {type, parameter, parameter}, {kEps}), {x, ones, zeros},
+               [&](const auto& got) {
+                 double most = 0;
+                 for (size_t g = 0; g < want.mean.size(); ++g) {
+                   const auto mean = static_cast<double>(want.mean[g]);
+                   const auto variance = static_cast<double>(want.variance[g]);
+                   CHECK(std::fabs(got[1][g] - mean) <= 0x1p-23 * std::fabs(mean) + 1e-7 * c.scale);
+                   CHECK(std::fabs(got[2][g] - variance) <= 1e-6 * variance);
+                 }
+                 for (size_t i = 0; i < x.size(); ++i) {
+                   const size_t g = channel(i);
+                   const auto deviation = std::sqrt(static_cast<double>(want.variance[g]) + kEps);
+                   const double y = static_cast<double>(x[i] - want.mean[g]) / deviation;
+                   const double error =
+                       std::fabs(got[0][i] - y) /
+                       normalized_error(DType::f32, static_cast<double>(want.mean[g]), deviation) /
+                       std::max(1.0, std::fabs(y));
+                   most = std::max(most, error == error ? error : INFINITY);
+                 }
+                 CHECK(most <= 1);
+               });
   }
 }
 

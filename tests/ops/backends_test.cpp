@@ -215,8 +215,11 @@ TEST_CASE("cpu agrees with ref on integers and bool, exactly") {
       if (sample.prelude || sample.op == Op::cast_) continue;
       for (Operand& operand : sample.operands) {
         if (!is_floating(operand.dtype)) continue;
-        operand = {operand.shape, dtype == DType::bool_ ? 0.0 : 1.0,
-                   dtype == DType::bool_ ? 2.0 : 6.0, {}, dtype};
+        operand = {operand.shape,
+                   dtype == DType::bool_ ? 0.0 : 1.0,
+                   dtype == DType::bool_ ? 2.0 : 6.0,
+                   {},
+                   dtype};
       }
       const std::string name = describe(sample);
       INFO(name, " as ", dtype_name(dtype));

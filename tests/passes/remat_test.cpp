@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recomputation: what is computed again, from what, and after what.
+#include "ds/passes/remat.h"
+
 #include <doctest/doctest.h>
 
 #include <string>
 
 #include "ds/ir/graph.h"
 #include "ds/ir/phase.h"
-#include "ds/passes/remat.h"
 
 namespace ds {
 namespace {

@@ -7,8 +7,11 @@ def _resnet_blocks(nn):
         def __init__(self, channels, width, stride, bottleneck):
             super().__init__()
             out = 4 * width if bottleneck else width
-            sizes = [(channels, width, 1, 1), (width, width, 3, stride), (width, out, 1, 1)] \
-                if bottleneck else [(channels, width, 3, stride), (width, width, 3, 1)]
+            sizes = (
+                [(channels, width, 1, 1), (width, width, 3, stride), (width, out, 1, 1)]
+                if bottleneck
+                else [(channels, width, 3, stride), (width, width, 3, 1)]
+            )
             self.count = len(sizes)
             for i, (a, b, kernel, step) in enumerate(sizes, 1):
                 setattr(self, f"conv{i}", nn.Conv2d(a, b, kernel, step, kernel // 2, bias=False))
@@ -17,7 +20,8 @@ def _resnet_blocks(nn):
             self.downsample = None
             if stride != 1 or channels != out:
                 self.downsample = nn.Sequential(
-                    nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+                    nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+                )
 
         def forward(self, x):
             y = x
@@ -82,16 +86,25 @@ def _own(lib, name):
 
 
 # Expansion, channels, blocks, stride: table 2 of Sandler et al., "MobileNetV2", 2018.
-MOBILENET_V2 = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
-                (6, 160, 3, 2), (6, 320, 1, 1)]
+MOBILENET_V2 = [
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+]
 
 
 def mobilenet_v2(lib, table=MOBILENET_V2, stem=32, last=1280, classes=1000):
     nn = lib.nn
 
     def conv(a, b, kernel=1, stride=1, groups=1):
-        return [nn.Conv2d(a, b, kernel, stride, kernel // 2, groups=groups, bias=False),
-                nn.BatchNorm2d(b)]
+        return [
+            nn.Conv2d(a, b, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(b),
+        ]
 
     class InvertedResidual(nn.Module):
         def __init__(self, a, b, stride, expand):
@@ -99,8 +112,11 @@ def mobilenet_v2(lib, table=MOBILENET_V2, stem=32, last=1280, classes=1000):
             hidden = a * expand
             self.shortcut = stride == 1 and a == b
             layers = [*conv(a, hidden), nn.ReLU6(inplace=True)] if expand != 1 else []
-            layers += [*conv(hidden, hidden, 3, stride, hidden), nn.ReLU6(inplace=True),
-                       *conv(hidden, b)]
+            layers += [
+                *conv(hidden, hidden, 3, stride, hidden),
+                nn.ReLU6(inplace=True),
+                *conv(hidden, b),
+            ]
             self.conv = nn.Sequential(*layers)
 
         def forward(self, x):

@@ -5,8 +5,13 @@
 def mlp(lib, width=64, classes=10):
     """Three layers of width 64: what a step costs beside its arithmetic."""
     nn = lib.nn
-    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
-                         nn.Linear(width, classes))
+    return nn.Sequential(
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, classes),
+    )
 
 
 def lstm(lib, vocabulary=1000, width=256, layers=2):

@@ -133,8 +133,9 @@ def _t5_layers(lib, width, heads, inner, dropout):
             self.q, self.k, self.v, self.o = (nn.Linear(width, width, bias=False) for _ in range(4))
 
         def forward(self, x, memory, bias):
-            q, k, v = (_heads(f(s), heads) for f, s in
-                       ((self.q, x), (self.k, memory), (self.v, memory)))
+            q, k, v = (
+                _heads(f(s), heads) for f, s in ((self.q, x), (self.k, memory), (self.v, memory))
+            )
             scores = q @ k.transpose(2, 3)
             if bias is not None:
                 scores = scores + bias
@@ -178,8 +179,12 @@ def t5(lib, layers, width, heads, inner, vocabulary, dropout=0.1):
 
         def position_bias(self, length):
             if length not in self.buckets:
-                mask = lib.tensor([[0.0 if k <= q or not self.decoder else -1e9
-                                    for k in range(length)] for q in range(length)])
+                mask = lib.tensor(
+                    [
+                        [0.0 if k <= q or not self.decoder else -1e9 for k in range(length)]
+                        for q in range(length)
+                    ]
+                )
                 table = _t5_buckets(lib, length, length, not self.decoder)
                 self.buckets[length] = (table, mask)
             table, mask = self.buckets[length]
@@ -202,7 +207,7 @@ def t5(lib, layers, width, heads, inner, vocabulary, dropout=0.1):
         def forward(self, tokens):
             x = self.shared(tokens)
             y = self.decoder(x, self.encoder(x))
-            return functional.linear(y * width ** -0.5, self.shared.weight)
+            return functional.linear(y * width**-0.5, self.shared.weight)
 
     return T5()
 

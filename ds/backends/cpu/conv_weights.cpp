@@ -32,9 +32,7 @@ int64_t ConvWeightsPlan::packed_rows() const {
 }
 
 /// Not a power of two: panels are written side by side and must not share the sets of a cache.
-int64_t ConvWeightsPlan::col_panel() const {
-  return (lines_kept_ * positions_ + 1) * kOuterCols;
-}
+int64_t ConvWeightsPlan::col_panel() const { return (lines_kept_ * positions_ + 1) * kOuterCols; }
 
 int64_t ConvWeightsPlan::packed_cols() const {
   return divide_up(col_panels_, col_parts_) * col_panel();
@@ -95,8 +93,7 @@ void ConvWeightsPlan::choose_blocks() {
   const int64_t count = divide_up(lines, most), height = divide_up(lines, count);
   for (int64_t w = 0; w < dst_[2]; w += width)
     for (int64_t line = 0; line < lines; line += height)
-      blocks_.push_back(
-          {line, std::min(height, lines - line), w, std::min(width, dst_[2] - w)});
+      blocks_.push_back({line, std::min(height, lines - line), w, std::min(width, dst_[2] - w)});
   block_pixels_ = height * width;
   positions_ = folded_ ? width : (width - 1) * stride_[2] + (kernel_[2] - 1) * dilation_[2] + 1;
   // Lines of one plane share what they read; the first kept line is all zeros.
@@ -113,8 +110,7 @@ void ConvWeightsPlan::choose_split() {
   const int64_t pixels = batch_ * dst_[0] * dst_[1] * dst_[2];
   const bool by_columns = col_panels_ >= threads && pixels * oc_ < 2 * sum_elements();
   col_parts_ = by_columns ? threads : 1;
-  pixel_parts_ =
-      by_columns ? 1 : std::min(threads, static_cast<int64_t>(blocks_.size()));
+  pixel_parts_ = by_columns ? 1 : std::min(threads, static_cast<int64_t>(blocks_.size()));
 }
 
 size_t ConvWeightsPlan::scratchpad_bytes() const {
@@ -133,8 +129,7 @@ void ConvWeightsPlan::pack_lines(const Block& block, const Part& part,
   const int64_t step = folded_ ? stride_[2] * ic_ : ic_;
   const int64_t first = (block.first_w * stride_[2] - padding_[2]) * ic_ + first_channel;
   const int64_t positions =
-      folded_ ? block.width
-              : (block.width - 1) * stride_[2] + (kernel_[2] - 1) * dilation_[2] + 1;
+      folded_ ? block.width : (block.width - 1) * stride_[2] + (kernel_[2] - 1) * dilation_[2] + 1;
   starts.assign(static_cast<size_t>(line_taps_ * block.lines), 0);
   std::vector<std::pair<int64_t, int64_t>> needed;  // line of src, position in starts
   for (int64_t l = 0; l < block.lines; ++l) {

@@ -49,13 +49,13 @@ class ConvWeightsPlan {
   // Sizes with three spatial dimensions, missing ones 1.
   int64_t batch_ = 1, ic_ = 1, oc_ = 1;
   int64_t src_[3], dst_[3], kernel_[3], stride_[3], padding_[3], dilation_[3];
-  bool folded_ = false;      // taps along a line are channels
-  int64_t channels_ = 1;     // columns: ic, times the taps along a line when folded
+  bool folded_ = false;   // taps along a line are channels
+  int64_t channels_ = 1;  // columns: ic, times the taps along a line when folded
   int64_t line_taps_ = 1, width_taps_ = 1;
   int64_t row_panels_ = 1, col_panels_ = 1;
   std::vector<Block> blocks_;
   int64_t positions_ = 1, lines_kept_ = 1, block_pixels_ = 1;  // the most of any block
-  int64_t col_parts_ = 1, pixel_parts_ = 1;  // what threads divide among them
+  int64_t col_parts_ = 1, pixel_parts_ = 1;                    // what threads divide among them
 };
 
 }  // namespace ds::cpu

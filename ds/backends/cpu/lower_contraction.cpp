@@ -173,7 +173,8 @@ std::shared_ptr<const ConvWeightsPlan> plan_own_weights(const ConvSpec& spec,
   return wide ? nullptr : ConvWeightsPlan::make(spec);
 }
 
-void emit_own_weights(Lowering& l, const Node& node, std::shared_ptr<const ConvWeightsPlan> plan, const ConvTypes& types) {
+void emit_own_weights(Lowering& l, const Node& node, std::shared_ptr<const ConvWeightsPlan> plan,
+                      const ConvTypes& types) {
   const View src = l.channels_last(node, l.cast(node, l.view(node.input(0)), DType::f32));
   const View dst = l.channels_last(node, l.cast(node, l.view(node.input(1)), DType::f32));
   const View out = l.temp(DType::f32, node.type().shape);

@@ -7,17 +7,31 @@ from .. import _core
 from .._core import Tensor
 from .._modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-__all__ = ["Function", "backward", "enable_grad", "functional", "grad", "gradcheck",
-           "inference_mode", "no_grad", "set_grad_enabled"]
+__all__ = [
+    "Function",
+    "backward",
+    "enable_grad",
+    "functional",
+    "grad",
+    "gradcheck",
+    "inference_mode",
+    "no_grad",
+    "set_grad_enabled",
+]
 
 
 def _list(tensors) -> list:
     return [tensors] if isinstance(tensors, Tensor) else list(tensors)
 
 
-def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor], grad_outputs=None,
-         retain_graph: bool | None = None, create_graph: bool = False,
-         allow_unused: bool = False) -> tuple[Tensor | None, ...]:
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs=None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
     """d(sum of outputs times grad_outputs)/d(inputs), one tensor per input.
 
     StateError for an input that outputs do not depend on, unless allow_unused (then None)."""
@@ -25,15 +39,22 @@ def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor], 
     grads = [] if grad_outputs is None else _list(grad_outputs)
     if grads and len(grads) != len(outputs):
         raise _core.ValueError(
-            f"grad: {len(outputs)} outputs and {len(grads)} grad_outputs; give one each")
+            f"grad: {len(outputs)} outputs and {len(grads)} grad_outputs; give one each"
+        )
     if any(g is None for g in grads):
-        grads = [_core.ones_like(o) if g is None else g for g, o in zip(grads, outputs)]
+        grads = [
+            _core.ones_like(o) if g is None else g for g, o in zip(grads, outputs, strict=False)
+        ]
     retain = create_graph if retain_graph is None else retain_graph
     return tuple(_core._grad(outputs, _list(inputs), grads, retain, create_graph, allow_unused))
 
 
-def backward(tensors: Tensor | Sequence[Tensor], grad_tensors=None,
-             retain_graph: bool | None = None, create_graph: bool = False) -> None:
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors=None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> None:
     """Adds gradients of the sum of tensors to the grad of every leaf."""
     tensors = _list(tensors)
     grads = [None] * len(tensors) if grad_tensors is None else _list(grad_tensors)
@@ -87,22 +108,22 @@ class Function:
             silent = any(output is s for s in ctx._silent)
             if isinstance(output, Tensor) and output.is_floating_point() and not silent:
                 outputs[i] = _core._custom_gradient(
-                    output, inputs, cls._gradients(ctx, args, list(result), i))
+                    output, inputs, cls._gradients(ctx, args, list(result), i)
+                )
         return type(result)(outputs)
 
     @classmethod
     def _gradients(cls, ctx, args, outputs, place):
         def run(gradient):
-            grads = [
-                gradient if i == place else _core.zeros_like(o) for i, o in enumerate(outputs)
-            ]
+            grads = [gradient if i == place else _core.zeros_like(o) for i, o in enumerate(outputs)]
             result = cls.backward(ctx, *grads)
             result = result if isinstance(result, tuple) else (result,)
             if len(result) < len(args):
                 raise _core.ValueError(
                     f"{cls.__name__}.backward returned {len(result)} gradients for {len(args)} "
-                    "inputs; return one each, None where there is none")
-            return [g for a, g in zip(args, result) if isinstance(a, Tensor)]
+                    "inputs; return one each, None where there is none"
+                )
+            return [g for a, g in zip(args, result, strict=False) if isinstance(a, Tensor)]
 
         return run
 

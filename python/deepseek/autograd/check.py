@@ -20,18 +20,29 @@ def _numerical(func, inputs: list, index: int, eps: float) -> list:
             moved = start.copy().reshape(-1)
             moved[place] += step
             with no_grad():
-                out = func(*inputs[:index], _core.tensor(moved.reshape(start.shape)),
-                           *inputs[index + 1 :])
+                out = func(
+                    *inputs[:index], _core.tensor(moved.reshape(start.shape)), *inputs[index + 1 :]
+                )
             outs = [out] if isinstance(out, Tensor) else list(out)
             ends.append([o.detach().numpy().copy() for o in outs])
-        columns.append([(high - low) / (2 * eps) for high, low in zip(*ends)])
+        columns.append([(high - low) / (2 * eps) for high, low in zip(*ends, strict=False)])
     outputs = range(len(columns[0])) if columns else ()
-    return [np.stack([c[o] for c in columns], -1).reshape(columns[0][o].shape + start.shape)
-            for o in outputs]
+    return [
+        np.stack([c[o] for c in columns], -1).reshape(columns[0][o].shape + start.shape)
+        for o in outputs
+    ]
 
 
-def gradcheck(func, inputs, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
-              raise_exception: bool = True, **_ignored) -> bool:
+def gradcheck(
+    func,
+    inputs,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    **_ignored,
+) -> bool:
     """True when the gradients of func for every float64 input that requires them agree with
     differences of its values. Otherwise StateError, or False without raise_exception."""
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
@@ -41,7 +52,7 @@ def gradcheck(func, inputs, *, eps: float = 1e-6, atol: float = 1e-5, rtol: floa
 
     def of_wanted(*values):
         full = list(inputs)
-        for i, value in zip(wanted, values):
+        for i, value in zip(wanted, values, strict=False):
             full[i] = value
         return func(*full)
 
@@ -56,7 +67,8 @@ def gradcheck(func, inputs, *, eps: float = 1e-6, atol: float = 1e-5, rtol: floa
                 worst = float(np.abs(found - numeric).max())
                 raise _core.StateError(
                     f"gradcheck: the gradient of output {o} for input {i} differs from the "
-                    f"differences of values by up to {worst:g}")
+                    f"differences of values by up to {worst:g}"
+                )
     return True
 
 

@@ -11,7 +11,7 @@ def _tuple(values, what: str) -> tuple[bool, tuple]:
     """Whether there were several, and all of them."""
     if isinstance(values, Tensor):
         return False, (values,)
-    if not isinstance(values, (tuple, list)) or not all(isinstance(v, Tensor) for v in values):
+    if not isinstance(values, tuple | list) or not all(isinstance(v, Tensor) for v in values):
         raise TypeError(f"{what} must be a tensor or a tuple of tensors")
     return True, tuple(values)
 
@@ -23,19 +23,23 @@ def _like(many: bool, values):
 def _leaves(inputs, create_graph: bool) -> tuple:
     """Inputs to differentiate for; with create_graph the result depends on the ones given."""
     if create_graph:
-        return tuple(x.view(x.shape) if x.requires_grad else x.detach().requires_grad_()
-                     for x in inputs)
+        return tuple(
+            x.view(x.shape) if x.requires_grad else x.detach().requires_grad_() for x in inputs
+        )
     return tuple(x.detach().requires_grad_() for x in inputs)
 
 
 def _gradients(outputs, inputs, weights, create_graph: bool) -> tuple:
     """Vector-Jacobian products; zeros for what outputs do not depend on."""
-    pairs = [(y, w) for y, w in zip(outputs, weights) if y.requires_grad]
+    pairs = [(y, w) for y, w in zip(outputs, weights, strict=False) if y.requires_grad]
     found = [None] * len(inputs)
     if pairs:
-        found = _core._grad([y for y, _ in pairs], list(inputs), [w for _, w in pairs], True,
-                            create_graph, True)
-    return tuple(_core.zeros_like(x) if g is None else g for g, x in zip(found, inputs))
+        found = _core._grad(
+            [y for y, _ in pairs], list(inputs), [w for _, w in pairs], True, create_graph, True
+        )
+    return tuple(
+        _core.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=False)
+    )
 
 
 def _done(values, create_graph: bool) -> tuple:
@@ -59,12 +63,19 @@ def _weights(v, like, what: str) -> tuple:
     if [tuple(w.shape) for w in weights] != [tuple(x.shape) for x in like]:
         raise _core.ShapeError(
             f"{what} has the shapes {[tuple(w.shape) for w in weights]}; it must have those of "
-            f"{[tuple(x.shape) for x in like]}")
+            f"{[tuple(x.shape) for x in like]}"
+        )
     return weights
 
 
-def jacobian(func, inputs, create_graph: bool = False, strict: bool = False,
-             vectorize: bool = False, strategy: str = "reverse-mode"):
+def jacobian(
+    func,
+    inputs,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    strategy: str = "reverse-mode",
+):
     """d(output)/d(input) for every pair, of shape output + input. strict, vectorize and strategy
     are accepted and change nothing."""
     many_in, leaves, many_out, outputs = _call(func, inputs, create_graph)
@@ -74,17 +85,33 @@ def jacobian(func, inputs, create_graph: bool = False, strict: bool = False,
         flat = output.reshape(-1)
         for element in flat.unbind() if flat.numel() else ():
             grads = _gradients([element], leaves, [_core.ones_like(element)], create_graph)
-            for row, grad in zip(rows, grads):
+            for row, grad in zip(rows, grads, strict=False):
                 row.append(grad)
-        table.append(_like(many_in, _done([
-            _core.stack(row).reshape(tuple(output.shape) + tuple(x.shape)) if row
-            else _core.zeros(tuple(output.shape) + tuple(x.shape), dtype=x.dtype)
-            for row, x in zip(rows, leaves)], create_graph)))
+        table.append(
+            _like(
+                many_in,
+                _done(
+                    [
+                        _core.stack(row).reshape(tuple(output.shape) + tuple(x.shape))
+                        if row
+                        else _core.zeros(tuple(output.shape) + tuple(x.shape), dtype=x.dtype)
+                        for row, x in zip(rows, leaves, strict=False)
+                    ],
+                    create_graph,
+                ),
+            )
+        )
     return _like(many_out, table)
 
 
-def hessian(func, inputs, create_graph: bool = False, strict: bool = False,
-            vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode"):
+def hessian(
+    func,
+    inputs,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
+):
     """The second derivatives of a function of one element, for every pair of inputs."""
     many_in, given = _tuple(inputs, "inputs")
 
@@ -102,8 +129,10 @@ def vjp(func, inputs, v=None, create_graph: bool = False, strict: bool = False):
     """func(inputs), and v times its Jacobian."""
     many_in, leaves, many_out, outputs = _call(func, inputs, create_graph)
     grads = _gradients(outputs, leaves, _weights(v, outputs, "v"), create_graph)
-    return (_like(many_out, _done(outputs, create_graph)),
-            _like(many_in, _done(grads, create_graph)))
+    return (
+        _like(many_out, _done(outputs, create_graph)),
+        _like(many_in, _done(grads, create_graph)),
+    )
 
 
 def jvp(func, inputs, v=None, create_graph: bool = False, strict: bool = False):
@@ -115,8 +144,10 @@ def jvp(func, inputs, v=None, create_graph: bool = False, strict: bool = False):
     with enable_grad():
         grads = _gradients(outputs, leaves, dummies, True)
     products = _gradients(grads, dummies, directions, create_graph)
-    return (_like(many_out, _done(outputs, create_graph)),
-            _like(many_out, _done(products, create_graph)))
+    return (
+        _like(many_out, _done(outputs, create_graph)),
+        _like(many_out, _done(products, create_graph)),
+    )
 
 
 def _second(func, inputs, v, create_graph: bool):

@@ -134,4 +134,6 @@ def random_split(dataset: Dataset, lengths: Sequence[int | float], generator=Non
     seed = int(_core.randint(0, 2**62, (1,), generator=generator))
     order = _core._data.shuffled(total, seed, 0)
     ends = list(itertools.accumulate(sizes))
-    return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends)]
+    return [
+        Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=False)
+    ]

@@ -51,12 +51,26 @@ class DataLoader:
     worker's traceback. state_dict() says where the loader stands: order and position are restored
     by load_state_dict(). pin_memory and persistent_workers are accepted and change nothing."""
 
-    def __init__(self, dataset, batch_size: int | None = 1, shuffle: bool | None = None,
-                 sampler=None, batch_sampler=None, num_workers: int = 0, collate_fn=None,
-                 pin_memory: bool = False, drop_last: bool = False, timeout: float = 0,
-                 worker_init_fn=None, multiprocessing_context: str | None = None, generator=None,
-                 *, prefetch_factor: int | None = None, persistent_workers: bool = False,
-                 seed: int | None = None):
+    def __init__(
+        self,
+        dataset,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler=None,
+        batch_sampler=None,
+        num_workers: int = 0,
+        collate_fn=None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn=None,
+        multiprocessing_context: str | None = None,
+        generator=None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        seed: int | None = None,
+    ):
         if num_workers < 0:
             raise _core.ValueError(f"DataLoader: num_workers {num_workers} is negative")
         if timeout < 0:
@@ -78,7 +92,9 @@ class DataLoader:
         self.batch_size = None if batch_sampler is not None else batch_size
         self.drop_last = drop_last
         self.num_workers = num_workers
-        self.collate_fn = collate_fn or (default_collate if self._batched(batch_sampler) else _itself)
+        self.collate_fn = collate_fn or (
+            default_collate if self._batched(batch_sampler) else _itself
+        )
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
         self.generator = generator
@@ -111,8 +127,14 @@ class DataLoader:
 
     def _make_threads(self) -> None:
         self._threads = _core._data.DataLoader(
-            self.dataset._core_dataset, self.batch_size, self._shuffle, self.drop_last,
-            self.num_workers, self.prefetch_factor, self._fixed_seed())
+            self.dataset._core_dataset,
+            self.batch_size,
+            self._shuffle,
+            self.drop_last,
+            self.num_workers,
+            self.prefetch_factor,
+            self._fixed_seed(),
+        )
 
     def _fixed_seed(self) -> int:
         if self._seed is None:
@@ -176,9 +198,16 @@ class DataLoader:
             yield batch
 
     def _in_workers(self, fetch_type, arguments, orders):
-        pool = Pool(self.num_workers, self.dataset, fetch_type, arguments,
-                    self._fixed_seed() + self._epoch * 1_000_003, self.worker_init_fn,
-                    self.timeout, self._context)
+        pool = Pool(
+            self.num_workers,
+            self.dataset,
+            fetch_type,
+            arguments,
+            self._fixed_seed() + self._epoch * 1_000_003,
+            self.worker_init_fn,
+            self.timeout,
+            self._context,
+        )
         try:
             asked = itertools.count()
             pending: dict[int, int] = {}  # request: worker
@@ -213,8 +242,9 @@ class DataLoader:
 
     def state_dict(self) -> dict:
         """Seed, epoch and position."""
-        epoch, position = self._threads.state if self._threads is not None else (
-            self._epoch, self._position)
+        epoch, position = (
+            self._threads.state if self._threads is not None else (self._epoch, self._position)
+        )
         return {"seed": self._fixed_seed(), "epoch": epoch, "position": position}
 
     def load_state_dict(self, state: dict) -> None:

@@ -35,8 +35,9 @@ class SequentialSampler(Sampler):
 class RandomSampler(Sampler):
     """Every index once in random order, or num_samples draws with replacement."""
 
-    def __init__(self, data_source, replacement: bool = False, num_samples: int | None = None,
-                 generator=None):
+    def __init__(
+        self, data_source, replacement: bool = False, num_samples: int | None = None, generator=None
+    ):
         self.data_source = data_source
         self.replacement = replacement
         self.num_samples = len(data_source) if num_samples is None else num_samples
@@ -80,8 +81,9 @@ class SubsetRandomSampler(Sampler):
 class WeightedRandomSampler(Sampler):
     """num_samples draws with probabilities in proportion to weights."""
 
-    def __init__(self, weights: Sequence[float], num_samples: int, replacement: bool = True,
-                 generator=None):
+    def __init__(
+        self, weights: Sequence[float], num_samples: int, replacement: bool = True, generator=None
+    ):
         self.weights = [float(w) for w in weights]
         self.num_samples = num_samples
         self.replacement = replacement

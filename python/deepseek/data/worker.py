@@ -49,7 +49,7 @@ def _pack(value):
         return _Array((array.float() if name == "bfloat16" else array).numpy(), name)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_pack(v) for v in value))
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple | list):
         return type(value)(_pack(v) for v in value)
     if isinstance(value, dict):
         return {k: _pack(v) for k, v in value.items()}
@@ -63,7 +63,7 @@ def unpack(value):
         return tensor.bfloat16() if value.dtype == "bfloat16" else tensor
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(unpack(v) for v in value))
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple | list):
         return type(value)(unpack(v) for v in value)
     if isinstance(value, dict):
         return {k: unpack(v) for k, v in value.items()}
@@ -131,8 +131,17 @@ def _serve(pipe, dataset, fetch_type, arguments, info: WorkerInfo, init) -> None
 class Pool:
     """Workers and the answers that came out of turn."""
 
-    def __init__(self, count: int, dataset, fetch_type, arguments, seed: int, init, timeout: float,
-                 context: str | None):
+    def __init__(
+        self,
+        count: int,
+        dataset,
+        fetch_type,
+        arguments,
+        seed: int,
+        init,
+        timeout: float,
+        context: str | None,
+    ):
         _core.synchronize()  # no lock of the engine may be held while forking
         ctx = multiprocessing.get_context(context or "fork")
         self._timeout = timeout
@@ -142,7 +151,8 @@ class Pool:
             mine, theirs = ctx.Pipe()
             info = WorkerInfo(i, count, seed + i, dataset)
             process = ctx.Process(
-                target=_serve, args=(theirs, dataset, fetch_type, arguments, info, init),
+                target=_serve,
+                args=(theirs, dataset, fetch_type, arguments, info, init),
                 daemon=True,
             )
             process.start()

@@ -51,14 +51,16 @@ for _class in (ResNet, ResNetBlock):
 
 def resnet8(num_classes: int = 10, in_channels: int = 1) -> ResNet:
     """Three blocks for images of 8 to 40 pixels: 0.3 million parameters."""
-    return ResNet([1, 1, 1], num_classes=num_classes, in_channels=in_channels, width=32,
-                  small_input=True)
+    return ResNet(
+        [1, 1, 1], num_classes=num_classes, in_channels=in_channels, width=32, small_input=True
+    )
 
 
 def resnet20(num_classes: int = 10, in_channels: int = 3) -> ResNet:
     """The network of He et al. (2016) for CIFAR, a little wider."""
-    return ResNet([3, 3, 3], num_classes=num_classes, in_channels=in_channels, width=16,
-                  small_input=True)
+    return ResNet(
+        [3, 3, 3], num_classes=num_classes, in_channels=in_channels, width=16, small_input=True
+    )
 
 
 def resnet18(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
@@ -79,9 +81,16 @@ def resnet50(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
 def lenet(num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
     """Two convolutions and two linear layers, after LeCun et al. (1998), for 28 to 36 pixels."""
     return nn.Sequential(
-        nn.Conv2d(in_channels, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
-        nn.Flatten(), nn.Linear(64 * 16, 128), nn.ReLU(), nn.Linear(128, num_classes),
+        nn.Conv2d(in_channels, 32, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 5, padding=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Linear(64 * 16, 128),
+        nn.ReLU(),
+        nn.Linear(128, num_classes),
     )
 
 

@@ -9,8 +9,15 @@ from pathlib import Path
 from .. import _core
 
 #: Defaults of the keys that every configuration has.
-_COMMON = {"id2label": None, "label2id": None, "problem_type": None, "bos_token_id": None,
-           "eos_token_id": None, "pad_token_id": None, "tie_word_embeddings": True}
+_COMMON = {
+    "id2label": None,
+    "label2id": None,
+    "problem_type": None,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
+    "tie_word_embeddings": True,
+}
 
 
 class PretrainedConfig:
@@ -42,8 +49,11 @@ class PretrainedConfig:
         native = cls._struct()
         own = {struct: key for key, struct in cls._translated.items()}
         hidden = {"model_type", "num_labels", "problem_type"}
-        return {own.get(name, name): getattr(native, name) for name in native.fields
-                if name not in hidden}
+        return {
+            own.get(name, name): getattr(native, name)
+            for name in native.fields
+            if name not in hidden
+        }
 
     def __setattr__(self, name, value):
         super().__setattr__(self.attribute_map.get(name, name), value)
@@ -69,8 +79,13 @@ class PretrainedConfig:
     def _native(self, **changes):
         """The C++ struct of these values; ValueError names a key of another type."""
         native = self._struct()
-        values = {**self.__dict__, "num_labels": self.num_labels, "model_type": self.model_type,
-                  "problem_type": self.problem_type or "", **changes}
+        values = {
+            **self.__dict__,
+            "num_labels": self.num_labels,
+            "model_type": self.model_type,
+            "problem_type": self.problem_type or "",
+            **changes,
+        }
         own = {struct: key for key, struct in self._translated.items()}
         for name in native.fields:
             key = own.get(name, name)
@@ -83,13 +98,17 @@ class PretrainedConfig:
             except TypeError:
                 expected = type(getattr(native, name)).__name__
                 raise _core.ValueError(
-                    f"config: {key} is {values[key]!r}, expected {expected}") from None
+                    f"config: {key} is {values[key]!r}, expected {expected}"
+                ) from None
         return native
 
     def to_dict(self) -> dict:
         """All keys but those of the common ones that are not set."""
-        values = {name: value for name, value in self.__dict__.items()
-                  if not name.startswith("_") and not (value is None and name in _COMMON)}
+        values = {
+            name: value
+            for name, value in self.__dict__.items()
+            if not name.startswith("_") and not (value is None and name in _COMMON)
+        }
         return {**values, "model_type": self.model_type}
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
@@ -118,7 +137,8 @@ class PretrainedConfig:
         if found != cls.model_type:
             raise _core.ValueError(
                 f"{cls.__name__}: {name} holds a '{found}' model; use AutoConfig or the class of "
-                "that family")
+                "that family"
+            )
         return cls.from_dict(values, **changes)
 
     def __eq__(self, other):
@@ -148,15 +168,26 @@ class DistilBertConfig(PretrainedConfig):
 
     model_type = "distilbert"
     _struct = _core._hub.EncoderConfig
-    _translated = {"dim": "hidden_size", "n_layers": "num_hidden_layers",
-                   "n_heads": "num_attention_heads", "hidden_dim": "intermediate_size",
-                   "dropout": "hidden_dropout_prob",
-                   "attention_dropout": "attention_probs_dropout_prob",
-                   "activation": "hidden_act"}
-    attribute_map = {"hidden_size": "dim", "num_attention_heads": "n_heads",
-                     "num_hidden_layers": "n_layers"}
-    _defaults = {"n_layers": 6, "seq_classif_dropout": 0.2, "qa_dropout": 0.1,
-                 "sinusoidal_pos_embds": False}
+    _translated = {
+        "dim": "hidden_size",
+        "n_layers": "num_hidden_layers",
+        "n_heads": "num_attention_heads",
+        "hidden_dim": "intermediate_size",
+        "dropout": "hidden_dropout_prob",
+        "attention_dropout": "attention_probs_dropout_prob",
+        "activation": "hidden_act",
+    }
+    attribute_map = {
+        "hidden_size": "dim",
+        "num_attention_heads": "n_heads",
+        "num_hidden_layers": "n_layers",
+    }
+    _defaults = {
+        "n_layers": 6,
+        "seq_classif_dropout": 0.2,
+        "qa_dropout": 0.1,
+        "sinusoidal_pos_embds": False,
+    }
 
 
 class GPT2Config(PretrainedConfig):
@@ -164,8 +195,12 @@ class GPT2Config(PretrainedConfig):
 
     model_type = "gpt2"
     _struct = _core._hub.GPT2Config
-    attribute_map = {"hidden_size": "n_embd", "max_position_embeddings": "n_positions",
-                     "num_attention_heads": "n_head", "num_hidden_layers": "n_layer"}
+    attribute_map = {
+        "hidden_size": "n_embd",
+        "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    }
     _defaults = {"bos_token_id": 50256, "eos_token_id": 50256}
 
 
@@ -188,6 +223,8 @@ class AutoConfig:
         """The configuration of these keys."""
         kind = values.get("model_type")
         if kind not in CONFIGS:
-            raise _core.ValueError(f"{name}: the model type {kind!r} is unknown; the known ones are "
-                                   f"{', '.join(sorted(CONFIGS))}")
+            raise _core.ValueError(
+                f"{name}: the model type {kind!r} is unknown; the known ones are "
+                f"{', '.join(sorted(CONFIGS))}"
+            )
         return CONFIGS[kind].from_dict(values, **changes)

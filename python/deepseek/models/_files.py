@@ -12,8 +12,12 @@ from ..serialization import load
 from .registry import repository_of
 
 #: Where weights are looked for, the best first; an index names the parts of a sharded file.
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json",
-           "pytorch_model.bin", "pytorch_model.bin.index.json")
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 _REPOSITORY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")
 
@@ -100,8 +104,9 @@ def read_weights(name: str | os.PathLike, **hub) -> dict:
         for part in _shards(name, path, **hub) if file.endswith(".json") else [path]:
             found = load(part)
             if not isinstance(found, dict) or not all(
-                    isinstance(key, str) and isinstance(value, _core.Tensor)
-                    for key, value in found.items()):
+                isinstance(key, str) and isinstance(value, _core.Tensor)
+                for key, value in found.items()
+            ):
                 raise _core.FileFormatError(f"{part}: a dict of named tensors is expected")
             tensors.update(found)
         return tensors
@@ -132,8 +137,11 @@ def write_weights(tensors: dict, folder: Path, max_shard_size: int | str) -> Non
         parts[-1][name] = tensor
         filled += size
     count = len(parts)
-    files = ["model.safetensors"] if count == 1 else [
-        f"model-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)]
+    files = (
+        ["model.safetensors"]
+        if count == 1
+        else [f"model-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)]
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for file, part in zip(files, parts, strict=True):
         _core._io.save_safetensors(part, os.fspath(folder / file), {"format": "pt"})
@@ -142,8 +150,13 @@ def write_weights(tensors: dict, folder: Path, max_shard_size: int | str) -> Non
         places = {name: file for file, part in zip(files, parts, strict=True) for name in part}
         total = sum(t.numel() * t.element_size() for t in tensors.values())
         partial = index.with_suffix(".json.part")
-        partial.write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": places},
-                                      indent=2, sort_keys=True) + "\n", "utf-8")
+        partial.write_text(
+            json.dumps(
+                {"metadata": {"total_size": total}, "weight_map": places}, indent=2, sort_keys=True
+            )
+            + "\n",
+            "utf-8",
+        )
         partial.replace(index)
     for stale in folder.glob("model*.safetensors*"):
         if stale.name not in files and not (count > 1 and stale == index):

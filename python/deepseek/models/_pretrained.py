@@ -36,9 +36,15 @@ class PreTrainedModel:
     name_or_path: str = ""
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, config: PretrainedConfig | None = None,
-                        dtype=None, ignore_mismatched_sizes: bool = False,
-                        output_loading_info: bool = False, **changes):
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike,
+        config: PretrainedConfig | None = None,
+        dtype=None,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        **changes,
+    ):
         """The model of a folder, in eval mode. Other arguments replace keys of its configuration.
 
         Parameters the files lack are left at their random start and surplus ones are ignored; a
@@ -72,23 +78,39 @@ class PreTrainedModel:
         own = dict(self.state_dict())
         found = {self._own_name(name, own): tensor for name, tensor in weights.items()}
         tied = {name: names for names in self._shared(own) for name in names}
-        surplus = sorted(name for name in found
-                         if name not in own and not _CONSTANTS.search(name))
-        missing = sorted(name for name in own if name not in found
-                         and not any(other in found for other in tied.get(name, ())))
-        misshaped = {name: (tuple(found[name].shape), tuple(own[name].shape)) for name in found
-                     if name in own and tuple(found[name].shape) != tuple(own[name].shape)}
+        surplus = sorted(name for name in found if name not in own and not _CONSTANTS.search(name))
+        missing = sorted(
+            name
+            for name in own
+            if name not in found and not any(other in found for other in tied.get(name, ()))
+        )
+        misshaped = {
+            name: (tuple(found[name].shape), tuple(own[name].shape))
+            for name in found
+            if name in own and tuple(found[name].shape) != tuple(own[name].shape)
+        }
         if misshaped and not ignore_mismatched_sizes:
-            text = _listed(f"{name} {theirs} for {ours}"
-                           for name, (theirs, ours) in misshaped.items())
+            text = _listed(
+                f"{name} {theirs} for {ours}" for name, (theirs, ours) in misshaped.items()
+            )
             raise _core.ShapeError(
                 f"from_pretrained: {source}: shapes differ from the model's: {text}; pass "
-                "ignore_mismatched_sizes=True to leave them at a random start")
-        self.load_state_dict({name: tensor for name, tensor in found.items()
-                              if name in own and name not in misshaped}, strict=False)
+                "ignore_mismatched_sizes=True to leave them at a random start"
+            )
+        self.load_state_dict(
+            {
+                name: tensor
+                for name, tensor in found.items()
+                if name in own and name not in misshaped
+            },
+            strict=False,
+        )
         self._warn(source, missing, surplus, misshaped)
-        return {"missing_keys": missing, "unexpected_keys": surplus,
-                "mismatched_keys": sorted(misshaped)}
+        return {
+            "missing_keys": missing,
+            "unexpected_keys": surplus,
+            "mismatched_keys": sorted(misshaped),
+        }
 
     def _warn(self, source: str, missing, surplus, misshaped) -> None:
         lines = []
@@ -99,8 +121,11 @@ class PreTrainedModel:
         if surplus:
             lines.append(f"not in the model, ignored: {_listed(surplus)}")
         if lines:
-            warnings.warn(f"{type(self).__name__} from {source}: " + "; ".join(lines), LoadWarning,
-                          stacklevel=4)
+            warnings.warn(
+                f"{type(self).__name__} from {source}: " + "; ".join(lines),
+                LoadWarning,
+                stacklevel=4,
+            )
 
     def _shared(self, own: dict) -> list[list[str]]:
         """Groups of names of one tensor."""
@@ -110,8 +135,7 @@ class PreTrainedModel:
                 groups.setdefault(id(parameter), []).append(name)
         return [names for names in groups.values() if len(names) > 1]
 
-    def save_pretrained(self, folder: str | os.PathLike,
-                        max_shard_size: int | str = "5GB") -> None:
+    def save_pretrained(self, folder: str | os.PathLike, max_shard_size: int | str = "5GB") -> None:
         """Writes config.json and model.safetensors, in parts above max_shard_size. transformers
         reads them."""
         folder = Path(folder)

@@ -18,8 +18,10 @@ class _AutoModel:
         family = FAMILIES[config.model_type]
         if cls._suffix not in family:
             known = ", ".join(sorted(name for name, f in FAMILIES.items() if cls._suffix in f))
-            raise _core.ValueError(f"{cls.__name__}: a '{config.model_type}' model has no such "
-                                   f"head; {known} have one")
+            raise _core.ValueError(
+                f"{cls.__name__}: a '{config.model_type}' model has no such "
+                f"head; {known} have one"
+            )
         return family[cls._suffix]
 
     @classmethod
@@ -28,8 +30,9 @@ class _AutoModel:
         return cls._class_for(config)(config)
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, config: PretrainedConfig | None = None,
-                        **arguments) -> PreTrainedModel:
+    def from_pretrained(
+        cls, name: str | os.PathLike, config: PretrainedConfig | None = None, **arguments
+    ) -> PreTrainedModel:
         """The model of a folder or a hub; arguments as of PreTrainedModel.from_pretrained()."""
         hub, _ = split_hub_arguments(arguments)
         made = cls._class_for(config or AutoConfig.from_pretrained(name, **hub))
@@ -38,8 +41,15 @@ class _AutoModel:
 
 def _auto(suffix: str) -> type[_AutoModel]:
     name = "AutoModel" + ("" if suffix == "Model" else suffix)
-    return type(name, (_AutoModel,), {"_suffix": suffix, "__module__": __name__,
-                                      "__doc__": f"The {suffix} class of a model's family."})
+    return type(
+        name,
+        (_AutoModel,),
+        {
+            "_suffix": suffix,
+            "__module__": __name__,
+            "__doc__": f"The {suffix} class of a model's family.",
+        },
+    )
 
 
 AutoModel = _auto("Model")

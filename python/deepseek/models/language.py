@@ -20,8 +20,10 @@ class _Headed(PreTrainedModel, _core._hub.EncoderWithHead):
     def __init__(self, config):
         changes = {}
         if config.model_type == "distilbert":  # each head has a key of its own there
-            key = {"SequenceClassification": "seq_classif_dropout",
-                   "QuestionAnswering": "qa_dropout"}.get(self._task, "dropout")
+            key = {
+                "SequenceClassification": "seq_classif_dropout",
+                "QuestionAnswering": "qa_dropout",
+            }.get(self._task, "dropout")
             changes["classifier_dropout"] = getattr(config, key)
         super().__init__(config._native(**changes), _TASKS.index(self._task))
         self.config = config
@@ -31,11 +33,17 @@ def _family(prefix: str, config: type, base: str) -> dict[str, type]:
     """The classes of one family of encoders by what follows its name: the model itself and one for
     every head."""
     common = {"config_class": config, "base_model_prefix": base, "__module__": __name__}
-    classes = {"Model": type(f"{prefix}Model", (_Encoder,),
-                             {**common, "__doc__": f"{prefix} without a head."})}
+    classes = {
+        "Model": type(
+            f"{prefix}Model", (_Encoder,), {**common, "__doc__": f"{prefix} without a head."}
+        )
+    }
     for task in _TASKS:
-        classes[f"For{task}"] = type(f"{prefix}For{task}", (_Headed,), {
-            **common, "_task": task, "__doc__": f"{prefix} for {task}."})
+        classes[f"For{task}"] = type(
+            f"{prefix}For{task}",
+            (_Headed,),
+            {**common, "_task": task, "__doc__": f"{prefix} for {task}."},
+        )
     return classes
 
 
@@ -68,10 +76,24 @@ FAMILIES: dict[str, dict[str, type]] = {
     "distilbert": _family("DistilBert", DistilBertConfig, "distilbert"),
     "gpt2": {"Model": GPT2Model, "ForCausalLM": GPT2LMHeadModel},
 }
-(BertModel, BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification,
- BertForQuestionAnswering) = FAMILIES["bert"].values()
-(RobertaModel, RobertaForMaskedLM, RobertaForSequenceClassification,
- RobertaForTokenClassification, RobertaForQuestionAnswering) = FAMILIES["roberta"].values()
-(DistilBertModel, DistilBertForMaskedLM, DistilBertForSequenceClassification,
- DistilBertForTokenClassification, DistilBertForQuestionAnswering) = \
-    FAMILIES["distilbert"].values()
+(
+    BertModel,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertForQuestionAnswering,
+) = FAMILIES["bert"].values()
+(
+    RobertaModel,
+    RobertaForMaskedLM,
+    RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+    RobertaForQuestionAnswering,
+) = FAMILIES["roberta"].values()
+(
+    DistilBertModel,
+    DistilBertForMaskedLM,
+    DistilBertForSequenceClassification,
+    DistilBertForTokenClassification,
+    DistilBertForQuestionAnswering,
+) = FAMILIES["distilbert"].values()

@@ -17,10 +17,12 @@ SOURCES: dict[str, Source] = {
     "bert-base-uncased": Source("google-bert/bert-base-uncased", "apache-2.0"),
     "bert-base-cased": Source("google-bert/bert-base-cased", "apache-2.0"),
     "bert-base-chinese": Source("google-bert/bert-base-chinese", "apache-2.0"),
-    "bert-base-multilingual-cased": Source("google-bert/bert-base-multilingual-cased",
-                                           "apache-2.0"),
-    "bert-base-multilingual-uncased": Source("google-bert/bert-base-multilingual-uncased",
-                                             "apache-2.0"),
+    "bert-base-multilingual-cased": Source(
+        "google-bert/bert-base-multilingual-cased", "apache-2.0"
+    ),
+    "bert-base-multilingual-uncased": Source(
+        "google-bert/bert-base-multilingual-uncased", "apache-2.0"
+    ),
     "bert-base-german-cased": Source("google-bert/bert-base-german-cased", "mit"),
     "bert-large-uncased": Source("google-bert/bert-large-uncased", "apache-2.0"),
     "bert-large-cased": Source("google-bert/bert-large-cased", "apache-2.0"),
@@ -28,8 +30,9 @@ SOURCES: dict[str, Source] = {
     "roberta-large": Source("FacebookAI/roberta-large", "mit"),
     "distilbert-base-uncased": Source("distilbert/distilbert-base-uncased", "apache-2.0"),
     "distilbert-base-cased": Source("distilbert/distilbert-base-cased", "apache-2.0"),
-    "distilbert-base-multilingual-cased": Source("distilbert/distilbert-base-multilingual-cased",
-                                                 "apache-2.0"),
+    "distilbert-base-multilingual-cased": Source(
+        "distilbert/distilbert-base-multilingual-cased", "apache-2.0"
+    ),
     "distilroberta-base": Source("distilbert/distilroberta-base", "apache-2.0"),
     "all-minilm-l6-v2": Source("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
     "gpt2": Source("openai-community/gpt2", "mit"),
@@ -46,6 +49,8 @@ def repository_of(name: str) -> str:
     if owner != "deepseek" or not model:
         return name
     if model.lower() not in SOURCES:
-        raise _core.KeyError(f"the model '{name}' is unknown; use deepseek/ and one of "
-                             f"{', '.join(SOURCES)}, or the name of its repository")
+        raise _core.KeyError(
+            f"the model '{name}' is unknown; use deepseek/ and one of "
+            f"{', '.join(SOURCES)}, or the name of its repository"
+        )
     return SOURCES[model.lower()].repository

@@ -11,13 +11,32 @@ import numpy as np
 from .. import _core
 from ._files import find_optional, read_json, split_hub_arguments
 
-_SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
-            "mask_token")
-_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-          "vocab.txt", "vocab.json", "merges.txt", "config.json")
+_SPECIAL = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "config.json",
+)
 #: Special tokens of families whose files do not name them.
-_BERT = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]",
-         "mask_token": "[MASK]"}
+_BERT = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
 _GPT2 = {"unk_token": "<|endoftext|>", "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
 #: "No limit" is written as a huge number in tokenizer_config.json.
 _NO_LIMIT = 10**20
@@ -33,8 +52,9 @@ class BatchEncoding(UserDict):
 
     def to(self, device):
         """The same on a device."""
-        return BatchEncoding({k: v.to(device) if isinstance(v, _core.Tensor) else v
-                              for k, v in self.data.items()})
+        return BatchEncoding(
+            {k: v.to(device) if isinstance(v, _core.Tensor) else v for k, v in self.data.items()}
+        )
 
 
 def _backend():
@@ -59,9 +79,11 @@ def _from_vocabulary(files: dict[str, Path], settings: dict):
         from tokenizers.implementations import BertWordPieceTokenizer
 
         made = BertWordPieceTokenizer(
-            str(files["vocab.txt"]), lowercase=settings.get("do_lower_case", True),
+            str(files["vocab.txt"]),
+            lowercase=settings.get("do_lower_case", True),
             handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-            strip_accents=settings.get("strip_accents"))
+            strip_accents=settings.get("strip_accents"),
+        )
         return made._tokenizer, _BERT
     model = library.models.BPE.from_file(str(files["vocab.json"]), str(files["merges.txt"]))
     made = library.Tokenizer(model)
@@ -80,24 +102,35 @@ def _from_files(name, files: dict[str, Path], settings: dict):
             return _from_vocabulary(files, settings)
     except Exception as error:  # the package raises bare Exceptions
         raise _core.FileFormatError(f"tokenizer of {name}: {error}") from error
-    raise _core.IOError(f"{name} has no tokenizer; expected tokenizer.json, vocab.txt, or "
-                        "vocab.json and merges.txt")
+    raise _core.IOError(
+        f"{name} has no tokenizer; expected tokenizer.json, vocab.txt, or "
+        "vocab.json and merges.txt"
+    )
 
 
 class PreTrainedTokenizer:
     """Turns texts into ids and back; arguments as in transformers."""
 
-    def __init__(self, tokenizer, special: dict[str, str] | None = None,
-                 model_max_length: int | None = None, padding_side: str = "right",
-                 truncation_side: str = "right", token_types: bool = False):
+    def __init__(
+        self,
+        tokenizer,
+        special: dict[str, str] | None = None,
+        model_max_length: int | None = None,
+        padding_side: str = "right",
+        truncation_side: str = "right",
+        token_types: bool = False,
+    ):
         self._tokenizer = tokenizer
         special = special or {}
         for name in _SPECIAL:
             setattr(self, name, special.get(name))
         self.model_max_length = model_max_length
         self.padding_side, self.truncation_side = padding_side, truncation_side
-        self.model_input_names = ["input_ids", *(["token_type_ids"] if token_types else []),
-                                  "attention_mask"]
+        self.model_input_names = [
+            "input_ids",
+            *(["token_type_ids"] if token_types else []),
+            "attention_mask",
+        ]
         tokenizer.add_special_tokens(list(dict.fromkeys(filter(None, special.values()))))
 
     @classmethod
@@ -106,24 +139,40 @@ class PreTrainedTokenizer:
         and merges.txt. Other arguments replace settings of tokenizer_config.json."""
         hub, changes = split_hub_arguments(arguments)
         files = {file: path for file in _FILES if (path := find_optional(name, file, **hub))}
-        read = {file: read_json(path) for file, path in files.items()
-                if file in ("tokenizer_config.json", "special_tokens_map.json", "config.json")}
-        settings = {**read.get("special_tokens_map.json", {}),
-                    **read.get("tokenizer_config.json", {}), **changes}
+        read = {
+            file: read_json(path)
+            for file, path in files.items()
+            if file in ("tokenizer_config.json", "special_tokens_map.json", "config.json")
+        }
+        settings = {
+            **read.get("special_tokens_map.json", {}),
+            **read.get("tokenizer_config.json", {}),
+            **changes,
+        }
         tokenizer, special = _from_files(name, files, settings)
-        special = {**special, **{key: _text_of(settings[key]) for key in _SPECIAL
-                                 if settings.get(key) is not None}}
+        special = {
+            **special,
+            **{key: _text_of(settings[key]) for key in _SPECIAL if settings.get(key) is not None},
+        }
         limit = settings.get("model_max_length")
         names = settings.get("model_input_names")
         if names is None:
-            kind = settings.get("tokenizer_class") or read.get("config.json", {}).get(
-                "model_type") or ("bert" if "vocab.txt" in files else "")
+            kind = (
+                settings.get("tokenizer_class")
+                or read.get("config.json", {}).get("model_type")
+                or ("bert" if "vocab.txt" in files else "")
+            )
             types = kind.lower().startswith("bert")
         else:
             types = "token_type_ids" in names
-        return cls(tokenizer, special, None if limit is None or limit > _NO_LIMIT else int(limit),
-                   settings.get("padding_side", "right"), settings.get("truncation_side", "right"),
-                   types)
+        return cls(
+            tokenizer,
+            special,
+            None if limit is None or limit > _NO_LIMIT else int(limit),
+            settings.get("padding_side", "right"),
+            settings.get("truncation_side", "right"),
+            types,
+        )
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes tokenizer.json and tokenizer_config.json. transformers reads them."""
@@ -132,12 +181,17 @@ class PreTrainedTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         settings = {name: getattr(self, name) for name in _SPECIAL if getattr(self, name)}
-        settings.update(model_max_length=self.model_max_length or _NO_LIMIT * 10**10,
-                        padding_side=self.padding_side, truncation_side=self.truncation_side,
-                        model_input_names=self.model_input_names,
-                        tokenizer_class="PreTrainedTokenizerFast")
-        for file, text in (("tokenizer.json", self._tokenizer.to_str(pretty=True)),
-                           ("tokenizer_config.json", json.dumps(settings, indent=2))):
+        settings.update(
+            model_max_length=self.model_max_length or _NO_LIMIT * 10**10,
+            padding_side=self.padding_side,
+            truncation_side=self.truncation_side,
+            model_input_names=self.model_input_names,
+            tokenizer_class="PreTrainedTokenizerFast",
+        )
+        for file, text in (
+            ("tokenizer.json", self._tokenizer.to_str(pretty=True)),
+            ("tokenizer_config.json", json.dumps(settings, indent=2)),
+        ):
             partial = folder / f"{file}.part"
             partial.write_text(text, "utf-8")
             partial.replace(folder / file)
@@ -165,28 +219,45 @@ class PreTrainedTokenizer:
         limit = max_length or self.model_max_length
         if truncation and truncation != "do_not_truncate" and limit:
             strategy = "longest_first" if truncation is True else truncation
-            self._tokenizer.enable_truncation(limit, strategy=strategy,
-                                              direction=self.truncation_side)
+            self._tokenizer.enable_truncation(
+                limit, strategy=strategy, direction=self.truncation_side
+            )
         else:
             self._tokenizer.no_truncation()
         if padding in (False, "do_not_pad", None):
             self._tokenizer.no_padding()
             return
         if padding not in (True, "longest", "max_length"):
-            raise _core.ValueError(f"tokenizer: padding {padding!r} is unknown; use True, "
-                                   "'longest' or 'max_length'")
+            raise _core.ValueError(
+                f"tokenizer: padding {padding!r} is unknown; use True, " "'longest' or 'max_length'"
+            )
         if self.pad_token is None:
-            raise _core.ValueError("tokenizer: there is no padding token; set tokenizer.pad_token, "
-                                   "for example to tokenizer.eos_token")
+            raise _core.ValueError(
+                "tokenizer: there is no padding token; set tokenizer.pad_token, "
+                "for example to tokenizer.eos_token"
+            )
         self._tokenizer.enable_padding(
-            direction=self.padding_side, pad_id=self.pad_token_id, pad_token=self.pad_token,
-            length=limit if padding == "max_length" else None, pad_to_multiple_of=multiple)
+            direction=self.padding_side,
+            pad_id=self.pad_token_id,
+            pad_token=self.pad_token,
+            length=limit if padding == "max_length" else None,
+            pad_to_multiple_of=multiple,
+        )
 
-    def __call__(self, text, text_pair=None, *, add_special_tokens: bool = True, padding=False,
-                 truncation=False, max_length: int | None = None,
-                 pad_to_multiple_of: int | None = None, return_tensors: str | None = None,
-                 return_token_type_ids: bool | None = None,
-                 return_attention_mask: bool | None = None) -> BatchEncoding:
+    def __call__(
+        self,
+        text,
+        text_pair=None,
+        *,
+        add_special_tokens: bool = True,
+        padding=False,
+        truncation=False,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+    ) -> BatchEncoding:
         """Ids and masks of a text or a list of texts, each with a second one when text_pair is
         given. return_tensors: "ds" (or "pt") for tensors, "np" for NumPy arrays, None for lists.
         ValueError when texts of different lengths are to become one tensor."""
@@ -201,8 +272,11 @@ class PreTrainedTokenizer:
         self._prepare(padding, truncation, max_length, pad_to_multiple_of)
         rows = [a if b is None else (a, b) for a, b in zip(texts, pairs, strict=True)]
         found = self._tokenizer.encode_batch(rows, add_special_tokens=add_special_tokens)
-        types = "token_type_ids" in self.model_input_names \
-            if return_token_type_ids is None else return_token_type_ids
+        types = (
+            "token_type_ids" in self.model_input_names
+            if return_token_type_ids is None
+            else return_token_type_ids
+        )
         result = {"input_ids": [e.ids for e in found]}
         if types:
             result["token_type_ids"] = [e.type_ids for e in found]
@@ -250,8 +324,10 @@ def _array(rows: list[list[int]], kind: str):
     if kind not in ("ds", "pt", "np"):
         raise _core.ValueError(f"tokenizer: return_tensors '{kind}' is unknown; use 'ds' or 'np'")
     if len({len(row) for row in rows}) > 1:
-        raise _core.ValueError("tokenizer: the texts have different lengths; pass padding=True to "
-                               "make one tensor of them, and truncation=True to limit it")
+        raise _core.ValueError(
+            "tokenizer: the texts have different lengths; pass padding=True to "
+            "make one tensor of them, and truncation=True to limit it"
+        )
     array = np.asarray(rows, dtype=np.int64)
     return array if kind == "np" else _core.tensor(array)
 

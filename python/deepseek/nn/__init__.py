@@ -3,11 +3,11 @@
 
 from .. import _core
 from .._core.nn import *  # noqa: F403
-from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
-from .parameter import Buffer, Parameter
 
 # The packages of these names replace the binding's submodules.
 from . import functional, init, modules, parameter, utils  # noqa: E402, I001
+from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from .parameter import Buffer, Parameter
 
 __all__ = [
     *(name for name, value in vars(_core.nn).items() if isinstance(value, type)),

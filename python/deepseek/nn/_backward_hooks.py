@@ -29,7 +29,7 @@ class _Watch:
         return tuple(args)
 
     def wrap_output(self, output):
-        many = isinstance(output, (tuple, list))
+        many = isinstance(output, tuple | list)
         outputs = list(output) if many else [output]
         self.grad_output = [None] * len(outputs)
         for i, value in enumerate(outputs):

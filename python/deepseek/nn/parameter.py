@@ -6,9 +6,7 @@ from .. import _core
 
 class _ParameterMeta(type):
     def __instancecheck__(cls, instance):
-        return (
-            cls is Parameter and isinstance(instance, _core.Tensor) and instance._is_parameter
-        )
+        return cls is Parameter and isinstance(instance, _core.Tensor) and instance._is_parameter
 
 
 class Parameter(metaclass=_ParameterMeta):

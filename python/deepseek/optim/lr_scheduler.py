@@ -12,8 +12,9 @@ from .. import _core
 
 _native = _core.optim
 #: Entries of a state that are one number, and those that are a whole one.
-_SCALARS = frozenset({"last_epoch", "_step_count", "T_cur", "T_i", "best", "num_bad_epochs",
-                      "cooldown_counter"})
+_SCALARS = frozenset(
+    {"last_epoch", "_step_count", "T_cur", "T_i", "best", "num_bad_epochs", "cooldown_counter"}
+)
 _WHOLE = frozenset({"last_epoch", "_step_count", "num_bad_epochs", "cooldown_counter"})
 
 
@@ -30,7 +31,7 @@ def _of(optimizer):
 
 
 def _list(value) -> list[float]:
-    return [float(v) for v in value] if isinstance(value, (list, tuple)) else [float(value)]
+    return [float(v) for v in value] if isinstance(value, list | tuple) else [float(value)]
 
 
 def _nested(flat: dict) -> dict:
@@ -57,7 +58,7 @@ def _flat(state: Mapping, known: dict) -> dict:
             merged[key] = _list(state[key])
     for index, part in enumerate(state.get("_schedulers", ())):
         prefix = f"{index}."
-        own = {key[len(prefix):]: v for key, v in known.items() if key.startswith(prefix)}
+        own = {key[len(prefix) :]: v for key, v in known.items() if key.startswith(prefix)}
         merged.update({prefix + key: v for key, v in _flat(part, own).items()})
     return merged
 
@@ -131,24 +132,32 @@ class StepLR(_Native):
 class MultiStepLR(_Native):
     """Times gamma at each milestone."""
 
-    def __init__(self, optimizer, milestones: Sequence[int], gamma: float = 0.1,
-                 last_epoch: int = -1):
+    def __init__(
+        self, optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1
+    ):
         self._begin(optimizer, list(milestones), gamma, last_epoch)
 
 
 class ConstantLR(_Native):
     """Times factor for the first total_iters epochs."""
 
-    def __init__(self, optimizer, factor: float = 1.0 / 3, total_iters: int = 5,
-                 last_epoch: int = -1):
+    def __init__(
+        self, optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
+    ):
         self._begin(optimizer, factor, total_iters, last_epoch)
 
 
 class LinearLR(_Native):
     """From start_factor to end_factor on a line over total_iters epochs."""
 
-    def __init__(self, optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0,
-                 total_iters: int = 5, last_epoch: int = -1):
+    def __init__(
+        self,
+        optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ):
         self._begin(optimizer, start_factor, end_factor, total_iters, last_epoch)
 
 
@@ -176,8 +185,9 @@ class CosineAnnealingLR(_Native):
 class CosineAnnealingWarmRestarts(_Native):
     """Cosine annealing that starts again after T_0 epochs, each period T_mult times the last."""
 
-    def __init__(self, optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0,
-                 last_epoch: int = -1):
+    def __init__(
+        self, optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
+    ):
         self._begin(optimizer, T_0, T_mult, eta_min, last_epoch)
 
     def step(self, epoch=None):
@@ -189,7 +199,7 @@ class LambdaLR(_Native):
     """Base rate times a function of the epoch; one function, or one for each group."""
 
     def __init__(self, optimizer, lr_lambda, last_epoch: int = -1):
-        functions = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda]
+        functions = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda]
         self._begin(optimizer, functions, last_epoch)
 
 
@@ -200,12 +210,23 @@ class MultiplicativeLR(LambdaLR):
 class OneCycleLR(_Native):
     """Up to max_lr and down again; step() after every batch."""
 
-    def __init__(self, optimizer, max_lr, total_steps: int | None = None,
-                 epochs: int | None = None, steps_per_epoch: int | None = None,
-                 pct_start: float = 0.3, anneal_strategy: str = "cos",
-                 cycle_momentum: bool = True, base_momentum=0.85, max_momentum=0.95,
-                 div_factor: float = 25.0, final_div_factor: float = 1e4,
-                 three_phase: bool = False, last_epoch: int = -1):
+    def __init__(
+        self,
+        optimizer,
+        max_lr,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum=0.85,
+        max_momentum=0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+    ):
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise _core.ValueError(
@@ -217,9 +238,20 @@ class OneCycleLR(_Native):
                 f"OneCycleLR: anneal_strategy {anneal_strategy!r} must be 'cos' or 'linear'"
             )
         self.total_steps = total_steps
-        self._begin(optimizer, _list(max_lr), total_steps, pct_start,
-                    anneal_strategy == "linear", cycle_momentum, _list(base_momentum),
-                    _list(max_momentum), div_factor, final_div_factor, three_phase, last_epoch)
+        self._begin(
+            optimizer,
+            _list(max_lr),
+            total_steps,
+            pct_start,
+            anneal_strategy == "linear",
+            cycle_momentum,
+            _list(base_momentum),
+            _list(max_momentum),
+            div_factor,
+            final_div_factor,
+            three_phase,
+            last_epoch,
+        )
 
 
 class CyclicLR(_Native):
@@ -227,25 +259,51 @@ class CyclicLR(_Native):
 
     _MODES = ("triangular", "triangular2", "exp_range")
 
-    def __init__(self, optimizer, base_lr, max_lr, step_size_up: int = 2000,
-                 step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0,
-                 scale_fn: Callable[[float], float] | None = None, scale_mode: str = "cycle",
-                 cycle_momentum: bool = True, base_momentum=0.8, max_momentum=0.9,
-                 last_epoch: int = -1):
+    def __init__(
+        self,
+        optimizer,
+        base_lr,
+        max_lr,
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum=0.8,
+        max_momentum=0.9,
+        last_epoch: int = -1,
+    ):
         if mode not in self._MODES and scale_fn is None:
             raise _core.ValueError(f"CyclicLR: mode {mode!r} must be one of {self._MODES}")
-        self._begin(optimizer, _list(base_lr), _list(max_lr), step_size_up,
-                    -1 if step_size_down is None else step_size_down,
-                    self._MODES.index(mode) if mode in self._MODES else 0, gamma, scale_fn,
-                    scale_mode == "cycle", cycle_momentum, _list(base_momentum),
-                    _list(max_momentum), last_epoch)
+        self._begin(
+            optimizer,
+            _list(base_lr),
+            _list(max_lr),
+            step_size_up,
+            -1 if step_size_down is None else step_size_down,
+            self._MODES.index(mode) if mode in self._MODES else 0,
+            gamma,
+            scale_fn,
+            scale_mode == "cycle",
+            cycle_momentum,
+            _list(base_momentum),
+            _list(max_momentum),
+            last_epoch,
+        )
 
 
 class SequentialLR(_Native):
     """One scheduler after another; number i runs from milestone i - 1 on."""
 
-    def __init__(self, optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int],
-                 last_epoch: int = -1):
+    def __init__(
+        self,
+        optimizer,
+        schedulers: Sequence[LRScheduler],
+        milestones: Sequence[int],
+        last_epoch: int = -1,
+    ):
         self._schedulers = list(schedulers)
         self._begin(optimizer, [s._impl for s in self._schedulers], list(milestones), last_epoch)
 
@@ -262,17 +320,35 @@ class ChainedScheduler(_Native):
 class ReduceLROnPlateau(_Native):
     """Times factor when the metric has not improved for more than `patience` epochs."""
 
-    def __init__(self, optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
-                 threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0,
-                 min_lr=0.0, eps: float = 1e-8):
+    def __init__(
+        self,
+        optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr=0.0,
+        eps: float = 1e-8,
+    ):
         if mode not in ("min", "max"):
             raise _core.ValueError(f"ReduceLROnPlateau: mode {mode!r} must be 'min' or 'max'")
         if threshold_mode not in ("rel", "abs"):
             raise _core.ValueError(
                 f"ReduceLROnPlateau: threshold_mode {threshold_mode!r} must be 'rel' or 'abs'"
             )
-        self._begin(optimizer, mode == "max", factor, patience, threshold,
-                    threshold_mode == "abs", cooldown, _list(min_lr), eps)
+        self._begin(
+            optimizer,
+            mode == "max",
+            factor,
+            patience,
+            threshold,
+            threshold_mode == "abs",
+            cooldown,
+            _list(min_lr),
+            eps,
+        )
 
     def step(self, metrics, epoch=None):
         """Takes the epoch's metric, a number or a tensor of one."""
@@ -303,8 +379,9 @@ def linear_with_warmup(optimizer, warmup_steps: int, total_steps: int) -> LRSche
     return _Made(optimizer, _native.linear_with_warmup(_of(optimizer), warmup_steps, total_steps))
 
 
-def cosine_with_warmup(optimizer, warmup_steps: int, total_steps: int,
-                       cycles: float = 0.5) -> LRScheduler:
+def cosine_with_warmup(
+    optimizer, warmup_steps: int, total_steps: int, cycles: float = 0.5
+) -> LRScheduler:
     """From 0 to the base rate in warmup_steps, then `cycles` cosine waves to 0 at total_steps."""
     return _Made(
         optimizer, _native.cosine_with_warmup(_of(optimizer), warmup_steps, total_steps, cycles)

@@ -62,7 +62,7 @@ class ParamGroup(MutableMapping):
             parts = self._tuples[key]
             if len(value) != len(parts):
                 raise _core.ValueError(f"optimizer: {key} takes {len(parts)} numbers")
-            for part, number in zip(parts, value):
+            for part, number in zip(parts, value, strict=False):
                 self._impl.set(self._index, part, -1.0 if number is None else float(number))
         elif key in self._numbers or key == "initial_lr":
             self._impl.set(self._index, key, float(value))
@@ -248,20 +248,18 @@ class Optimizer:
         groups do not fit."""
         saved = list(state_dict["param_groups"])
         if len(saved) != len(self.param_groups):
-            raise _core.ValueError(
-                "loaded state dict has a different number of parameter groups"
-            )
-        for ours, theirs in zip(self.param_groups, saved):
+            raise _core.ValueError("loaded state dict has a different number of parameter groups")
+        for ours, theirs in zip(self.param_groups, saved, strict=False):
             if len(ours["params"]) != len(theirs["params"]):
                 raise _core.ValueError(
                     "loaded state dict contains a parameter group that doesn't match the size "
                     "of optimizer's group"
                 )
-        for ours, theirs in zip(self.param_groups, saved):
+        for ours, theirs in zip(self.param_groups, saved, strict=False):
             for key, value in theirs.items():
                 if key != "params":
                     ours[key] = value
-            for index, param in zip(theirs["params"], ours["params"]):
+            for index, param in zip(theirs["params"], ours["params"], strict=False):
                 values = state_dict["state"].get(index, {})
                 self.state[param] = {key: _state_value(value) for key, value in values.items()}
 
@@ -277,8 +275,11 @@ class Optimizer:
         return handle
 
     def __getstate__(self):
-        return {"defaults": self.defaults, "state_dict": self.state_dict(),
-                "params": [list(group["params"]) for group in self.param_groups]}
+        return {
+            "defaults": self.defaults,
+            "state_dict": self.state_dict(),
+            "params": [list(group["params"]) for group in self.param_groups],
+        }
 
     def __setstate__(self, state):
         self.defaults = state["defaults"]
@@ -328,12 +329,10 @@ Optimizer.step = _with_hooks(Optimizer.step)
 
 def _state_value(value):
     """A number or a tensor of ours; tensors of other libraries are converted."""
-    if isinstance(value, (_core.Tensor, int, float)) or value is None:
+    if isinstance(value, _core.Tensor | int | float) or value is None:
         return value
     if hasattr(value, "detach"):
         value = value.detach().numpy()
     if hasattr(value, "__array__"):
         return _core.tensor(value)
     return deepcopy(value)
-
-

@@ -32,7 +32,7 @@ def get_swa_avg_fn():
 
 def _multi(average):
     def update(averaged, current, num_averaged):
-        for mean, value in zip(averaged, current):
+        for mean, value in zip(averaged, current, strict=False):
             mean.copy_(average(mean, value, num_averaged))
 
     return update
@@ -76,14 +76,15 @@ class AveragedModel(Module):
         first = int(self.n_averaged) == 0
         with no_grad():
             if first:
-                for mean, value in zip(averaged, current):
+                for mean, value in zip(averaged, current, strict=False):
                     mean.copy_(value)
             else:
                 floating = [i for i, mean in enumerate(averaged) if mean.is_floating_point()]
-                self._update([averaged[i] for i in floating], [current[i] for i in floating],
-                             self.n_averaged)
+                self._update(
+                    [averaged[i] for i in floating], [current[i] for i in floating], self.n_averaged
+                )
             if not self.use_buffers:
-                for mean, value in zip(self.module.buffers(), model.buffers()):
+                for mean, value in zip(self.module.buffers(), model.buffers(), strict=False):
                     mean.copy_(value)
             self.n_averaged += 1
 
@@ -103,13 +104,19 @@ def update_bn(loader, model, device=None) -> None:
     try:
         with no_grad():
             for batch in loader:
-                batch = batch[0] if isinstance(batch, (list, tuple)) else batch
+                batch = batch[0] if isinstance(batch, list | tuple) else batch
                 model(batch if device is None else batch.to(device))
     finally:
-        for norm, momentum in zip(norms, momenta):
+        for norm, momentum in zip(norms, momenta, strict=False):
             norm.momentum = momentum
         model.train(was_training)
 
 
-__all__ = ["AveragedModel", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn",
-           "get_swa_multi_avg_fn", "update_bn"]
+__all__ = [
+    "AveragedModel",
+    "get_ema_avg_fn",
+    "get_ema_multi_avg_fn",
+    "get_swa_avg_fn",
+    "get_swa_multi_avg_fn",
+    "update_bn",
+]

@@ -32,25 +32,39 @@ def _replaced(value, tensors):
     return value
 
 
-def checkpoint(function: Callable, *args, use_reentrant: bool | None = None,
-               preserve_rng_state: bool = True, context_fn: Callable | None = None,
-               determinism_check: str = "default", debug: bool = False, **kwargs):
-    """function(*args, **kwargs), of which nothing inside is kept for the backward pass: that computes
-    it again from its inputs. Results are the same bit for bit, dropout included.
+def checkpoint(
+    function: Callable,
+    *args,
+    use_reentrant: bool | None = None,
+    preserve_rng_state: bool = True,
+    context_fn: Callable | None = None,
+    determinism_check: str = "default",
+    debug: bool = False,
+    **kwargs,
+):
+    """function(*args, **kwargs), of which nothing inside is kept for the backward pass: that
+    computes it again from its inputs. Results are the same bit for bit, dropout included.
 
     The function runs once; the recomputation is recorded from its graph. use_reentrant,
     preserve_rng_state, determinism_check and debug are PyTorch's and change nothing here.
     NotImplementedError for a context_fn."""
     if context_fn is not None:
         raise _core.NotImplementedError(
-            "checkpoint: context_fn has no effect on a graph that is recorded once; leave it out")
+            "checkpoint: context_fn has no effect on a graph that is recorded once; leave it out"
+        )
     mark = _core._checkpoint_mark()
     result = function(*args, **kwargs)
     return _replaced(result, iter(_core._checkpoint_since(mark, _tensors(result))))
 
 
-def checkpoint_sequential(functions: Sequence[Callable], segments: int, input, *,
-                          use_reentrant: bool | None = None, preserve_rng_state: bool = True):
+def checkpoint_sequential(
+    functions: Sequence[Callable],
+    segments: int,
+    input,
+    *,
+    use_reentrant: bool | None = None,
+    preserve_rng_state: bool = True,
+):
     """Runs `functions` (or the children of a Sequential) one after the other in `segments` parts of
     nearly equal length, each but the last checkpointed. ValueError for segments below 1 or above
     the number of functions."""
@@ -58,7 +72,8 @@ def checkpoint_sequential(functions: Sequence[Callable], segments: int, input, *
     if not 1 <= segments <= len(functions):
         raise _core.ValueError(
             f"checkpoint_sequential: {segments} segments of {len(functions)} functions; give 1 to "
-            f"{len(functions)}")
+            f"{len(functions)}"
+        )
     size = len(functions) // segments
 
     def run(start, end):
@@ -71,6 +86,10 @@ def checkpoint_sequential(functions: Sequence[Callable], segments: int, input, *
 
     last = size * (segments - 1)
     for start in range(0, last, size):
-        input = checkpoint(run(start, start + size), input, use_reentrant=use_reentrant,
-                           preserve_rng_state=preserve_rng_state)
+        input = checkpoint(
+            run(start, start + size),
+            input,
+            use_reentrant=use_reentrant,
+            preserve_rng_state=preserve_rng_state,
+        )
     return run(last, len(functions))(input)

@@ -26,8 +26,9 @@ class SummaryWriter:
         """One number of a curve."""
         self._writer.add_scalars([(tag, float(scalar_value))], global_step, _time(walltime))
 
-    def add_scalars(self, main_tag: str, tag_scalar_dict: Mapping, global_step: int = 0,
-                    walltime=None):
+    def add_scalars(
+        self, main_tag: str, tag_scalar_dict: Mapping, global_step: int = 0, walltime=None
+    ):
         """Several curves, "main_tag/name" each."""
         values = [(f"{main_tag}/{name}", float(v)) for name, v in tag_scalar_dict.items()]
         self._writer.add_scalars(values, global_step, _time(walltime))

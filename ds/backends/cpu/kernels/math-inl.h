@@ -254,9 +254,7 @@ HWY_INLINE VF Sigmoid(VF x) {
   const VF numerator = hn::IfThenElse(hn::Lt(x, hn::Zero(DF())), e, Const(1));
   return KeepNan(x, hn::Div(numerator, hn::Add(Const(1), e)));
 }
-HWY_INLINE VF Silu(VF x) {
-  return KeepNan(x, hn::Mul(x, Sigmoid(x)));
-}
+HWY_INLINE VF Silu(VF x) { return KeepNan(x, hn::Mul(x, Sigmoid(x))); }
 HWY_INLINE VF Softplus(VF x) {
   const VF e = hn::Exp(DF(), hn::Neg(hn::Min(hn::Abs(x), Const(105))));
   const VF tail = hn::IfThenElse(hn::Lt(e, Const(1e-8)), e, hn::Log1p(DF(), e));

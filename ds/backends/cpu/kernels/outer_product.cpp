@@ -30,7 +30,7 @@ static_assert(kOuterRows == 6);
 HWY_INLINE void AddSweep(const OuterBlock& block, const float* HWY_RESTRICT a, const float* b,
                          const int64_t* starts, float* HWY_RESTRICT c) {
   const D8 d;
-#define DS_LOAD(i)                             \
+#define DS_LOAD(i)                              \
   V8 low##i = hn::LoadU(d, c + i * kOuterCols); \
   V8 high##i = hn::LoadU(d, c + i * kOuterCols + kLanes8);
   DS_OUTER_ROWS(DS_LOAD)
@@ -39,11 +39,11 @@ HWY_INLINE void AddSweep(const OuterBlock& block, const float* HWY_RESTRICT a, c
     const float* HWY_RESTRICT at = b + starts[line];
     for (int64_t w = 0; w < block.width; ++w, at += block.step, a += kOuterRows) {
       const V8 b0 = hn::LoadU(d, at), b1 = hn::LoadU(d, at + kLanes8);
-#define DS_ADD(i)                             \
-  {                                           \
-    const V8 v = hn::Set(d, a[i]);            \
-    low##i = hn::MulAdd(v, b0, low##i);       \
-    high##i = hn::MulAdd(v, b1, high##i);     \
+#define DS_ADD(i)                         \
+  {                                       \
+    const V8 v = hn::Set(d, a[i]);        \
+    low##i = hn::MulAdd(v, b0, low##i);   \
+    high##i = hn::MulAdd(v, b1, high##i); \
   }
       DS_OUTER_ROWS(DS_ADD)
 #undef DS_ADD
@@ -77,8 +77,7 @@ void AddOuterProducts(const OuterBlock& block) {
 HWY_INLINE void CopyRun(const float* src, int64_t low, int64_t high, float* dst) {
   const D8 d;
   if (low <= 0 && high >= kOuterCols) {
-    for (size_t j = 0; j < kOuterCols; j += kLanes8)
-      hn::StoreU(hn::LoadU(d, src + j), d, dst + j);
+    for (size_t j = 0; j < kOuterCols; j += kLanes8) hn::StoreU(hn::LoadU(d, src + j), d, dst + j);
     return;
   }
   for (int64_t j = 0; j < kOuterCols; ++j) dst[j] = j >= low && j < high ? src[j] : 0;
@@ -106,7 +105,8 @@ void PackOuterRows(const float* src, int64_t pixels, int64_t stride, int64_t cha
     for (int64_t panel = 0; panel < whole; ++panel, dst += panel_stride)
       for (size_t j = 0; j < 8; j += kLanes8)
         hn::StoreU(hn::LoadU(d, src + panel * kOuterRows + j), d, dst + j);
-    for (int64_t from = whole * kOuterRows; from < channels; from += kOuterRows, dst += panel_stride)
+    for (int64_t from = whole * kOuterRows; from < channels;
+         from += kOuterRows, dst += panel_stride)
       for (int64_t i = 0; i < kOuterRows; ++i) dst[i] = from + i < channels ? src[from + i] : 0;
   }
 }
@@ -122,9 +122,7 @@ HWY_EXPORT(AddOuterProducts);
 HWY_EXPORT(PackOuterCols);
 HWY_EXPORT(PackOuterRows);
 
-void add_outer_products(const OuterBlock& block) {
-  HWY_DYNAMIC_DISPATCH(AddOuterProducts)(block);
-}
+void add_outer_products(const OuterBlock& block) { HWY_DYNAMIC_DISPATCH(AddOuterProducts)(block); }
 
 void pack_outer_rows(const float* src, int64_t pixels, int64_t stride, int64_t channels,
                      int64_t panel_stride, float* panels) {

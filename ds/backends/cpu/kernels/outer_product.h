@@ -16,8 +16,8 @@ inline constexpr int64_t kOuterRows = 6, kOuterCols = 16;
 
 /// One block of pixels: `lines` times `width` of them.
 struct OuterBlock {
-  const float* a;      // [row panels][lines][width][kOuterRows], panels a_stride apart
-  const float* b;      // [column panels][kept lines][positions][kOuterCols], panels b_stride apart
+  const float* a;  // [row panels][lines][width][kOuterRows], panels a_stride apart
+  const float* b;  // [column panels][kept lines][positions][kOuterCols], panels b_stride apart
   int64_t a_stride, b_stride;
   int64_t row_panels, col_panels;
   int64_t lines, width;

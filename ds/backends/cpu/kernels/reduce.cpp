@@ -105,7 +105,8 @@ HWY_INLINE void AddRow(Reduction op, const float* x, const float* shift, size_t 
   }
 }
 
-/// Four rows of f32 at a time, for sums: the accumulators are read and written once for all of them.
+/// Four rows of f32 at a time, for sums: the accumulators are read and written once for all of
+/// them.
 HWY_INLINE void AddFourRows(Reduction op, const float* x, int64_t step, const float* shift,
                             size_t n, Columns& c) {
   const float *x1 = x + step, *x2 = x1 + step, *x3 = x2 + step;

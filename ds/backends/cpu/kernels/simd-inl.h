@@ -92,8 +92,7 @@ HWY_INLINE hn::Vec<DU16> ToF16(VF v) {
 }
 #endif
 
-// --- whole and partial vectors
-// ---------------------------------------------------------------------
+// --- whole and partial vectors -------------------------------------------------------------------
 
 HWY_INLINE VF LoadVec(const float* p) { return hn::LoadU(DF(), p); }
 HWY_INLINE VF LoadVec(const bf16* p) {

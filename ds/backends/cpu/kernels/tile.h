@@ -18,26 +18,19 @@ inline constexpr size_t kSplatSize = 16;
 
 // Truth values in tiles are 0 and 1; operands of logical ops and conditions are true when nonzero
 // (NaN included).
-#define DS_TILE_UNARY_OPS(X)                                                                       \
-  X(copy)                                                                                          \
-  X(neg)                                                                                           \
-  X(abs)                                                                                           \
-  X(sign)                                                                                          \
-  X(exp)                                                                                           \
-  X(exp2) X(expm1) X(log) X(log2) X(log10) X(log1p) X(sqrt) X(rsqrt) X(reciprocal) X(square)       \
-      X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh)       \
-          X(atanh) X(erf) X(erfc) X(erfinv) X(lgamma) X(digamma) X(trigamma) X(sigmoid) X(relu)    \
-              X(gelu) X(gelu_tanh) X(silu) X(softplus) X(floor) X(ceil) X(round) X(trunc) X(isnan) \
-                  X(isinf) X(isfinite) X(logical_not) X(to_bool) X(round_f16) X(round_bf16)
-#define DS_TILE_BINARY_OPS(X)                                                                     \
-  X(add)                                                                                          \
-  X(sub)                                                                                          \
-  X(mul)                                                                                          \
-  X(div)                                                                                          \
-  X(pow)                                                                                          \
-  X(maximum) X(minimum) X(fmod) X(remainder) X(floor_divide) X(trunc_divide) X(atan2) X(copysign) \
-      X(nextafter) X(eq) X(ne) X(lt) X(le) X(gt) X(ge) X(logical_and) X(logical_or) X(logical_xor)
+// clang-format off
+#define DS_TILE_UNARY_OPS(X) \
+  X(copy) X(neg) X(abs) X(sign) X(exp) X(exp2) X(expm1) X(log) X(log2) X(log10) X(log1p) X(sqrt) \
+  X(rsqrt) X(reciprocal) X(square) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) \
+  X(tanh) X(asinh) X(acosh) X(atanh) X(erf) X(erfc) X(erfinv) X(lgamma) X(digamma) X(trigamma) \
+  X(sigmoid) X(relu) X(gelu) X(gelu_tanh) X(silu) X(softplus) X(floor) X(ceil) X(round) X(trunc) \
+  X(isnan) X(isinf) X(isfinite) X(logical_not) X(to_bool) X(round_f16) X(round_bf16)
+#define DS_TILE_BINARY_OPS(X) \
+  X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(fmod) X(remainder) X(floor_divide) \
+  X(trunc_divide) X(atan2) X(copysign) X(nextafter) X(eq) X(ne) X(lt) X(le) X(gt) X(ge) \
+  X(logical_and) X(logical_or) X(logical_xor)
 #define DS_TILE_TERNARY_OPS(X) X(where) X(fma) X(clamp)
+// clang-format on
 
 /// Named as the graph ops they compute, with PyTorch's results for special values. Beyond those:
 /// to_bool is x != 0, round_f16 and round_bf16 round to the 16-bit format, fma is a * b + c, and

@@ -16,8 +16,10 @@ def _fused(weight, bias, bn_mean, bn_var, bn_eps, bn_weight, bn_bias, shape):
     if bn_bias is not None:
         shift = shift + bn_bias
     grad = weight.requires_grad
-    return (Parameter((weight * scale.reshape(shape)).to(weight.dtype).detach(), grad),
-            Parameter(shift.to(bias.dtype).detach(), grad))
+    return (
+        Parameter((weight * scale.reshape(shape)).to(weight.dtype).detach(), grad),
+        Parameter(shift.to(bias.dtype).detach(), grad),
+    )
 
 
 def fuse_conv_bn_weights(conv_w, conv_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b, transpose=False):
@@ -36,8 +38,16 @@ def _fuse(layer, bn, weights, **options):
     if layer.training or bn.training:
         raise _core.StateError("fuse: both modules must be in evaluation mode; call eval()")
     fused = copy.deepcopy(layer)
-    weight, bias = weights(fused.weight, fused.bias, bn.running_mean, bn.running_var, bn.eps,
-                           bn.weight, bn.bias, **options)
+    weight, bias = weights(
+        fused.weight,
+        fused.bias,
+        bn.running_mean,
+        bn.running_var,
+        bn.eps,
+        bn.weight,
+        bn.bias,
+        **options,
+    )
     fused.weight = weight
     fused.bias = bias
     return fused
@@ -53,5 +63,9 @@ def fuse_linear_bn_eval(linear, bn):
     return _fuse(linear, bn, fuse_linear_bn_weights)
 
 
-__all__ = ["fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval",
-           "fuse_linear_bn_weights"]
+__all__ = [
+    "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights",
+    "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
+]

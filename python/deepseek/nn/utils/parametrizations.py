@@ -40,7 +40,8 @@ class _SpectralNorm(Module):
         super().__init__()
         if n_power_iterations <= 0:
             raise _core.ValueError(
-                f"spectral_norm: n_power_iterations={n_power_iterations} must be positive")
+                f"spectral_norm: n_power_iterations={n_power_iterations} must be positive"
+            )
         self.dim = dim % max(weight.dim(), 1)
         self.eps = eps
         self.n_power_iterations = n_power_iterations
@@ -73,8 +74,13 @@ class _SpectralNorm(Module):
         return value
 
 
-def spectral_norm(module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12,
-                  dim: int | None = None):
+def spectral_norm(
+    module,
+    name: str = "weight",
+    n_power_iterations: int = 1,
+    eps: float = 1e-12,
+    dim: int | None = None,
+):
     """Divides a weight by its largest singular value, which every training step refines by power
     iteration (Miyato et al., "Spectral Normalization", 2018)."""
     if dim is None:

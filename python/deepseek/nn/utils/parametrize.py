@@ -45,7 +45,7 @@ class ParametrizationList(ModuleList):
         self.ntensors = 1 if self.is_tensor else len(value)
         values = [value] if self.is_tensor else list(value)
         names = ["original"] if self.is_tensor else [f"original{i}" for i in range(len(values))]
-        for name, start in zip(names, values):
+        for name, start in zip(names, values, strict=False):
             if isinstance(original, Parameter):
                 self.register_parameter(name, Parameter(start.detach(), original.requires_grad))
             else:
@@ -61,7 +61,8 @@ class ParametrizationList(ModuleList):
             raise _core.ValueError(
                 f"register_parametrization: the parametrization makes {made.dtype} "
                 f"{tuple(made.shape)} of {original.dtype} {tuple(original.shape)}; pass "
-                "unsafe=True to allow it")
+                "unsafe=True to allow it"
+            )
 
     def right_inverse(self, value) -> None:
         """Writes what the parametrizations make `value` of."""
@@ -70,9 +71,10 @@ class ParametrizationList(ModuleList):
                 if not hasattr(parametrization, "right_inverse"):
                     raise _core.NotImplementedError(
                         f"parametrize: {type(parametrization).__name__} has no right_inverse, so "
-                        "the tensor can not be assigned")
+                        "the tensor can not be assigned"
+                    )
                 value = parametrization.right_inverse(value)
-            for name, part in zip(self._names, [value] if self.is_tensor else value):
+            for name, part in zip(self._names, [value] if self.is_tensor else value, strict=False):
                 getattr(self, name).data = part
 
     def forward(self):
@@ -142,7 +144,8 @@ def register_parametrization(module, tensor_name: str, parametrization, *, unsaf
     if original is None:
         raise _core.ValueError(
             f"register_parametrization: {type(module).__name__} has no parameter or buffer "
-            f"'{tensor_name}'")
+            f"'{tensor_name}'"
+        )
     parts = ParametrizationList([parametrization], original, unsafe)
     delattr(module, tensor_name)
     if not is_parametrized(module):
@@ -165,11 +168,13 @@ def remove_parametrizations(module, tensor_name: str, leave_parametrized: bool =
     """Makes `module.tensor_name` a plain tensor again: with its present value, or the original."""
     if not is_parametrized(module, tensor_name):
         raise _core.ValueError(
-            f"remove_parametrizations: '{tensor_name}' of {type(module).__name__} has none")
+            f"remove_parametrizations: '{tensor_name}' of {type(module).__name__} has none"
+        )
     parts = module.parametrizations[tensor_name]
     if not leave_parametrized and not parts.is_tensor:
         raise _core.ValueError(
-            "remove_parametrizations: there are several originals; use leave_parametrized=True")
+            "remove_parametrizations: there are several originals; use leave_parametrized=True"
+        )
     original = getattr(parts, parts._names[0])
     with no_grad():
         value = (parts() if leave_parametrized else original).detach()
@@ -191,6 +196,10 @@ def type_before_parametrizations(module) -> type:
 
 
 __all__ = [
-    "ParametrizationList", "cached", "is_parametrized", "register_parametrization",
-    "remove_parametrizations", "type_before_parametrizations",
+    "ParametrizationList",
+    "cached",
+    "is_parametrized",
+    "register_parametrization",
+    "remove_parametrizations",
+    "type_before_parametrizations",
 ]

@@ -108,15 +108,13 @@ def unpad_sequence(padded_sequences, lengths, batch_first=False):
     """The sequences that pad_sequence stacked."""
     if not batch_first:
         padded_sequences = padded_sequences.transpose(0, 1)
-    return [row[: int(length)] for row, length in zip(padded_sequences, lengths)]
+    return [row[: int(length)] for row, length in zip(padded_sequences, lengths, strict=False)]
 
 
 def pack_sequence(sequences, enforce_sorted=True):
     """pack_padded_sequence of pad_sequence."""
     lengths = [sequence.shape[0] for sequence in sequences]
-    return pack_padded_sequence(
-        pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted
-    )
+    return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 
 
 def unpack_sequence(packed_sequences):
@@ -133,7 +131,7 @@ def run_packed(layer, packed, hx):
     def ordered(state, index):
         if state is None or index is None:
             return state
-        if isinstance(state, (tuple, list)):
+        if isinstance(state, tuple | list):
             return tuple(part.index_select(1, index) for part in state)
         return state.index_select(1, index)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Index, random, integer, sorting and optimizer kernels against PyTorch eager in the same run.
+"""Index, random, integer, sorting, product and optimizer kernels against PyTorch eager in one run.
 
     python benchmarks/micro/ops.py [--case NAME] [--rounds 15] [--clock cpu] [--json FILE]
 
@@ -110,6 +110,13 @@ CASES = {
     "cumsum of columns": (lambda f, x: f.cumsum(x, 0), floats(2048, 1024)),
     "cummax": (lambda f, x: f.cummax(x, 1)[0], floats(2048, 1024)),
 }
+# The three products of a linear layer: rows, features in, features out.
+for m, k, n in ((32, 256, 1024), (128, 768, 3072), (1024, 768, 3072)):
+    x, w, diff = floats(m, k), floats(n, k), floats(m, n)
+    CASES[f"linear {m}x{k}-{n}"] = (lambda f, x, w: f.matmul(x, w.T), x, w)
+    CASES[f"linear {m}x{k}-{n}, diff_src"] = (lambda f, d, w: f.matmul(d, w), diff, w)
+    CASES[f"linear {m}x{n}-{k}, diff_src"] = (lambda f, x, w: f.matmul(x, w), x, floats(k, n))
+    CASES[f"linear {m}x{k}-{n}, diff_weights"] = (lambda f, d, x: f.matmul(d.T, x), diff, x)
 RANDOM = {"rand", "randn", "dropout"}
 OPTIMIZER = "AdamW, 160 tensors of 256"
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -8,6 +8,8 @@
 #include "ds/base/version.h"
 #include "ds/data/loader.h"
 #include "ds/engine/engine.h"
+#include "ds/hub/generate.h"
+#include "ds/hub/gpt2.h"
 #include "ds/hub/resnet.h"
 #include "ds/io/csv.h"
 #include "ds/io/image.h"

@@ -65,8 +65,11 @@ Output GPT2Model::forward(const GPT2Input& input) {
   const Tensor& first = embedded
                             ? *input.inputs_embeds
                             : given("GPT2Model", "input_ids or inputs_embeds", input.input_ids);
-  const Shape shape = checked_length("GPT2Model", first, config_.n_positions);
-  const Tensor at = present(input.position_ids)
+  // Padding in front of a cached prompt takes no positions.
+  const Shape shape =
+      checked_length("GPT2Model", first, input.cache ? first.size(1) : config_.n_positions);
+  const Tensor at = input.cache ? input.cache->positions()
+                    : present(input.position_ids)
                         ? *input.position_ids
                         : unsqueeze(arange(shape[1], DType::i64, first.device()), 0);
   Tensor x = (embedded ? first : call_at(*this, "wte", first)) + call_at(*this, "wpe", at);
@@ -75,7 +78,9 @@ Output GPT2Model::forward(const GPT2Input& input) {
   Output out;
   for (int64_t i = 0; i < config_.n_layer; ++i) {
     if (input.output_hidden_states) out.hidden_states.push_back(x);
-    x = child("h")->child_as<TransformerBlock>(std::to_string(i)).forward(x, mask);
+    x = child("h")
+            ->child_as<TransformerBlock>(std::to_string(i))
+            .forward(x, mask, {input.cache, static_cast<size_t>(i)});
   }
   x = call_at(*this, "ln_f", x);
   if (input.output_hidden_states) out.hidden_states.push_back(x);
@@ -95,15 +100,19 @@ Output GPT2LMHeadModel::forward(const GPT2Input& input, const std::optional<Tens
   Output body = child_as<GPT2Model>("transformer").forward(input);
   const Tensor logits = (*child("lm_head"))(body.values[0].second);
   Tensor loss;
-  if (present(labels)) {
-    const int64_t predicted = logits.size(1) - 1;
-    const Tensor before = narrow(logits, 1, 0, predicted), after = narrow(*labels, 1, 1, predicted);
-    loss = cross_entropy(reshape(before, {-1, logits.size(2)}), reshape(after, {-1}));
-  }
+  if (present(labels)) loss = next_token_loss(logits, *labels);
   Output out;
   out.values = {{"loss", loss}, {"logits", logits}};
   out.hidden_states = std::move(body.hidden_states);
   return out;
+}
+
+Tensor GPT2LMHeadModel::next_logits(const Tensor& tokens, KeyValueCache& cache) {
+  GPT2Input input;
+  input.input_ids = tokens;
+  input.cache = &cache;
+  const Output body = child_as<GPT2Model>("transformer").forward(input);
+  return (*child("lm_head"))(select(body.values[0].second, 1, -1));
 }
 
 }  // namespace ds::hub

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "ds/hub/generate.h"
 #include "ds/hub/transformer_block.h"
 
 namespace ds::hub {
@@ -26,6 +27,7 @@ struct GPT2Input {
   std::optional<Tensor> position_ids;    // i64 [B, T] or [1, T]
   std::optional<Tensor> inputs_embeds;   // [B, T, n_embd] instead of input_ids
   bool output_hidden_states = false;
+  KeyValueCache* cache = nullptr;  // of generation: decides mask and positions
 };
 
 /// Radford et al., "Language Models are Unsupervised Multitask Learners", 2019:
@@ -44,12 +46,14 @@ class GPT2Model : public nn::Module {
 
 /// Logits of the next token [B, T, vocab_size], and with labels i64 [B, T] (the input itself, -100
 /// where there is nothing to predict) the loss.
-class GPT2LMHeadModel : public nn::Module {
+class GPT2LMHeadModel : public nn::Module, public GenerativeModel {
  public:
   explicit GPT2LMHeadModel(const GPT2Config& config);
   std::string type_name() const override { return "GPT2LMHeadModel"; }
   using nn::Module::forward;
   Output forward(const GPT2Input& input, const std::optional<Tensor>& labels = {});
+  Tensor next_logits(const Tensor& tokens, KeyValueCache& cache) override;
+  std::optional<int64_t> max_positions() const override { return config_.n_positions; }
   const GPT2Config& config() const { return config_; }
 
  private:

@@ -2,6 +2,7 @@
 #include "ds/hub/transformer_block.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "ds/base/error.h"
 #include "ds/nn/init.h"
@@ -14,11 +15,6 @@ namespace {
 nn::ModulePtr projection(int64_t in, int64_t out, bool transposed) {
   if (transposed) return std::make_shared<Conv1D>(in, out);
   return std::make_shared<nn::Linear>(in, out);
-}
-
-/// [B, T, heads * D] -> [B, heads, T, D].
-Tensor split_heads(const Tensor& x, int64_t heads) {
-  return transpose(reshape(x, {x.size(0), x.size(1), heads, x.size(2) / heads}), 1, 2);
 }
 
 /// [T, S]: token t of the last T sees the first S - T + t + 1.
@@ -109,6 +105,31 @@ Shape checked_length(const char* model, const Tensor& ids, int64_t limit) {
   return {ids.size(0), tokens};
 }
 
+Tensor next_token_loss(const Tensor& logits, const Tensor& labels) {
+  const int64_t predicted = logits.size(1) - 1;
+  const Tensor before = narrow(logits, 1, 0, predicted), after = narrow(labels, 1, 1, predicted);
+  return cross_entropy(reshape(before, {-1, logits.size(2)}), reshape(after, {-1}));
+}
+
+Tensor split_heads(const Tensor& x, int64_t heads) {
+  return reshape(x, {x.size(0), x.size(1), heads, x.size(2) / heads});
+}
+
+Tensor Attention::operator()(const Tensor& q, Tensor k, Tensor v) const {
+  std::optional<Tensor> seen = mask;
+  bool in_order = causal;
+  if (place.cache) {
+    std::tie(k, v) = place.cache->extend(place.layer, k, v);
+    seen = place.cache->mask();
+    in_order = false;
+  }
+  if (seen && in_order) seen = logical_and(*seen, causal_mask(q.size(1), q.device()));
+  const Tensor out =
+      scaled_dot_product_attention(transpose(q, 1, 2), transpose(k, 1, 2), transpose(v, 1, 2), seen,
+                                   dropout, in_order && !seen, scale, k.size(2) != q.size(2));
+  return reshape(transpose(out, 1, 2), {q.size(0), q.size(1), q.size(2) * v.size(3)});
+}
+
 TransformerBlock::TransformerBlock(const BlockNames& names, const BlockOptions& options)
     : names_(names), options_(options) {
   const BlockOptions& o = options_;
@@ -135,7 +156,8 @@ TransformerBlock::TransformerBlock(const BlockNames& names, const BlockOptions& 
   if (!o.pre_norm) norm(names.mlp_norm);
 }
 
-Tensor TransformerBlock::attend(const Tensor& x, const std::optional<Tensor>& mask) {
+Tensor TransformerBlock::attend(const Tensor& x, const std::optional<Tensor>& mask,
+                                CachePlace place) {
   const BlockOptions& o = options_;
   std::vector<Tensor> parts;
   if (names_.qkv) {
@@ -145,12 +167,9 @@ Tensor TransformerBlock::attend(const Tensor& x, const std::optional<Tensor>& ma
       parts.push_back(call_at(*this, name, x));
   }
   for (Tensor& part : parts) part = split_heads(part, o.heads);
-  std::optional<Tensor> seen = mask;
-  if (seen && o.causal) seen = logical_and(*seen, causal_mask(x.size(1), x.device()));
-  const Tensor out = scaled_dot_product_attention(parts[0], parts[1], parts[2], seen,
-                                                  is_training() ? o.attention_dropout : 0.0,
-                                                  o.causal && !seen, o.scale);
-  const Tensor joined = reshape(transpose(out, 1, 2), x.shape());
+  const Attention attention{mask, o.causal, is_training() ? o.attention_dropout : 0.0, o.scale,
+                            place};
+  const Tensor joined = attention(parts[0], parts[1], parts[2]);
   return dropout(call_at(*this, names_.out, joined), o.dropout, is_training());
 }
 
@@ -159,12 +178,13 @@ Tensor TransformerBlock::feed_forward(const Tensor& x) {
   return dropout(call_at(*this, names_.down, inner), options_.dropout, is_training());
 }
 
-Tensor TransformerBlock::forward(const Tensor& x, const std::optional<Tensor>& mask) {
+Tensor TransformerBlock::forward(const Tensor& x, const std::optional<Tensor>& mask,
+                                 CachePlace place) {
   if (options_.pre_norm) {
-    const Tensor y = x + attend(call_at(*this, names_.attention_norm, x), mask);
+    const Tensor y = x + attend(call_at(*this, names_.attention_norm, x), mask, place);
     return y + feed_forward(call_at(*this, names_.mlp_norm, y));
   }
-  const Tensor y = call_at(*this, names_.attention_norm, x + attend(x, mask));
+  const Tensor y = call_at(*this, names_.attention_norm, x + attend(x, mask, place));
   return call_at(*this, names_.mlp_norm, y + feed_forward(y));
 }
 

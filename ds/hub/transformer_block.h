@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "ds/hub/key_value_cache.h"
 #include "ds/nn/layers_core.h"
 #include "ds/nn/layers_norm.h"
 
@@ -46,6 +47,9 @@ Tensor activate(const std::string& name, const Tensor& x);
 /// What attention may look at: a mask [B, S] or [B, T, S] of numbers, 0 is left out, as bool
 /// [B, 1, T, S]; nothing without one.
 std::optional<Tensor> attention_mask(const std::optional<Tensor>& mask);
+/// The mean loss of predicting every next token: logits [B, T, vocab_size] for labels i64 [B, T],
+/// the input itself, -100 where there is nothing to predict.
+Tensor next_token_loss(const Tensor& logits, const Tensor& labels);
 /// Weights normal with deviation `range`, biases 0, norms 1 and 0: transformers' start.
 void init_weights(nn::Module& root, double range);
 /// The tensor of an input; ValueError names the missing one.
@@ -70,6 +74,26 @@ struct BlockOptions {
   std::optional<double> scale = {};  // of the scores; 1/sqrt(head size) by default
 };
 
+/// [B, T, heads * D] -> [B, T, heads, D].
+Tensor split_heads(const Tensor& x, int64_t heads);
+
+/// Where a layer of a decoder finds its keys and values.
+struct CachePlace {
+  KeyValueCache* cache = nullptr;
+  size_t layer = 0;
+};
+/// Queries q [B, T, heads, D] on k, v [B, T, kv_heads, D], which are remembered where there is a
+/// cache, -> [B, T, heads * D]. With a cache its mask is meant, causality included.
+struct Attention {
+  std::optional<Tensor> mask = {};  // bool, true is seen, broadcast to [B, heads, T, S]
+  bool causal = false;
+  double dropout = 0;
+  std::optional<double> scale = {};  // of the scores; 1/sqrt(D) by default
+  CachePlace place = {};
+
+  Tensor operator()(const Tensor& q, Tensor k, Tensor v) const;
+};
+
 /// x [B, T, hidden_size] -> the same shape.
 class TransformerBlock : public nn::Module {
  public:
@@ -77,10 +101,10 @@ class TransformerBlock : public nn::Module {
   std::string type_name() const override { return "TransformerBlock"; }
   Tensor forward(const Tensor& x) override { return forward(x, {}); }
   /// mask: bool, true is seen, broadcast to [B, heads, T, T].
-  Tensor forward(const Tensor& x, const std::optional<Tensor>& mask);
+  Tensor forward(const Tensor& x, const std::optional<Tensor>& mask, CachePlace place = {});
 
  private:
-  Tensor attend(const Tensor& x, const std::optional<Tensor>& mask);
+  Tensor attend(const Tensor& x, const std::optional<Tensor>& mask, CachePlace place);
   Tensor feed_forward(const Tensor& x);
 
   BlockNames names_;

@@ -5,3 +5,4 @@
 #include "module_object.h"
 
 void bind_language_models(nb::module_& m);
+void bind_generation(nb::module_& m);

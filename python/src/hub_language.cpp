@@ -168,4 +168,5 @@ void bind_language_models(nb::module_& m) {
   bind_configs(m);
   bind_encoders(m);
   bind_gpt2(m);
+  bind_generation(m);
 }

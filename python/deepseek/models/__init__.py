@@ -22,27 +22,12 @@ from .auto import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
-from .language import (
-    BertForMaskedLM,
-    BertForQuestionAnswering,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    BertModel,
-    DistilBertForMaskedLM,
-    DistilBertForQuestionAnswering,
-    DistilBertForSequenceClassification,
-    DistilBertForTokenClassification,
-    DistilBertModel,
-    GPT2LMHeadModel,
-    GPT2Model,
-    RobertaForMaskedLM,
-    RobertaForQuestionAnswering,
-    RobertaForSequenceClassification,
-    RobertaForTokenClassification,
-    RobertaModel,
-)
+from .generation import GenerationConfig
+from .language import CLASSES
+from .streamers import TextIteratorStreamer, TextStreamer
 from .tokenization import AutoTokenizer, BatchEncoding, PreTrainedTokenizer
 
+globals().update(CLASSES)
 ResNet = _core._hub.ResNet
 ResNetBlock = _core._hub.ResNetBlock
 for _class in (ResNet, ResNetBlock):
@@ -117,20 +102,9 @@ __all__ = [
     "AutoTokenizer",
     "BatchEncoding",
     "BertConfig",
-    "BertForMaskedLM",
-    "BertForQuestionAnswering",
-    "BertForSequenceClassification",
-    "BertForTokenClassification",
-    "BertModel",
     "DistilBertConfig",
-    "DistilBertForMaskedLM",
-    "DistilBertForQuestionAnswering",
-    "DistilBertForSequenceClassification",
-    "DistilBertForTokenClassification",
-    "DistilBertModel",
     "GPT2Config",
-    "GPT2LMHeadModel",
-    "GPT2Model",
+    "GenerationConfig",
     "LoadWarning",
     "MODELS",
     "ModelOutput",
@@ -140,11 +114,8 @@ __all__ = [
     "ResNet",
     "ResNetBlock",
     "RobertaConfig",
-    "RobertaForMaskedLM",
-    "RobertaForQuestionAnswering",
-    "RobertaForSequenceClassification",
-    "RobertaForTokenClassification",
-    "RobertaModel",
+    "TextIteratorStreamer",
+    "TextStreamer",
     "create",
     "lenet",
     "resnet18",
@@ -152,4 +123,5 @@ __all__ = [
     "resnet34",
     "resnet50",
     "resnet8",
+    *CLASSES,
 ]

@@ -56,10 +56,17 @@ class PreTrainedModel:
         model = cls(config)
         model.name_or_path = str(name)
         info = model._load(read_weights(name, **hub), str(name), ignore_mismatched_sizes)
+        model._read_more(name, **hub)
         if dtype is not None:
             model.to(dtype)
         model.eval()
         return (model, info) if output_loading_info else model
+
+    def _read_more(self, name, **hub) -> None:
+        """Reads further files of the model."""
+
+    def _write_more(self, folder) -> None:
+        """Writes further files of the model."""
 
     def _own_name(self, name: str, own: dict) -> str:
         """The model's name of a checkpoint's tensor: with or without the prefix of the base, and
@@ -147,6 +154,7 @@ class PreTrainedModel:
         self.config.architectures = [type(self).__name__]
         self.config.dtype = str(next(iter(self.parameters())).dtype).split(".")[-1]
         self.config.save_pretrained(folder)
+        self._write_more(folder)
 
     @property
     def base_model(self):

@@ -4,17 +4,20 @@
 from .. import _core
 from ._config import BertConfig, DistilBertConfig, GPT2Config, RobertaConfig
 from ._pretrained import PreTrainedModel
+from .generation import GenerationConfig, GenerationMixin
 
+_hub = _core._hub
+#: Heads of encoders, in the order of the C++ enumeration.
 _TASKS = ("MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering")
 
 
-class _Encoder(PreTrainedModel, _core._hub.EncoderModel):
+class _Encoder(PreTrainedModel, _hub.EncoderModel):
     def __init__(self, config, add_pooling_layer: bool = True):
         super().__init__(config._native(), add_pooling_layer)
         self.config = config
 
 
-class _Headed(PreTrainedModel, _core._hub.EncoderWithHead):
+class _Headed(PreTrainedModel, _hub.EncoderWithHead):
     _task: str
 
     def __init__(self, config):
@@ -29,71 +32,67 @@ class _Headed(PreTrainedModel, _core._hub.EncoderWithHead):
         self.config = config
 
 
-def _family(prefix: str, config: type, base: str) -> dict[str, type]:
-    """The classes of one family of encoders by what follows its name: the model itself and one for
-    every head."""
+class _Decoder(PreTrainedModel):
+    """Beside a C++ class that is made from a configuration alone."""
+
+    def __init__(self, config):
+        super().__init__(config._native())
+        self.config = config
+
+
+class _Generator(GenerationMixin, _Decoder):
+    def __init__(self, config):
+        super().__init__(config)
+        self.generation_config = GenerationConfig.from_model_config(config)
+
+
+def _class(name: str, config: type, base: str, parents: tuple, doc: str, **more) -> type:
+    """A class of this module."""
     common = {"config_class": config, "base_model_prefix": base, "__module__": __name__}
+    return type(name, parents, {**common, "__doc__": doc, **more})
+
+
+def _encoder(prefix: str, config: type) -> dict[str, type]:
+    """The classes of a family of encoders by what follows its name: the model itself and one for
+    every head."""
+    base = config.model_type
     classes = {
-        "Model": type(
-            f"{prefix}Model", (_Encoder,), {**common, "__doc__": f"{prefix} without a head."}
-        )
+        "Model": _class(f"{prefix}Model", config, base, (_Encoder,), f"{prefix} without a head.")
     }
     for task in _TASKS:
-        classes[f"For{task}"] = type(
-            f"{prefix}For{task}",
-            (_Headed,),
-            {**common, "_task": task, "__doc__": f"{prefix} for {task}."},
-        )
+        name, doc = f"{prefix}For{task}", f"{prefix} for {task}."
+        classes[f"For{task}"] = _class(name, config, base, (_Headed,), doc, _task=task)
     return classes
 
 
-class GPT2Model(PreTrainedModel, _core._hub.GPT2Model):
-    """GPT-2 without a head."""
-
-    config_class = GPT2Config
-    base_model_prefix = "transformer"
-
-    def __init__(self, config: GPT2Config):
-        super().__init__(config._native())
-        self.config = config
-
-
-class GPT2LMHeadModel(PreTrainedModel, _core._hub.GPT2LMHeadModel):
-    """GPT-2 that predicts the next token."""
-
-    config_class = GPT2Config
-    base_model_prefix = "transformer"
-
-    def __init__(self, config: GPT2Config):
-        super().__init__(config._native())
-        self.config = config
+def _decoder(prefix: str, config: type, base: str, native: str, head: str) -> dict[str, type]:
+    """The model itself and the one that predicts the next token; `native` + Model and `native` +
+    head are their C++ classes."""
+    return {
+        "Model": _class(
+            f"{prefix}Model",
+            config,
+            base,
+            (_Decoder, getattr(_hub, f"{native}Model")),
+            f"{prefix} without a head.",
+        ),
+        "ForCausalLM": _class(
+            f"{prefix}{head}",
+            config,
+            base,
+            (_Generator, getattr(_hub, f"{native}{head}")),
+            f"{prefix} that predicts the next token.",
+        ),
+    }
 
 
 #: Classes by model type and by what follows the family's name.
 FAMILIES: dict[str, dict[str, type]] = {
-    "bert": _family("Bert", BertConfig, "bert"),
-    "roberta": _family("Roberta", RobertaConfig, "roberta"),
-    "distilbert": _family("DistilBert", DistilBertConfig, "distilbert"),
-    "gpt2": {"Model": GPT2Model, "ForCausalLM": GPT2LMHeadModel},
+    "bert": _encoder("Bert", BertConfig),
+    "roberta": _encoder("Roberta", RobertaConfig),
+    "distilbert": _encoder("DistilBert", DistilBertConfig),
+    "gpt2": _decoder("GPT2", GPT2Config, "transformer", "GPT2", "LMHeadModel"),
 }
-(
-    BertModel,
-    BertForMaskedLM,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    BertForQuestionAnswering,
-) = FAMILIES["bert"].values()
-(
-    RobertaModel,
-    RobertaForMaskedLM,
-    RobertaForSequenceClassification,
-    RobertaForTokenClassification,
-    RobertaForQuestionAnswering,
-) = FAMILIES["roberta"].values()
-(
-    DistilBertModel,
-    DistilBertForMaskedLM,
-    DistilBertForSequenceClassification,
-    DistilBertForTokenClassification,
-    DistilBertForQuestionAnswering,
-) = FAMILIES["distilbert"].values()
+#: All classes by name; they are attributes of this module, where pickles find them.
+CLASSES = {c.__name__: c for family in FAMILIES.values() for c in family.values()}
+globals().update(CLASSES)

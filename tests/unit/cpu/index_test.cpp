@@ -162,3 +162,24 @@ TEST_CASE("index_add into a donated input and into zeros") {
     CHECK(fresh[c] == 0);
   }
 }
+
+TEST_CASE("index_copy into a donated input writes its rows only") {
+  Program p;
+  const Value table = p.input({2, 5, 3}), index = p.input({3}, DType::i64);
+  const Value rows = p.input({2, 3, 3});
+  CompileOptions options;
+  options.donations = {{0, 0}};
+  p.compile({p.make(Op::index_copy_, {table, index, rows}, {int64_t{1}})}, options);
+  CHECK(p.kernels() == std::vector<std::string>{"cpu:index_copy"});
+  std::vector<float> memory(30, -1), src(18);
+  for (size_t i = 0; i < 18; ++i) src[i] = static_cast<float>(i);
+  const int64_t at[] = {4, 1, 4};
+  p.run({memory.data(), at, src.data()}, {memory.data()});
+  for (size_t b = 0; b < 2; ++b)
+    for (size_t c = 0; c < 3; ++c) {
+      const float *out = memory.data() + 15 * b + c, *in = src.data() + 9 * b + c;
+      CHECK(out[0] == -1);
+      CHECK(out[3] == in[3]);
+      CHECK(out[12] == in[6]);  // the last of two writers
+    }
+}

@@ -216,11 +216,20 @@ void index_select(const Indices& index, int64_t outer, int64_t inner, size_t ele
 void index_copy(const Indices& index, int64_t outer, int64_t inner, size_t element, Base base,
                 const void* src, void* dst) {
   index.check("index_copy");
-  std::vector<int64_t> writer(static_cast<size_t>(index.size), -1);
-  for (int64_t i = 0; i < index.count; ++i) writer[static_cast<size_t>(index.data[i])] = i;
   const int64_t bytes = inner * static_cast<int64_t>(element);
   const auto *from = static_cast<const char*>(src), *old = static_cast<const char*>(base.data);
   auto* to = static_cast<char*>(dst);
+  if (old == to) {  // few rows of a large base, such as a token's in a decoder's memory
+    parallel_for(outer, grain_of(index.count * bytes), [&](int64_t begin, int64_t end) {
+      for (int64_t o = begin; o < end; ++o)
+        for (int64_t i = 0; i < index.count; ++i)
+          std::memcpy(to + (o * index.size + index.data[i]) * bytes,
+                      from + (o * index.count + i) * bytes, static_cast<size_t>(bytes));
+    });
+    return;
+  }
+  std::vector<int64_t> writer(static_cast<size_t>(index.size), -1);
+  for (int64_t i = 0; i < index.count; ++i) writer[static_cast<size_t>(index.data[i])] = i;
   with_word(element, [&](auto tag) {
     using T = decltype(tag);
     parallel_for(outer * index.size, grain_of(bytes), [&](int64_t begin, int64_t end) {
@@ -232,7 +241,7 @@ void index_copy(const Indices& index, int64_t outer, int64_t inner, size_t eleme
                       static_cast<size_t>(bytes));
         } else if (base.uniform) {
           std::fill_n(reinterpret_cast<T*>(target), inner, *reinterpret_cast<const T*>(old));
-        } else if (old != to) {
+        } else {
           std::memcpy(target, old + i * bytes, static_cast<size_t>(bytes));
         }
       }

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""generate(): how to call it and what a generation_config.json holds."""
+
+import json
+import os
+from pathlib import Path
+
+from .. import _core
+from ._config import PretrainedConfig
+from ._files import find_optional, read_json
+
+#: The keys generate() understands, as transformers names them, and seed.
+_KEYS = (
+    "max_length",
+    "max_new_tokens",
+    "min_length",
+    "min_new_tokens",
+    "do_sample",
+    "num_beams",
+    "early_stopping",
+    "length_penalty",
+    "num_return_sequences",
+    "temperature",
+    "top_k",
+    "top_p",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "stop_strings",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "decoder_start_token_id",
+    "use_cache",
+    "seed",
+)
+#: Those that the C++ library takes as they are.
+_NATIVE = (
+    "do_sample",
+    "num_beams",
+    "early_stopping",
+    "length_penalty",
+    "num_return_sequences",
+    "temperature",
+    "top_k",
+    "top_p",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "pad_token_id",
+    "seed",
+)
+_FILE = "generation_config.json"
+
+
+class GenerationConfig:
+    """The settings of generate() as attributes; None where nothing is set. Keys this library does
+    not know are kept, so that what it saves is what it read."""
+
+    def __init__(self, **values):
+        self.__dict__.update(dict.fromkeys(_KEYS))
+        self.__dict__.update(values)
+
+    def to_dict(self) -> dict:
+        """All keys that are set."""
+        return {key: value for key, value in self.__dict__.items() if value is not None}
+
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        """Writes generation_config.json into the folder."""
+        path = Path(folder) / _FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".json.part")
+        partial.write_text(json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
+        partial.replace(path)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, **hub) -> "GenerationConfig":
+        """The generation_config.json of a folder or a hub; IOError when there is none."""
+        path = find_optional(name, _FILE, **hub)
+        if path is None:
+            raise _core.IOError(f"{name} has no {_FILE}")
+        return cls(**read_json(path))
+
+    @classmethod
+    def from_model_config(cls, config: PretrainedConfig) -> "GenerationConfig":
+        """What a model's own configuration says about generation."""
+        values = config.to_dict()
+        return cls(**{key: values[key] for key in _KEYS if key in values and key != "use_cache"})
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.to_dict() == other.to_dict()
+
+    def __repr__(self):
+        return f"GenerationConfig {json.dumps(self.to_dict(), indent=2, sort_keys=True)}"
+
+
+class _StopStrings:
+    """True for rows whose last token completes one of some strings."""
+
+    def __init__(self, strings, tokenizer):
+        if tokenizer is None:
+            raise _core.ValueError(
+                "generate: stop_strings are found in text, so pass tokenizer= with them"
+            )
+        self.strings = [strings] if isinstance(strings, str) else list(strings)
+        self.tokenizer = tokenizer
+        # A token is a byte of text or more, but for special ones.
+        self.tail = max(len(string.encode()) for string in self.strings) + 1
+
+    def __call__(self, rows, scores=None) -> list[bool]:
+        tails = [row[-self.tail :] for row in rows.tolist()]
+        pairs = [(self.tokenizer.decode(t), self.tokenizer.decode(t[:-1])) for t in tails]
+        return [
+            any(after.count(string) > before.count(string) for string in self.strings)
+            for after, before in pairs
+        ]
+
+
+class GenerationMixin:
+    """generate() of models that predict the next token."""
+
+    generation_config: GenerationConfig
+
+    def _read_more(self, name, **hub) -> None:
+        try:
+            self.generation_config = GenerationConfig.from_pretrained(name, **hub)
+        except _core.IOError:
+            self.generation_config = GenerationConfig.from_model_config(self.config)
+
+    def _write_more(self, folder) -> None:
+        self.generation_config.save_pretrained(folder)
+
+    def generate(
+        self,
+        inputs=None,
+        generation_config: GenerationConfig | None = None,
+        stopping_criteria=None,
+        streamer=None,
+        tokenizer=None,
+        attention_mask=None,
+        **options,
+    ):
+        """Sequences [batch * num_return_sequences, length] that continue `inputs` (or input_ids)
+        [batch, tokens], padded at the end. Texts of a batch are padded in front, and
+        attention_mask is 0 there.
+
+        Options are those of transformers; each is taken from the arguments, else from
+        generation_config, else from the model's own, else it has transformers' default:
+        max_new_tokens (20) or max_length, min_new_tokens or min_length, do_sample, temperature,
+        top_k (50), top_p, repetition_penalty, no_repeat_ngram_size, num_beams, length_penalty,
+        early_stopping, num_return_sequences, eos_token_id (one or several), pad_token_id,
+        stop_strings (with tokenizer). With `seed` sampling does not depend on ds.manual_seed.
+
+        stopping_criteria: a function of (sequences, None), or several, that return True for the
+        rows that end. streamer: its put(tokens) is called with the prompt and every next token,
+        then end()."""
+        settings = self._settings(generation_config, options)
+        inputs = self._inputs(inputs, options.get("input_ids"), settings)
+        rows = (
+            [_StopStrings(settings["stop_strings"], tokenizer)]
+            if (settings.get("stop_strings"))
+            else []
+        )
+        if stopping_criteria is not None:
+            rows += [stopping_criteria] if callable(stopping_criteria) else stopping_criteria
+        if streamer is not None and settings.get("num_beams", 1) == 1:
+            streamer.put(inputs)
+        try:
+            return _core._hub.generate(
+                self,
+                inputs,
+                attention_mask,
+                self._native_options(settings, inputs.shape[1]),
+                _stopper(rows) if rows else None,
+                None if streamer is None else lambda tokens: streamer.put(_core.tensor(tokens)),
+            )
+        finally:  # who iterates over the streamer must not wait for ever
+            if streamer is not None:
+                streamer.end()
+
+    def _settings(self, config: GenerationConfig | None, options: dict) -> dict:
+        unknown = sorted(set(options) - set(_KEYS) - {"input_ids"})
+        if unknown:
+            raise _core.ValueError(
+                f"generate: {', '.join(unknown)} unknown; the options are {', '.join(_KEYS)}"
+            )
+        return {
+            **self.generation_config.to_dict(),
+            **(config.to_dict() if config else {}),
+            **{key: value for key, value in options.items() if value is not None},
+        }
+
+    def _inputs(self, inputs, input_ids, settings: dict):
+        if inputs is not None and input_ids is not None:
+            raise _core.ValueError("generate: give inputs or input_ids, not both")
+        inputs = input_ids if inputs is None else inputs
+        if inputs is None:
+            if settings.get("bos_token_id") is None:
+                raise _core.ValueError("generate: give inputs, or bos_token_id to begin with")
+            inputs = _core.tensor([[settings["bos_token_id"]]])
+        return inputs
+
+    def _native_options(self, settings: dict, prompt: int) -> dict:
+        native = {key: settings[key] for key in _NATIVE if key in settings}
+        eos = settings.get("eos_token_id", [])
+        native["eos_token_ids"] = [eos] if isinstance(eos, int) else list(eos)
+        limit = getattr(self.config, "max_position_embeddings", None)
+        if "max_new_tokens" in settings:
+            native["max_new_tokens"] = settings["max_new_tokens"]
+        elif "max_length" in settings:
+            native["max_new_tokens"] = settings["max_length"] - prompt
+            if native["max_new_tokens"] < 1:
+                raise _core.ValueError(
+                    f"generate: the prompt has {prompt} tokens already and max_length is "
+                    f"{settings['max_length']}; raise it, or use max_new_tokens"
+                )
+        elif limit is not None:
+            native["max_new_tokens"] = max(1, min(20, limit - prompt))
+        native["min_new_tokens"] = settings.get(
+            "min_new_tokens", max(0, settings.get("min_length", 0) - prompt)
+        )
+        return native
+
+
+def _stopper(criteria: list):
+    """One function of lists of tokens from several of tensors."""
+
+    def stop(rows: list[list[int]]) -> list[bool]:
+        ids = _core.tensor(rows)
+        done = [False] * len(rows)
+        for criterion in criteria:
+            found = criterion(ids, None)
+            found = found.tolist() if hasattr(found, "tolist") else found
+            found = [found] * len(rows) if isinstance(found, bool) else found
+            done = [a or bool(b) for a, b in zip(done, found, strict=True)]
+        return done
+
+    return stop

@@ -107,6 +107,30 @@ void lose_failed_inputs(const Job& job, RunContext& context, std::exception_ptr&
   context.node = nullptr;
 }
 
+/// Memory for the copies of inputs that the program works with; those made by an earlier run are
+/// there already.
+std::vector<std::shared_ptr<void>> find_copies(const Job& job, RunContext& context) {
+  std::vector<std::shared_ptr<void>> copies;
+  for (const InputCopy& wanted : job.program->executable->input_copies()) {
+    std::shared_ptr<void> memory =
+        job.inputs[static_cast<size_t>(wanted.input)]->copy_in(*wanted.layout);
+    context.copied.push_back(memory != nullptr);
+    if (!memory) memory = backend_of(job.device).alloc(wanted.layout->nbytes());
+    context.copies.push_back(memory.get());
+    copies.push_back(std::move(memory));
+  }
+  return copies;
+}
+
+void keep_copies(const Job& job, const RunContext& context,
+                 std::vector<std::shared_ptr<void>> copies) {
+  const std::vector<InputCopy>& wanted = job.program->executable->input_copies();
+  for (size_t i = 0; i < copies.size(); ++i)
+    if (!context.copied[i])
+      job.inputs[static_cast<size_t>(wanted[i].input)]->keep_copy(wanted[i].layout,
+                                                                  std::move(copies[i]));
+}
+
 double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -139,6 +163,7 @@ void run_job(const Job& job, Arenas& arenas) {
                 .alloc(buffer.layout() ? buffer.layout()->nbytes() : type_bytes(buffer.type()));
       outputs.push_back(memory[i].get());
     }
+    std::vector<std::shared_ptr<void>> copies = find_copies(job, context);
     context.arena = arenas.get(job.device, program.executable->arena_bytes());
     const bool timed = g_step_timing;
     const double start = timed ? steady_seconds() : 0;
@@ -167,7 +192,10 @@ void run_job(const Job& job, Arenas& arenas) {
     if (timed) keep_timed_run(program, start, std::move(seconds_before));
     for (size_t i = 0; i < job.outputs.size(); ++i)
       if (!error || !context.lost_outputs[i]) job.outputs[i]->finish(std::move(memory[i]));
-    if (error) settle_lost(job, context, error, location);
+    if (error)
+      settle_lost(job, context, error, location);
+    else
+      keep_copies(job, context, std::move(copies));
   } catch (...) {  // no memory, or our own mistake
     context.lost_outputs.assign(job.outputs.size(), true);
     settle_lost(job, context, std::current_exception(), 0);

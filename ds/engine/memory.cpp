@@ -87,6 +87,9 @@ class Reporter {
       kinds[static_cast<size_t>(input)] = MemoryKind::parameter;
     for (size_t i = 0; i < inputs.size(); ++i)
       add(kinds[i], type_bytes(inputs[i]->type()), nullptr, inputs[i]->type());
+    for (const InputCopy& copy : program_.executable->input_copies())
+      add(kinds[static_cast<size_t>(copy.input)], copy.layout->nbytes(), nullptr,
+          inputs[static_cast<size_t>(copy.input)]->type());
   }
 
   /// Those that do not take over an input's memory.
@@ -130,6 +133,7 @@ class Reporter {
 size_t peak_bytes(const Program& program) {
   size_t bytes = program.executable->arena_bytes();
   for (const NodePtr& input : program.graph.inputs) bytes += type_bytes(input->type());
+  for (const InputCopy& copy : program.executable->input_copies()) bytes += copy.layout->nbytes();
   for (const Value& output : program.graph.outputs) bytes += type_bytes(output.type());
   for (const auto& [output, input] : program.donations)
     bytes -= type_bytes(program.graph.outputs[static_cast<size_t>(output)].type());

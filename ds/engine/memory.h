@@ -34,7 +34,7 @@ struct MemoryBlock {
 };
 
 struct MemoryReport {
-  size_t peak = 0;         // inputs, outputs and the arena: what the plan needs to run
+  size_t peak = 0;         // inputs and kept copies of them, outputs and the arena
   size_t arena = 0;        // the block that holds all temporaries
   size_t lower_bound = 0;  // most bytes of temporaries in use at one step
   std::array<size_t, kMemoryKindNames.size()> by_kind{};  // at the peak; sums to peak less the

@@ -37,6 +37,13 @@ struct CompileOptions {
   std::vector<bool> any_output_layout;
 };
 
+/// A copy of an input in another layout. Whoever runs the program keeps it with the input, so that
+/// the next run with the same input finds it there.
+struct InputCopy {
+  int input;
+  LayoutPtr layout;
+};
+
 /// What one step of a program does, for profiles and explanations.
 struct StepInfo {
   std::string kernel;  // "dnnl:jit:avx2 conv fwd", "ref:sort"
@@ -55,6 +62,9 @@ struct RunContext {
   size_t step = 0;             // where to start; the executable keeps the running step here
   std::unordered_set<const Node*> lost;  // nodes whose steps are left out
   std::vector<bool> lost_outputs;        // outputs that must not be written; empty for none
+  /// One per input_copies() of the executable: its memory, and whether the copy is there already.
+  std::vector<void*> copies;
+  std::vector<bool> copied;
   /// When not null, seconds of each step are added here (one entry per step).
   std::vector<double>* step_seconds = nullptr;
 };
@@ -69,6 +79,10 @@ class Executable {
   /// Temporaries and workspace, and when each is in use.
   virtual const ArenaUse& arena() const = 0;
   size_t arena_bytes() const { return arena().plan.bytes; }
+  virtual const std::vector<InputCopy>& input_copies() const {
+    static const std::vector<InputCopy> none;
+    return none;
+  }
   /// Layout that output i is left in; null is row-major.
   virtual LayoutPtr output_layout(int) const { return nullptr; }
   virtual const std::vector<StepInfo>& steps() const = 0;

@@ -31,6 +31,17 @@ void Buffer::fail(std::exception_ptr error, uint32_t location) {
   state_.notify_all();
 }
 
+std::shared_ptr<void> Buffer::copy_in(const Layout& layout) const {
+  if (shared()) return nullptr;
+  for (const auto& [kept, memory] : copies_)
+    if (kept->equals(layout)) return memory;
+  return nullptr;
+}
+
+void Buffer::keep_copy(LayoutPtr layout, std::shared_ptr<void> memory) {
+  if (!shared()) copies_.emplace_back(std::move(layout), std::move(memory));
+}
+
 void Buffer::wait() const {
   state_.wait(kPending, std::memory_order_acquire);
   if (state_.load(std::memory_order_acquire) != kFailed) return;

@@ -6,6 +6,8 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "ds/ir/node.h"
 #include "ds/runtime/device.h"
@@ -53,7 +55,13 @@ class Buffer final : public Payload {
   std::exception_ptr error() const { return error_; }
   uint32_t error_location() const { return error_location_; }
 
-  /// Memory that others see too (NumPy, DLPack): never overwritten by donation.
+  /// The copy of a finished value in another layout that was kept with it, or null. Only for the
+  /// thread that runs programs.
+  std::shared_ptr<void> copy_in(const Layout& layout) const;
+  void keep_copy(LayoutPtr layout, std::shared_ptr<void> memory);
+
+  /// Memory that others see too (NumPy, DLPack): never overwritten by donation, and copies of
+  /// it are not kept.
   bool shared() const { return shared_.load(std::memory_order_relaxed); }
   void mark_shared() { shared_ = true; }
 
@@ -63,6 +71,7 @@ class Buffer final : public Payload {
   Device device_;
   std::shared_ptr<void> memory_;
   LayoutPtr layout_;
+  std::vector<std::pair<LayoutPtr, std::shared_ptr<void>>> copies_;
   std::exception_ptr error_;
   uint32_t error_location_ = 0;
   std::atomic<bool> shared_{false};

@@ -312,6 +312,33 @@ def test_profile_names_kernels_and_lines():
     assert sum(step.runs for step in prof.steps if step.op == "matmul") == 3
 
 
+def test_kept_copies_of_weights_follow_every_change():
+    """Packed weights stay with a layer from call to call, until anything writes to them."""
+    layer = ds.nn.Conv2d(16, 32, 3, bias=False)
+    x = ds.ones(1, 16, 6, 6)
+
+    def check():
+        with ds.no_grad():
+            got = [layer(x).numpy()[0, :, 0, 0] for _ in range(2)]
+        want = layer.weight.detach().numpy().sum((1, 2, 3))
+        np.testing.assert_allclose(got, [want, want], rtol=1e-4, atol=1e-4)
+
+    check()
+    layer(x).sum().backward()
+    ds.optim.SGD(layer.parameters(), lr=0.5).step()
+    check()
+    with ds.no_grad():
+        layer.weight.copy_(ds.ones(32, 16, 3, 3))
+        layer.weight[3] = 7.0
+    check()
+    layer.load_state_dict({"weight": ds.full((32, 16, 3, 3), 2.0)})
+    check()
+    layer.weight.detach().numpy()[5] = 3.0  # shared memory
+    check()
+    layer.weight.detach().numpy()[6] = 4.0
+    check()
+
+
 def test_arrays_given_up_by_the_engine_do_not_wait_for_python():
     # The engine drops the last owner of an array while step(), which holds the GIL, waits for it.
     program = """

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "ds/runtime/allocator.h"
 #include "ds/runtime/backend.h"
 #include "tests/ops/interpreter.h"
+#include "tests/run_executable.h"
 
 namespace ds::testing {
 
@@ -25,10 +25,7 @@ inline std::vector<Bytes> run_graph(const std::string& backend, const Graph& gra
     results.emplace_back(type_bytes(output.type()), std::byte{0x55});
   std::vector<void*> targets;
   for (Bytes& result : results) targets.push_back(result.data());
-  const std::shared_ptr<void> arena = allocate_host(executable->arena_bytes());
-  RunContext context;
-  context.arena = arena.get();
-  executable->run(sources, targets, context);
+  run_executable(*executable, sources, targets);
   return results;
 }
 

@@ -188,12 +188,32 @@ View Lowering::packed(const Node& node, const View& view, const PackedLayoutPtr&
   const CopyKey key{plain.slot, plain.offset, plain.dtype, plain.dims.vec(),
                     {},         {},           plain.dtype, layout.get()};
   auto plan = std::make_shared<ReorderPlan>(ReorderPlan::Direction::pack, plain.dtype, layout);
-  const View copy = scratch(layout->nbytes()), space = scratch(plan->scratchpad_bytes());
-  emit(maker(plain, node), "dnnl:reorder", {plain, space}, {copy}, [=](const Frame& frame) {
-    plan->execute(frame.at(plain), frame.at(copy), frame.at(space));
-  });
+  const bool keep = is_kept_input(plain);
+  const View copy = keep ? input_copy(plain, layout) : scratch(layout->nbytes());
+  const View space = scratch(plan->scratchpad_bytes());
+  Step& step = emit(
+      maker(plain, node), "dnnl:reorder", {plain, space}, {copy},
+      [=](const Frame& frame) { plan->execute(frame.at(plain), frame.at(copy), frame.at(space)); });
+  if (keep) step.makes_copy = static_cast<int>(parts_.copies.size()) - 1;
   layouts_.push_back(layout);  // the key's pointer stays valid
   return copies_[key] = copy;
+}
+
+/// The view is an input of the program, all of it, that is still there after the run.
+bool Lowering::is_kept_input(const View& view) const {
+  const Slot& slot = parts_.slots[static_cast<size_t>(view.slot)];
+  if (slot.kind != SlotKind::input || view.offset != 0 || view.bytes() != slot.bytes) return false;
+  return std::none_of(options_.donations.begin(), options_.donations.end(),
+                      [&](const auto& pair) { return pair.second == slot.index; });
+}
+
+View Lowering::input_copy(const View& input, const PackedLayoutPtr& layout) {
+  const auto bytes = static_cast<int64_t>(layout->nbytes());
+  const int index = parts_.slots[static_cast<size_t>(input.slot)].index;
+  parts_.slots.push_back(
+      {SlotKind::copy, static_cast<int>(parts_.copies.size()), layout->nbytes(), {}, 0});
+  parts_.copies.push_back({index, layout});
+  return {static_cast<int>(parts_.slots.size()) - 1, DType::u8, {bytes}, {1}, 0};
 }
 
 void Lowering::lower(const Node& node) {

@@ -40,7 +40,8 @@ class Lowering {
   View arranged(const Node& node, const View& view, const Shape& strides);
   /// The view itself when it has this dtype, else a converted copy with the same nesting.
   View cast(const Node& node, const View& view, DType dtype);
-  /// Row-major weights in a packed layout (a copy made once per program).
+  /// Row-major weights in a packed layout: a copy made once per program, and kept with the weights
+  /// where they are an input that the program does not update.
   View packed(const Node& node, const View& view, const PackedLayoutPtr& layout);
 
   /// Appends a step. `node` is what it is for: profiles and errors name it.
@@ -56,6 +57,8 @@ class Lowering {
   /// The node that made what lies in the view's slot, or `node` when that is being lowered. A copy
   /// that several nodes share belongs to it: it is lost with its source, not with the first user.
   const Node& maker(const View& view, const Node& node) const;
+  bool is_kept_input(const View& view) const;
+  View input_copy(const View& input, const PackedLayoutPtr& layout);
   void declare_inputs();
   void place_outputs();
   std::vector<int> memory_of_slots() const;

@@ -3,6 +3,8 @@
 
 #include <chrono>
 
+#include "ds/base/error.h"
+
 namespace ds::cpu {
 namespace {
 
@@ -18,18 +20,22 @@ class CpuExecutable final : public Executable {
 
   void run(std::span<const void* const> inputs, std::span<void* const> outputs,
            RunContext& context) override {
+    DS_ASSERT(context.copies.size() == parts_.copies.size(), "cpu: ", parts_.copies.size(),
+              " copies of inputs, memory for ", context.copies.size());
     for (size_t i = 0; i < parts_.slots.size(); ++i) {
       const Slot& slot = parts_.slots[i];
       const int id = static_cast<int>(i);
       const auto index = static_cast<size_t>(slot.index);
       if (slot.kind == SlotKind::input) frame_.set(id, inputs[index]);
       if (slot.kind == SlotKind::output) frame_.set(id, outputs[index]);
+      if (slot.kind == SlotKind::copy) frame_.set(id, context.copies[index]);
       if (slot.kind == SlotKind::temporary)
         frame_.set(id, static_cast<char*>(context.arena) + slot.arena_offset);
     }
     for (size_t& i = context.step; i < parts_.steps.size(); ++i) {
       const Step& step = parts_.steps[i];
       if (!context.lost.empty() && leave_out(step, context)) continue;
+      if (step.makes_copy >= 0 && context.copied[static_cast<size_t>(step.makes_copy)]) continue;
       context.node = step.info.node;
       if (!context.step_seconds) {
         step.run(frame_);
@@ -44,6 +50,7 @@ class CpuExecutable final : public Executable {
   }
 
   const ArenaUse& arena() const override { return arena_; }
+  const std::vector<InputCopy>& input_copies() const override { return parts_.copies; }
   LayoutPtr output_layout(int i) const override { return parts_.layouts[static_cast<size_t>(i)]; }
   const std::vector<StepInfo>& steps() const override { return infos_; }
 

@@ -45,13 +45,14 @@ struct Step {
   std::function<void(const Frame&)> run;
   std::shared_ptr<TileStep> tiles;  // of an elementwise step
   std::vector<Step> parts;          // what a batch is made of; run() runs them all
+  int makes_copy = -1;              // of the program's copies of inputs
 };
 
-enum class SlotKind { input, output, temporary, constant };
+enum class SlotKind { input, output, temporary, constant, copy };
 
 struct Slot {
   SlotKind kind;
-  int index = 0;  // of the input or output
+  int index = 0;  // of the input, output or copy of an input
   size_t bytes = 0;
   std::vector<char> constant;  // its value
   size_t arena_offset = 0;     // temporaries
@@ -63,6 +64,7 @@ struct ProgramParts {
   std::vector<Step> steps;
   std::vector<NodePtr> nodes;      // kept alive for the steps
   std::vector<LayoutPtr> layouts;  // of the outputs; null is row-major
+  std::vector<InputCopy> copies;   // of inputs
 };
 
 /// Plans the arena of the temporaries and returns the executable.

@@ -12,6 +12,7 @@
 
 #include "ds/ir/graph.h"
 #include "ds/runtime/backend.h"
+#include "tests/run_executable.h"
 
 namespace ds::test {
 
@@ -98,11 +99,7 @@ inline std::vector<Given> outputs_on(const char* backend, Op op, const Attrs& at
   std::vector<void*> dst;
   for (const Given& input : inputs) src.push_back(input.bytes.data());
   for (Given& output : outputs) dst.push_back(output.bytes.data());
-  std::vector<char> arena(executable->arena_bytes() + 64);
-  RunContext context;
-  context.arena =
-      reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64);
-  executable->run(src, dst, context);
+  testing::run_executable(*executable, src, dst);
   return outputs;
 }
 

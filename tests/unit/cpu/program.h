@@ -8,6 +8,7 @@
 
 #include "ds/ir/graph.h"
 #include "ds/runtime/backend.h"
+#include "tests/run_executable.h"
 
 namespace ds::test {
 
@@ -33,18 +34,14 @@ class Program {
   /// `lost` are nodes that an earlier error has made impossible.
   void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs,
            const std::unordered_set<const Node*>& lost = {}) {
-    std::vector<char> arena(executable_->arena_bytes() + 64);
-    RunContext context;
-    context.lost = lost;
-    context.arena =
-        reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64);
-    executable_->run(inputs, outputs, context);
+    testing::run_executable(*executable_, inputs, outputs, lost);
   }
   std::vector<std::string> kernels() const {
     std::vector<std::string> names;
     for (const StepInfo& step : executable_->steps()) names.push_back(step.kernel);
     return names;
   }
+  Executable& executable() { return *executable_; }
   size_t arena_bytes() const { return executable_->arena_bytes(); }
 
  private:

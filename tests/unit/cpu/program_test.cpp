@@ -208,6 +208,42 @@ TEST_CASE("matmul of transposed, broadcast and f64 operands") {
   }
 }
 
+TEST_CASE("packed weights are used again when they are there already") {
+  Program p;
+  const Value x = p.input({1, 16, 6, 6}), w = p.input({32, 16, 3, 3});
+  const Attrs attrs{ones(2), ones(2), ones(2), ones(2), int64_t{1}};
+  p.compile({p.make(Op::convolution_, {x, w}, attrs)});
+  const std::vector<InputCopy>& wanted = p.executable().input_copies();
+  REQUIRE(wanted.size() == 1);  // every processor's kernel wants its own layout here
+  CHECK(wanted[0].input == 1);
+  std::vector<float> src(16 * 36, 1), weights(32 * 16 * 9, 0.5f), twice(weights.size(), 1.0f);
+  std::vector<float> first(32 * 36), same(first.size()), changed(first.size());
+  const auto arena = allocate_host(p.arena_bytes()),
+             copy = allocate_host(wanted[0].layout->nbytes());
+  const auto run = [&](const std::vector<float>& given, bool copied, std::vector<float>& dst) {
+    const void* inputs[] = {src.data(), given.data()};
+    void* outputs[] = {dst.data()};
+    RunContext context;
+    context.arena = arena.get();
+    context.copies = {copy.get()};
+    context.copied = {copied};
+    p.executable().run(inputs, outputs, context);
+  };
+  run(weights, false, first);
+  run(twice, true, same);  // weights are not read
+  run(twice, false, changed);
+  CHECK(first[0] == 16 * 4 * 0.5f);
+  CHECK(same == first);
+  for (size_t i = 0; i < first.size(); ++i) REQUIRE(changed[i] == 2 * first[i]);
+
+  CompileOptions updated;  // weights that the program overwrites are packed each time
+  updated.donations = {{1, 1}};
+  Program step;
+  const Value y = step.input({1, 16, 6, 6}), v = step.input({32, 16, 3, 3});
+  step.compile({step.make(Op::convolution_, {y, v}, attrs), step.make(Op::neg_, {v})}, updated);
+  CHECK(step.executable().input_copies().empty());
+}
+
 TEST_CASE("matmul and convolution in 16 bits run on any processor") {
   for (const DType dtype : {DType::f16, DType::bf16}) {
     Program p;

@@ -10,6 +10,7 @@
 #include "ds/engine/engine.h"
 #include "ds/hub/generate.h"
 #include "ds/hub/gpt2.h"
+#include "ds/hub/llama.h"
 #include "ds/hub/resnet.h"
 #include "ds/io/csv.h"
 #include "ds/io/image.h"

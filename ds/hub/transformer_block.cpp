@@ -17,9 +17,11 @@ nn::ModulePtr projection(int64_t in, int64_t out, bool transposed) {
   return std::make_shared<nn::Linear>(in, out);
 }
 
-/// [T, S]: token t of the last T sees the first S - T + t + 1.
-Tensor causal_mask(int64_t tokens, Device device) {
-  return tril(ones({tokens, tokens}, DType::bool_, device));
+/// [T, S]: tokens at slots i64 [T] see those up to themselves, at most `window` of them.
+Tensor causal_mask(const Tensor& slots, int64_t length, std::optional<int64_t> window) {
+  const Tensor at = unsqueeze(slots, 1), other = arange(length, DType::i64, slots.device());
+  const Tensor before = le(other, at);
+  return window ? logical_and(before, gt(other, at - *window)) : before;
 }
 
 }  // namespace
@@ -118,16 +120,27 @@ Tensor split_heads(const Tensor& x, int64_t heads) {
 Tensor Attention::operator()(const Tensor& q, Tensor k, Tensor v) const {
   std::optional<Tensor> seen = mask;
   bool in_order = causal;
+  const int64_t batch = q.size(0), tokens = q.size(1), heads = q.size(2);
   if (place.cache) {
     std::tie(k, v) = place.cache->extend(place.layer, k, v);
     seen = place.cache->mask();
     in_order = false;
+    if (window && k.size(1) > *window)
+      seen = logical_and(*seen, causal_mask(place.cache->slots(), k.size(1), window));
+  } else if (in_order && (seen || (window && tokens > *window))) {
+    const Tensor order = causal_mask(arange(tokens, DType::i64, q.device()), tokens, window);
+    seen = seen ? logical_and(*seen, order) : order;
+    in_order = false;
   }
-  if (seen && in_order) seen = logical_and(*seen, causal_mask(q.size(1), q.device()));
+  Tensor query = transpose(q, 1, 2);
+  // The heads that share a key become queries of one head: a key is read once for all of them.
+  const bool grouped = place.cache && tokens == 1;
+  if (grouped) query = reshape(query, {batch, k.size(2), heads / k.size(2), q.size(3)});
   const Tensor out =
-      scaled_dot_product_attention(transpose(q, 1, 2), transpose(k, 1, 2), transpose(v, 1, 2), seen,
-                                   dropout, in_order && !seen, scale, k.size(2) != q.size(2));
-  return reshape(transpose(out, 1, 2), {q.size(0), q.size(1), q.size(2) * v.size(3)});
+      scaled_dot_product_attention(query, transpose(k, 1, 2), transpose(v, 1, 2), seen, dropout,
+                                   in_order, scale, k.size(2) != query.size(1));
+  if (grouped) return reshape(out, {batch, 1, heads * v.size(3)});
+  return reshape(transpose(out, 1, 2), {batch, tokens, heads * v.size(3)});
 }
 
 TransformerBlock::TransformerBlock(const BlockNames& names, const BlockOptions& options)

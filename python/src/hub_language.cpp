@@ -2,6 +2,7 @@
 // Language models, in the submodule _hub.
 #include "ds/hub/encoder.h"
 #include "ds/hub/gpt2.h"
+#include "ds/hub/llama.h"
 #include "hub.h"
 
 namespace {
@@ -77,6 +78,40 @@ void bind_configs(nb::module_& m) {
       .key("scale_attn_weights", &G::scale_attn_weights)
       .key("scale_attn_by_inverse_layer_idx", &G::scale_attn_by_inverse_layer_idx)
       .key("tie_word_embeddings", &G::tie_word_embeddings);
+  using L = hub::LlamaConfig;
+  ConfigClass<L>(m, "LlamaConfig")
+      .key("model_type", &L::model_type)
+      .key("vocab_size", &L::vocab_size)
+      .key("hidden_size", &L::hidden_size)
+      .key("intermediate_size", &L::intermediate_size)
+      .key("num_hidden_layers", &L::num_hidden_layers)
+      .key("num_attention_heads", &L::num_attention_heads)
+      .key("num_key_value_heads", &L::num_key_value_heads)
+      .key("head_dim", &L::head_dim)
+      .key("hidden_act", &L::hidden_act)
+      .key("max_position_embeddings", &L::max_position_embeddings)
+      .key("rms_norm_eps", &L::rms_norm_eps)
+      .key("initializer_range", &L::initializer_range)
+      .key("attention_dropout", &L::attention_dropout)
+      .key("attention_bias", &L::attention_bias)
+      .key("mlp_bias", &L::mlp_bias)
+      .key("tie_word_embeddings", &L::tie_word_embeddings)
+      .key("pad_token_id", &L::pad_token_id)
+      .key("sliding_window", &L::sliding_window)
+      .key("max_window_layers", &L::max_window_layers)
+      .key("rope", &L::rope);
+}
+
+/// rope_parameters as an object; keys that are not given keep their defaults.
+void bind_rope(nb::module_& m) {
+  using R = hub::RopeConfig;
+  ConfigClass<R>(m, "RopeConfig")
+      .key("rope_type", &R::type)
+      .key("rope_theta", &R::theta)
+      .key("factor", &R::factor)
+      .key("low_freq_factor", &R::low_freq_factor)
+      .key("high_freq_factor", &R::high_freq_factor)
+      .key("original_max_position_embeddings", &R::original_max_position_embeddings);
 }
 
 void bind_encoders(nb::module_& m) {
@@ -118,27 +153,28 @@ void bind_encoders(nb::module_& m) {
       "return_dict"_a = true);
 }
 
-void bind_gpt2(nb::module_& m) {
+/// A decoder without a head and one that predicts the next token, whose inputs are alike.
+template <class Config, class Input_, class Model, class Head>
+void bind_decoder(nb::module_& m, const char* model, const char* head) {
   const nb::none none;
-  using M = hub::GPT2Model;
-  LayerClass<M>(m, "GPT2Model", "GPT-2 without a head.")
-      .init([](const hub::GPT2Config& config) { return std::make_shared<M>(config); }, "config"_a)
+  LayerClass<Model>(m, model, "A decoder without a head.")
+      .init([](const Config& config) { return std::make_shared<Model>(config); }, "config"_a)
       .def(
           "forward",
-          [](M& self, Input ids, Input mask, Input positions, Input embeds, bool hidden,
+          [](Model& self, Input ids, Input mask, Input positions, Input embeds, bool hidden,
              bool return_dict) {
-            return to_python(self.forward({ids, mask, positions, embeds, hidden}), return_dict);
+            return to_python(self.forward(Input_{ids, mask, positions, embeds, hidden}),
+                             return_dict);
           },
           "input_ids"_a = none, "attention_mask"_a = none, "position_ids"_a = none,
           "inputs_embeds"_a = none, "output_hidden_states"_a = false, "return_dict"_a = true);
-  using L = hub::GPT2LMHeadModel;
-  LayerClass<L>(m, "GPT2LMHeadModel", "GPT-2 that predicts the next token.")
-      .init([](const hub::GPT2Config& config) { return std::make_shared<L>(config); }, "config"_a)
+  LayerClass<Head>(m, head, "A decoder that predicts the next token.")
+      .init([](const Config& config) { return std::make_shared<Head>(config); }, "config"_a)
       .def(
           "forward",
-          [](L& self, Input ids, Input mask, Input positions, Input embeds, Input labels,
+          [](Head& self, Input ids, Input mask, Input positions, Input embeds, Input labels,
              bool hidden, bool return_dict) {
-            return to_python(self.forward({ids, mask, positions, embeds, hidden}, labels),
+            return to_python(self.forward(Input_{ids, mask, positions, embeds, hidden}, labels),
                              return_dict);
           },
           "input_ids"_a = none, "attention_mask"_a = none, "position_ids"_a = none,
@@ -165,8 +201,12 @@ void bind_language_models(nb::module_& m) {
             return self.forward(x, mask);
           },
           "hidden_states"_a, "attention_mask"_a = nb::none());
+  bind_rope(m);
   bind_configs(m);
   bind_encoders(m);
-  bind_gpt2(m);
+  bind_decoder<hub::GPT2Config, hub::GPT2Input, hub::GPT2Model, hub::GPT2LMHeadModel>(
+      m, "GPT2Model", "GPT2LMHeadModel");
+  bind_decoder<hub::LlamaConfig, hub::LlamaInput, hub::LlamaModel, hub::LlamaForCausalLM>(
+      m, "LlamaModel", "LlamaForCausalLM");
   bind_generation(m);
 }

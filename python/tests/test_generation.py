@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from deepseek import models
+from test_language_models import FAMILIES
 
 transformers = pytest.importorskip("transformers")
 
@@ -77,6 +78,19 @@ ENDS = [5, 17, 23, 42, 60]
 def test_greedy_and_beam_search_give_the_tokens_of_transformers(pair, options):
     mine, theirs = both(pair, prompts(), **options)
     np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen2", "Qwen3"])
+def test_decoders_with_shared_keys_and_windows(family, tmp_path):
+    torch.manual_seed(5)
+    sizes = {"max_position_embeddings": 100, "initializer_range": 0.4}
+    config = getattr(transformers, f"{family}Config")(**{**FAMILIES[family], **sizes})
+    theirs = getattr(transformers, f"{family}ForCausalLM")(config).eval()
+    theirs.save_pretrained(tmp_path)
+    models_ = theirs, models.AutoModelForCausalLM.from_pretrained(tmp_path)
+    for options in ({"max_new_tokens": 70}, {"num_beams": 3, "max_new_tokens": 10}):
+        mine, expected = both(models_, prompts(), **options)
+        np.testing.assert_array_equal(mine, expected)
 
 
 @pytest.mark.parametrize("length", [1, 2, 9, 64, 65, 100])

@@ -25,6 +25,18 @@ SMALL = dict(
     attention_probs_dropout_prob=0.0,
     classifier_dropout=0.0,
 )
+LLAMA = dict(
+    vocab_size=61,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=20,
+    pad_token_id=1,
+    bos_token_id=0,
+    eos_token_id=2,
+)
 FAMILIES = {
     "Bert": {**SMALL, "type_vocab_size": 3},
     "Roberta": {**SMALL, "type_vocab_size": 1, "layer_norm_eps": 1e-5},
@@ -52,6 +64,32 @@ FAMILIES = {
         bos_token_id=0,
         eos_token_id=0,
     ),
+    "Llama": {
+        **LLAMA,
+        "attention_bias": True,
+        "mlp_bias": True,
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 500.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+    },
+    "Mistral": {**LLAMA, "head_dim": 12, "sliding_window": 4},
+    "Qwen2": {
+        **LLAMA,
+        "tie_word_embeddings": True,
+        "use_sliding_window": True,
+        "sliding_window": 4,
+        "max_window_layers": 1,
+    },
+    "Qwen3": {
+        **LLAMA,
+        "head_dim": 16,
+        "rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0},
+    },
 }
 HEADS = [
     "Model",
@@ -60,10 +98,14 @@ HEADS = [
     "ForTokenClassification",
     "ForQuestionAnswering",
 ]
-CASES = [f + h for f in ("Bert", "Roberta", "DistilBert") for h in HEADS] + [
-    "GPT2Model",
-    "GPT2LMHeadModel",
-]
+CASES = (
+    [f + h for f in ("Bert", "Roberta", "DistilBert") for h in HEADS]
+    + [
+        "GPT2Model",
+        "GPT2LMHeadModel",
+    ]
+    + [f + h for f in ("Llama", "Mistral", "Qwen2", "Qwen3") for h in ("Model", "ForCausalLM")]
+)
 
 
 def upstream(name, **changes):
@@ -88,7 +130,7 @@ def inputs(name):
     given = {"input_ids": ids, "attention_mask": mask}
     if name.startswith("Bert"):
         given["token_type_ids"] = rng.integers(0, 3, (3, 9))
-    if name.endswith(("MaskedLM", "LMHeadModel")):
+    if name.endswith(("MaskedLM", "LMHeadModel", "CausalLM")):
         given["labels"] = np.where(mask == 1, ids, -100)
     elif name.endswith("SequenceClassification"):
         given["labels"] = np.array([0, 2, 1])
@@ -306,26 +348,86 @@ def test_config_keeps_what_it_does_not_know(tmp_path):
     assert again.new_key == [1, 2] and again.num_labels == 3 and again.hidden_size == 24
     assert again.id2label == {0: "no", 1: "yes", 2: "?"}
     assert models.GPT2Config(n_embd=8).hidden_size == 8
+    old = models.LlamaConfig(rope_theta=5e5, rope_scaling={"type": "linear", "factor": 2.0})
+    assert old.rope_parameters == {"rope_theta": 5e5, "rope_type": "linear", "factor": 2.0}
+    with pytest.raises(ds.ValueError, match="rope_type 'yarn' is unknown"):
+        models.LlamaForCausalLM(
+            models.LlamaConfig(**LLAMA, rope_parameters={"rope_type": "yarn", "factor": 4.0})
+        )(ds.tensor([[1]]))
+    with pytest.raises(ds.ValueError, match="3 key and value heads do not divide 4"):
+        models.LlamaModel(models.LlamaConfig(**{**LLAMA, "num_key_value_heads": 3}))
     assert models.DistilBertConfig(hidden_size=24).dim == 24
 
 
+#: Sizes of published checkpoints, from their config.json.
 NAMED = {
-    "Bert": {},
-    "Roberta": {"max_position_embeddings": 514, "type_vocab_size": 1},
-    "DistilBert": {},
-    "GPT2": {},
+    "bert-base": ("Bert", {}),
+    "roberta-base": ("Roberta", {"max_position_embeddings": 514, "type_vocab_size": 1}),
+    "distilbert-base": ("DistilBert", {}),
+    "gpt2": ("GPT2", {}),
+    "llama-7b": ("Llama", {}),
+    "llama-3.2-1b": (
+        "Llama",
+        dict(
+            vocab_size=128256,
+            hidden_size=2048,
+            intermediate_size=8192,
+            num_hidden_layers=16,
+            num_key_value_heads=8,
+            head_dim=64,
+            tie_word_embeddings=True,
+        ),
+    ),
+    "smollm2-135m": (
+        "Llama",
+        dict(
+            vocab_size=49152,
+            hidden_size=576,
+            intermediate_size=1536,
+            num_hidden_layers=30,
+            num_attention_heads=9,
+            num_key_value_heads=3,
+            tie_word_embeddings=True,
+        ),
+    ),
+    "mistral-7b-v0.1": ("Mistral", {}),
+    "qwen2-0.5b": (
+        "Qwen2",
+        dict(
+            hidden_size=896,
+            intermediate_size=4864,
+            num_hidden_layers=24,
+            num_attention_heads=14,
+            num_key_value_heads=2,
+            tie_word_embeddings=True,
+        ),
+    ),
+    "qwen3-0.6b": (
+        "Qwen3",
+        dict(
+            hidden_size=1024,
+            intermediate_size=3072,
+            num_hidden_layers=28,
+            num_attention_heads=16,
+            num_key_value_heads=8,
+            tie_word_embeddings=True,
+        ),
+    ),
 }
 
 
-@pytest.mark.parametrize("family", NAMED)
-def test_named_sizes_have_upstream_shapes(family):
-    base = getattr(transformers, f"{family}Config")(**NAMED[family])
+@pytest.mark.parametrize("name", NAMED)
+def test_named_sizes_have_upstream_shapes(name):
+    family, values = NAMED[name]
+    base = getattr(transformers, f"{family}Config")(**values)
     with torch.device("meta"):
         theirs = getattr(transformers, f"{family}Model")(base)
-    mine = getattr(models, f"{family}Model")(getattr(models, f"{family}Config")(**NAMED[family]))
+    before = ds.memory_stats()["in_use"]
+    mine = getattr(models, f"{family}Model")(getattr(models, f"{family}Config")(**values))
     assert {k: tuple(v.shape) for k, v in mine.named_parameters()} == {
         k: tuple(v.shape) for k, v in theirs.named_parameters()
     }
+    assert ds.memory_stats()["in_use"] - before < 1 << 20  # nothing is computed before it is used
 
 
 def test_a_real_sentence_encoder():

@@ -30,6 +30,8 @@ class PretrainedConfig:
     _translated: dict[str, str] = {}
     #: Defaults that differ from the struct's, and keys the struct has no use for.
     _defaults: dict = {}
+    #: Keys of the struct that _native() makes of other ones.
+    _made: tuple[str, ...] = ()
     #: Other names of keys.
     attribute_map: dict[str, str] = {}
 
@@ -48,7 +50,7 @@ class PretrainedConfig:
     def _struct_defaults(cls) -> dict:
         native = cls._struct()
         own = {struct: key for key, struct in cls._translated.items()}
-        hidden = {"model_type", "num_labels", "problem_type"}
+        hidden = {"model_type", "num_labels", "problem_type", *cls._made}
         return {
             own.get(name, name): getattr(native, name)
             for name in native.fields
@@ -204,7 +206,89 @@ class GPT2Config(PretrainedConfig):
     _defaults = {"bos_token_id": 50256, "eos_token_id": 50256}
 
 
-CONFIGS = {c.model_type: c for c in (BertConfig, RobertaConfig, DistilBertConfig, GPT2Config)}
+class LlamaConfig(PretrainedConfig):
+    """Llama."""
+
+    model_type = "llama"
+    _struct = _core._hub.LlamaConfig
+    _made = ("rope", "max_window_layers")
+    _defaults = {"bos_token_id": 1, "eos_token_id": 2, "rope_parameters": None}
+
+    def __init__(self, **values):
+        # Older files have rope_theta and rope_scaling.
+        theta, scaling = values.pop("rope_theta", None), values.pop("rope_scaling", None)
+        super().__init__(**values)
+        rope = {"rope_theta": theta or 10000.0, **(scaling or {}), **(self.rope_parameters or {})}
+        rope["rope_type"] = rope.get("rope_type", rope.pop("type", "default"))
+        self.rope_parameters = rope
+
+    def _native(self, **changes):
+        rope = _core._hub.RopeConfig()
+        for key, value in self.rope_parameters.items():
+            try:
+                if key in rope.fields:
+                    setattr(rope, key, value)
+            except TypeError:
+                raise _core.ValueError(f"config: rope_parameters: {key} is {value!r}") from None
+        return super()._native(rope=rope, **changes)
+
+
+class MistralConfig(LlamaConfig):
+    """Mistral."""
+
+    model_type = "mistral"
+    _made = (*LlamaConfig._made, "attention_bias", "mlp_bias")
+    _defaults = {
+        **LlamaConfig._defaults,
+        "intermediate_size": 14336,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+        "sliding_window": 4096,
+    }
+
+
+class Qwen2Config(LlamaConfig):
+    """Qwen2 and Qwen2.5."""
+
+    model_type = "qwen2"
+    _made = ("rope", "attention_bias", "mlp_bias", "head_dim")
+    _defaults = {
+        "vocab_size": 151936,
+        "intermediate_size": 22016,
+        "num_key_value_heads": 32,
+        "max_position_embeddings": 32768,
+        "rope_parameters": None,
+        "use_sliding_window": False,
+        "sliding_window": None,
+        "max_window_layers": 28,
+    }
+
+    def _native(self, **changes):
+        window = self.sliding_window if self.use_sliding_window else None
+        return super()._native(sliding_window=window, **changes)
+
+
+class Qwen3Config(Qwen2Config):
+    """Qwen3."""
+
+    model_type = "qwen3"
+    _made = ("rope", "mlp_bias")
+    _defaults = {**Qwen2Config._defaults, "head_dim": 128}
+
+
+CONFIGS = {
+    c.model_type: c
+    for c in (
+        BertConfig,
+        RobertaConfig,
+        DistilBertConfig,
+        GPT2Config,
+        LlamaConfig,
+        MistralConfig,
+        Qwen2Config,
+        Qwen3Config,
+    )
+}
 
 
 class AutoConfig:

@@ -2,7 +2,16 @@
 """Language models; names of classes, arguments and parameters are transformers'."""
 
 from .. import _core
-from ._config import BertConfig, DistilBertConfig, GPT2Config, RobertaConfig
+from ._config import (
+    BertConfig,
+    DistilBertConfig,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+    RobertaConfig,
+)
 from ._pretrained import PreTrainedModel
 from .generation import GenerationConfig, GenerationMixin
 
@@ -92,6 +101,10 @@ FAMILIES: dict[str, dict[str, type]] = {
     "roberta": _encoder("Roberta", RobertaConfig),
     "distilbert": _encoder("DistilBert", DistilBertConfig),
     "gpt2": _decoder("GPT2", GPT2Config, "transformer", "GPT2", "LMHeadModel"),
+    "llama": _decoder("Llama", LlamaConfig, "model", "Llama", "ForCausalLM"),
+    "mistral": _decoder("Mistral", MistralConfig, "model", "Llama", "ForCausalLM"),
+    "qwen2": _decoder("Qwen2", Qwen2Config, "model", "Llama", "ForCausalLM"),
+    "qwen3": _decoder("Qwen3", Qwen3Config, "model", "Llama", "ForCausalLM"),
 }
 #: All classes by name; they are attributes of this module, where pickles find them.
 CLASSES = {c.__name__: c for family in FAMILIES.values() for c in family.values()}

@@ -40,6 +40,22 @@ SOURCES: dict[str, Source] = {
     "gpt2-large": Source("openai-community/gpt2-large", "mit"),
     "gpt2-xl": Source("openai-community/gpt2-xl", "mit"),
     "distilgpt2": Source("distilbert/distilgpt2", "apache-2.0"),
+    "tinyllama-1.1b-chat": Source("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "apache-2.0"),
+    "smollm2-135m": Source("HuggingFaceTB/SmolLM2-135M", "apache-2.0"),
+    "smollm2-360m": Source("HuggingFaceTB/SmolLM2-360M", "apache-2.0"),
+    "smollm2-1.7b": Source("HuggingFaceTB/SmolLM2-1.7B", "apache-2.0"),
+    "llama-3.2-1b": Source("meta-llama/Llama-3.2-1B", "llama3.2"),
+    "llama-3.1-8b": Source("meta-llama/Llama-3.1-8B", "llama3.1"),
+    "mistral-7b-v0.1": Source("mistralai/Mistral-7B-v0.1", "apache-2.0"),
+    "qwen2-0.5b": Source("Qwen/Qwen2-0.5B", "apache-2.0"),
+    "qwen2-1.5b": Source("Qwen/Qwen2-1.5B", "apache-2.0"),
+    "qwen2-7b": Source("Qwen/Qwen2-7B", "apache-2.0"),
+    "qwen2.5-0.5b": Source("Qwen/Qwen2.5-0.5B", "apache-2.0"),
+    "qwen2.5-7b": Source("Qwen/Qwen2.5-7B", "apache-2.0"),
+    "qwen3-0.6b": Source("Qwen/Qwen3-0.6B", "apache-2.0"),
+    "qwen3-8b": Source("Qwen/Qwen3-8B", "apache-2.0"),
+    "deepseek-r1-distill-qwen-1.5b": Source("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "mit"),
+    "deepseek-r1-distill-llama-8b": Source("deepseek-ai/DeepSeek-R1-Distill-Llama-8B", "mit"),
 }
 
 

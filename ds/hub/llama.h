@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Llama and decoders like it (Qwen2, Qwen3, Mistral); names of parameters as in transformers.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "ds/hub/generate.h"
+#include "ds/hub/rotary.h"
+#include "ds/hub/transformer_block.h"
+
+namespace ds::hub {
+
+/// Keys of config.json; those of rope_parameters are in `rope`.
+struct LlamaConfig {
+  std::string model_type = "llama";  // llama, qwen2, qwen3 or mistral
+  int64_t vocab_size = 32000, hidden_size = 4096, intermediate_size = 11008;
+  int64_t num_hidden_layers = 32, num_attention_heads = 32;
+  std::optional<int64_t> num_key_value_heads = {};  // num_attention_heads when absent
+  std::optional<int64_t> head_dim = {};             // hidden_size / num_attention_heads when absent
+  std::string hidden_act = "silu";
+  int64_t max_position_embeddings = 2048;
+  double rms_norm_eps = 1e-6, initializer_range = 0.02, attention_dropout = 0.0;
+  bool attention_bias = false, mlp_bias = false, tie_word_embeddings = false;
+  std::optional<int64_t> pad_token_id = {};
+  /// So many tokens back, itself included, a token of the layers from max_window_layers on sees;
+  /// all without it.
+  std::optional<int64_t> sliding_window = {};
+  int64_t max_window_layers = 0;
+  RopeConfig rope;
+};
+
+struct LlamaInput {
+  std::optional<Tensor> input_ids;       // i64 [B, T]
+  std::optional<Tensor> attention_mask;  // [B, T], 0 where there is padding
+  std::optional<Tensor> position_ids;    // i64 [B, T] or [1, T]
+  std::optional<Tensor> inputs_embeds;   // [B, T, hidden_size] instead of input_ids
+  bool output_hidden_states = false;
+  KeyValueCache* cache = nullptr;  // of generation: decides mask and positions
+};
+
+struct LlamaFamily;
+
+/// Attention with rotary positions and shared keys, and a gated feed-forward network, each behind a
+/// root mean square norm and beside a shortcut. x [B, T, hidden_size] -> the same shape.
+class LlamaLayer : public nn::Module {
+ public:
+  LlamaLayer(const LlamaConfig& config, int64_t layer);
+  std::string type_name() const override;
+  using nn::Module::forward;
+  Tensor forward(const Tensor& x, const Rotation& rotation, const std::optional<Tensor>& mask,
+                 KeyValueCache* cache);
+
+ private:
+  Tensor attend(const Tensor& x, const Rotation& rotation, const std::optional<Tensor>& mask,
+                KeyValueCache* cache);
+
+  LlamaConfig config_;
+  int64_t layer_;
+  const LlamaFamily& family_;
+};
+
+/// Touvron et al., "LLaMA", 2023; Jiang et al., "Mistral 7B", 2023; Yang et al., "Qwen2", 2024:
+/// last_hidden_state [B, T, hidden_size].
+class LlamaModel : public nn::Module {
+ public:
+  explicit LlamaModel(const LlamaConfig& config);
+  std::string type_name() const override;
+  using nn::Module::forward;
+  Output forward(const LlamaInput& input);
+  const LlamaConfig& config() const { return config_; }
+
+ private:
+  LlamaConfig config_;
+  const LlamaFamily& family_;
+};
+
+/// Logits of the next token [B, T, vocab_size], and with labels i64 [B, T] (the input itself, -100
+/// where there is nothing to predict) the loss.
+class LlamaForCausalLM : public nn::Module, public GenerativeModel {
+ public:
+  explicit LlamaForCausalLM(const LlamaConfig& config);
+  std::string type_name() const override;
+  using nn::Module::forward;
+  Output forward(const LlamaInput& input, const std::optional<Tensor>& labels = {});
+  Tensor next_logits(const Tensor& tokens, KeyValueCache& cache) override;
+  std::optional<int64_t> max_positions() const override { return config_.max_position_embeddings; }
+  const LlamaConfig& config() const { return config_; }
+
+ private:
+  LlamaConfig config_;
+  const LlamaFamily& family_;
+};
+
+}  // namespace ds::hub

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rotary position embeddings (Su et al., "RoFormer", 2021): pairs of a head's elements are turned
+// by an angle that grows with the position.
+#pragma once
+
+#include <string>
+
+#include "ds/tensor/tensor.h"
+
+namespace ds::hub {
+
+struct RopeConfig {
+  std::string type = "default";  // default, linear or llama3
+  double theta = 10000.0;
+  double factor = 1.0;  // positions are this much closer together (linear), or slow turns (llama3)
+  double low_freq_factor = 1.0, high_freq_factor = 4.0;  // of llama3
+  int64_t original_max_position_embeddings = 8192;       // of llama3
+};
+
+/// cos and sin of the angles, [B, T, 1, dim / 2].
+class Rotation {
+ public:
+  /// For heads of size dim (even) at positions i64 [B, T], in a dtype. ValueError for an unknown
+  /// type and an odd dim.
+  Rotation(const RopeConfig& config, int64_t dim, const Tensor& positions, DType dtype);
+  /// x [B, T, heads, dim] turned; element i goes with element i + dim / 2.
+  Tensor operator()(const Tensor& x) const;
+
+ private:
+  Tensor cos_, sin_;
+};
+
+}  // namespace ds::hub

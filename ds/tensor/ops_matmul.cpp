@@ -142,7 +142,8 @@ Tensor tensordot(const Tensor& a, const Tensor& b, int64_t dims) {
   return tensordot(a, b, dims_a, dims_b);
 }
 
-Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Shape& dims_b) {
+Tensor tensordot(const Tensor& lhs, const Tensor& rhs, const Shape& dims_a, const Shape& dims_b) {
+  Tensor a = lhs, b = rhs;
   DS_CHECK(dims_a.rank() == dims_b.rank(), ValueError, "tensordot: dims ", dims_a, " and ", dims_b,
            " differ in length");
   Shape rest_a = all_dims(a.dim()), rest_b = all_dims(b.dim()), summed_a, summed_b;
@@ -150,6 +151,9 @@ Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Sh
   for (int i = 0; i < dims_a.rank(); ++i) {
     const int da = normalize_dim(dims_a[i], a.dim(), "tensordot");
     const int db = normalize_dim(dims_b[i], b.dim(), "tensordot");
+    // A size of 1 broadcasts: the other side's elements are summed first.
+    if (a.shape()[da] == 1 && b.shape()[db] != 1) b = sum(b, db, true);
+    if (b.shape()[db] == 1 && a.shape()[da] != 1) a = sum(a, da, true);
     check_inner(a, a.shape()[da], b, b.shape()[db], "tensordot");
     inner *= a.shape()[da];
     summed_a.push_back(da);
@@ -307,7 +311,7 @@ Tensor cov(const Tensor& input, int64_t correction, const std::optional<Tensor>&
              DTypeError, "cov: ", name, " is ", w.type(),
              "; fweights must be integers and aweights floating");
     DS_CHECK(count == 0 || amin(w).item() >= 0, ValueError, "cov: ", name, " has negative numbers");
-    const Tensor flat = to_dtype(reshaped(w, {count}), x.dtype());
+    const Tensor flat = reshaped(given == &aweights ? w : to_dtype(w, x.dtype()), {count});
     weight = weight.defined() ? weight * flat : flat;
   }
   if (!weight.defined()) {
@@ -320,8 +324,7 @@ Tensor cov(const Tensor& input, int64_t correction, const std::optional<Tensor>&
   const Tensor centred = x - sum(x * weight, 1, true) / total;
   Tensor lost = constant({}, static_cast<double>(correction), x.dtype(), x.device());
   if (present(aweights)) {
-    const Tensor importance = to_dtype(reshaped(*aweights, {count}), x.dtype());
-    lost = sum(weight * importance) * static_cast<double>(correction) / total;
+    lost = sum(weight * reshaped(*aweights, {count})) * static_cast<double>(correction) / total;
   }
   const Tensor divisor = clamp_min(total - lost, 0.0);
   const Tensor out = matmul(centred * weight, permuted(centred, Shape{1, 0})) / divisor;

@@ -25,7 +25,7 @@ struct Options {
     f(verify, "DS_VERIFY", "1 checks the graph after every pass; the default of debug builds.");
     f(device, "DS_DEVICE", "Device of new tensors: auto, cpu, ref or null.");
     f(memory_budget, "DS_MEMORY_BUDGET",
-      "Bytes that a step may use, such as 2GiB: what does not fit is computed again.");
+      "Bytes that a step may use, such as 2GiB, or auto: what does not fit is computed again.");
     f(log, "DS_LOG", "Topics to log to stderr, separated by commas: dispatch, passes.");
   }
 };

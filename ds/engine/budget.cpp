@@ -7,17 +7,21 @@
 
 #include "ds/base/error.h"
 #include "ds/base/options.h"
+#include "ds/base/system_memory.h"
 #include "ds/engine/executor.h"
 #include "ds/engine/memory.h"
 #include "ds/passes/pipeline.h"
 #include "ds/passes/remat.h"
+#include "ds/runtime/allocator.h"
 
 namespace ds {
 namespace {
 
 std::atomic<size_t>& budget() {
-  static std::atomic<size_t> bytes{
-      options().memory_budget.empty() ? 0 : parse_bytes(options().memory_budget)};
+  const std::string& text = options().memory_budget;
+  static std::atomic<size_t> bytes{text.empty()     ? 0
+                                   : text == "auto" ? automatic_memory_budget()
+                                                    : parse_bytes(text)};
   return bytes;
 }
 
@@ -28,15 +32,17 @@ void compile_at(Program& program, int level) {
   program.peak = peak_bytes(program);
 }
 
-/// Seconds on a machine of the model of FrontierPoint.
-double modelled_seconds(const Executable& executable) {
-  double seconds = 0;
-  for (const StepInfo& step : executable.steps())
-    seconds += std::max(step.flops / 100e9, step.bytes / 20e9);
-  return seconds;
-}
-
 }  // namespace
+
+StepCost model_cost(const Executable& executable, double flop_rate, double byte_rate) {
+  StepCost cost;
+  for (const StepInfo& step : executable.steps()) {
+    cost.seconds += std::max(step.flops / flop_rate, step.bytes / byte_rate);
+    cost.flops += step.flops;
+    cost.bytes += step.bytes;
+  }
+  return cost;
+}
 
 size_t parse_bytes(const std::string& text) {
   constexpr std::pair<const char*, double> kUnits[] = {
@@ -51,6 +57,15 @@ size_t parse_bytes(const std::string& text) {
   DS_CHECK(bytes >= 1 && bytes < 0x1p62, ValueError, "memory budget: '", text,
            "' is no amount of memory; write a number and a unit, such as 2GiB or 800MB");
   return static_cast<size_t>(bytes);
+}
+
+size_t automatic_memory_budget() {
+  constexpr double kUsed = 0.9;
+  const size_t free = available_memory();
+  DS_CHECK(free > 0, ValueError,
+           "memory budget: the system does not say how much memory is free; name an amount");
+  const MemoryStats own = memory_stats();
+  return static_cast<size_t>(kUsed * static_cast<double>(free)) + own.in_use + own.cached;
 }
 
 void set_memory_budget(size_t bytes) {
@@ -85,7 +100,7 @@ std::vector<FrontierPoint> frontier(const Program& program) {
     trial.compile_options = program.compile_options;
     trial.device = program.device;
     compile_at(trial, level);
-    const double seconds = modelled_seconds(*trial.executable);
+    const double seconds = model_cost(*trial.executable, 100e9, 20e9).seconds;
     if (level == 0) base = seconds;
     points.push_back({level, trial.peak, base > 0 ? seconds / base : 1});
   }

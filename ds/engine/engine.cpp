@@ -268,6 +268,12 @@ MemoryReport largest_memory_report() {
   return state().largest ? report_memory(*state().largest) : MemoryReport{};
 }
 
+StepCost largest_plan_cost(double flop_rate, double byte_rate) {
+  const std::lock_guard lock(graph_mutex());
+  const ProgramPtr& program = state().largest;
+  return program ? model_cost(*program->executable, flop_rate, byte_rate) : StepCost{};
+}
+
 std::vector<FrontierPoint> memory_frontier() {
   const std::lock_guard lock(graph_mutex());
   return state().largest ? frontier(*state().largest) : std::vector<FrontierPoint>{};

@@ -31,6 +31,7 @@ using ProgramPtr = std::shared_ptr<Program>;
 /// Inputs, outputs that take over no input's memory, and the arena.
 size_t peak_bytes(const Program& program);
 MemoryReport report_memory(const Program& program);
+StepCost model_cost(const Executable& executable, double flop_rate, double byte_rate);
 
 /// Plans `program.imported`: passes and backend, with as little recomputation as the budget asks
 /// for. OutOfMemoryError when none is enough.

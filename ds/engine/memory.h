@@ -48,15 +48,31 @@ MemoryReport memory_report();
 MemoryReport largest_memory_report();
 void reset_largest_plan();
 
+/// A plan's arithmetic, its traffic with memory, and its time when every step takes as long as the
+/// longer of both.
+struct StepCost {
+  double flops = 0;
+  double bytes = 0;
+  double seconds = 0;
+};
+/// Of the plan with the highest peak since reset_largest_plan(), on a machine of `flop_rate`
+/// operations and `byte_rate` bytes a second. Zeros when nothing was planned.
+StepCost largest_plan_cost(double flop_rate, double byte_rate);
+
 /// Bytes of a text such as "2GiB", "1.5 GB" or "4096": units B, KB, MB, GB, TB (powers of 1000) and
 /// KiB, MiB, GiB, TiB. ValueError for anything else, and below one byte.
 size_t parse_bytes(const std::string& text);
 
 /// What a plan may need at its peak: where it needs more, it computes part of its forward pass
 /// again (ds/passes/remat.h), as little as fits. OutOfMemoryError, naming the least, when nothing
-/// does. No limit when it is 0. At the start it is DS_MEMORY_BUDGET.
+/// does. No limit when it is 0. At the start it is DS_MEMORY_BUDGET, where "auto" stands for
+/// automatic_memory_budget().
 void set_memory_budget(size_t bytes);
 size_t memory_budget();
+/// What plans can need now: the memory that is free (ds/base/system_memory.h) less a tenth for the
+/// rest of the program, and what tensors and the arena hold already. ValueError when the system
+/// does not say how much is free.
+size_t automatic_memory_budget();
 
 /// A way to run a step: its peak, and its time by a model (arithmetic at 100 GFLOP/s or memory at
 /// 20 GB/s, whichever takes longer) relative to recomputing nothing.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `deepseek`: train, evaluate and apply image classifiers, profile, show the build."""
+"""The command `deepseek`: train and apply image classifiers, profile, plan, show the build."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ import traceback
 import deepseek as ds
 
 from .classifier import Classifier
+from .plan.command import add_command as _plan_command
 
 OPTIMIZERS = {
     "adamw": "AdamW",
@@ -332,6 +333,7 @@ def parser() -> argparse.ArgumentParser:
         help="dark on light pictures for a model of light on dark ones",
     )
     _profile_command(commands)
+    _plan_command(commands)
     command = commands.add_parser("info", help="show the build, the processor and the devices")
     command.set_defaults(run=info)
     return top

@@ -10,6 +10,7 @@ __all__ = [
     "Block",
     "Point",
     "Summary",
+    "available",
     "budget",
     "format_bytes",
     "frontier",
@@ -107,16 +108,26 @@ def parse_bytes(amount: int | str) -> int:
     return _core._parse_bytes(str(amount))
 
 
+def available() -> int:
+    """Bytes that this process may still take: what the machine can give without swapping, or less
+    where a control group limits it. 0 when the system does not say."""
+    return _core._available_memory()
+
+
 class budget:
     """Limits the peak of every plan from now on: where a step needs more, part of its forward pass
     is computed again in the backward pass, as little as fits. Results do not change.
 
-    limit: bytes, a text such as "2GiB" or "800MB", or None for no limit. As a context manager it
-    puts the old limit back. ValueError for what is no amount of memory. A step that does not fit
-    with all recomputation raises OutOfMemoryError, which states the least."""
+    limit: bytes, a text such as "2GiB" or "800MB", "auto" for what is free now (control groups
+    included) less a tenth, or None for no limit. As a context manager it puts the old limit back.
+    ValueError for what is no amount of memory. A step that does not fit with all recomputation
+    raises OutOfMemoryError, which states the least."""
 
     def __init__(self, limit: int | str | None):
-        size = parse_bytes(limit) if limit is not None else 0
+        if limit == "auto":
+            size = _core._automatic_memory_budget()
+        else:
+            size = parse_bytes(limit) if limit is not None else 0
         self._before = _core._memory_budget()
         _core._set_memory_budget(size)
 

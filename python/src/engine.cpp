@@ -2,6 +2,7 @@
 // What the engine did: plans, forced values, profiles, memory.
 #include "ds/engine/engine.h"
 
+#include "ds/base/system_memory.h"
 #include "ds/engine/memory.h"
 #include "ds/runtime/allocator.h"
 #include "ds/tensor/checkpoint.h"
@@ -104,12 +105,18 @@ void bind_engine(nb::module_& m) {
       "Bytes of host memory: in use, peak, cached for reuse.");
   m.def("_memory_report", [] { return memory_dict(ds::memory_report()); });
   m.def("_largest_memory_report", [] { return memory_dict(ds::largest_memory_report()); });
+  m.def("_largest_plan_cost", [](double flop_rate, double byte_rate) {
+    const ds::StepCost cost = ds::largest_plan_cost(flop_rate, byte_rate);
+    return nb::make_tuple(cost.flops, cost.bytes, cost.seconds);
+  });
   m.def("_memory_frontier", [] {
     nb::list points;
     for (const ds::FrontierPoint& p : ds::memory_frontier())
       points.append(nb::make_tuple(p.level, p.peak, p.time));
     return points;
   });
+  m.def("_available_memory", [] { return ds::available_memory(); });
+  m.def("_automatic_memory_budget", &ds::automatic_memory_budget);
   m.def("_parse_bytes", &ds::parse_bytes);
   m.def("_set_memory_budget", &ds::set_memory_budget);
   m.def("_memory_budget", &ds::memory_budget);

@@ -6,10 +6,11 @@
 
 #include <cstring>
 
+#include "ds/backends/null/plan.h"
 #include "ds/base/error.h"
+#include "ds/ir/cost.h"
 #include "ds/runtime/allocator.h"
 #include "ds/runtime/backend.h"
-#include "ds/runtime/node_plan.h"
 
 namespace ds::null {
 namespace {
@@ -17,9 +18,11 @@ namespace {
 class NullExecutable final : public Executable {
  public:
   NullExecutable(const Graph& graph, const CompileOptions& options)
-      : plan_(plan_nodes(graph, options)) {
-    for (const NodePtr& node : plan_.nodes)
-      steps_.push_back({str("null:", op_name(node->op())), node.get(), 0, 0});
+      : plan_(plan_memory(graph, options)) {
+    for (const NodePtr& node : plan_.nodes) {
+      const Cost cost = node_cost(*node);
+      steps_.push_back({str("null:", op_name(node->op())), node.get(), cost.flops, cost.bytes});
+    }
   }
 
   void run(std::span<const void* const>, std::span<void* const>, RunContext&) override {}
@@ -27,7 +30,7 @@ class NullExecutable final : public Executable {
   const std::vector<StepInfo>& steps() const override { return steps_; }
 
  private:
-  NodePlan plan_;
+  Plan plan_;
   std::vector<StepInfo> steps_;
 };
 
@@ -45,7 +48,14 @@ class NullBackend final : public Backend {
  public:
   std::string_view name() const override { return "null"; }
   int priority() const override { return -1; }
-  TargetInfo target() const override { return {}; }
+  /// That of a backend that fuses everything.
+  TargetInfo target() const override {
+    TargetInfo info;
+    info.fuses = true;
+    info.fusable_compute.fill(true);
+    info.fusable_storage.fill(true);
+    return info;
+  }
   Support supports(const Node&) const override { return {}; }
   std::unique_ptr<Executable> compile(const Graph& graph, const CompileOptions& options) override {
     return std::make_unique<NullExecutable>(graph, options);

@@ -165,5 +165,25 @@ TEST_CASE("the null backend plans terabytes and computes nothing") {
   CHECK(out == 5);
 }
 
+TEST_CASE("the null backend plans views and updates in place without memory") {
+  Graph graph;
+  Interner interner;
+  const Value w = graph_input(graph, interner, DType::f32, {32, 32});
+  const Value g = graph_input(graph, interner, DType::f32, {32, 32});
+  const Value turned = interner.make(Op::permute_, {g}, {Shape{1, 0}});
+  const Value next = interner.make(Op::sub_, {w, turned});
+  graph.outputs = {next};
+  CompileOptions options;
+  options.donations = {{0, 0}};
+  CHECK(Run("null", graph, options).executable->arena_bytes() == 0);
+  // A later reader of the old value makes the new one wait in the arena.
+  graph.outputs = {
+      next, interner.make(Op::sum_, {interner.make(Op::mul_, {w, next})}, {Shape{0, 1}, false})};
+  CHECK(Run("null", graph, options).executable->arena_bytes() == 2 * 32 * 32 * 4);
+  // So does a step that does not go element by element.
+  graph.outputs = {interner.make(Op::matmul_, {w, w})};
+  CHECK(Run("null", graph, options).executable->arena_bytes() == 32 * 32 * 4);
+}
+
 }  // namespace
 }  // namespace ds::ref

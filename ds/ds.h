@@ -12,6 +12,7 @@
 #include "ds/hub/gpt2.h"
 #include "ds/hub/llama.h"
 #include "ds/hub/resnet.h"
+#include "ds/hub/t5.h"
 #include "ds/io/csv.h"
 #include "ds/io/image.h"
 #include "ds/io/npy.h"

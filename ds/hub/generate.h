@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -19,6 +20,16 @@ class GenerativeModel {
   virtual Tensor next_logits(const Tensor& tokens, KeyValueCache& cache) = 0;
   /// Tokens that a sequence can have; nothing without a limit.
   virtual std::optional<int64_t> max_positions() const { return std::nullopt; }
+};
+
+/// A model whose decoder answers a text that its encoder reads.
+class EncoderDecoder {
+ public:
+  virtual ~EncoderDecoder() = default;
+  /// The decoder for these texts i64 [B, S], for generate(); attention_mask [B, S] is 0 where there
+  /// is padding. Belongs to the model.
+  virtual std::unique_ptr<GenerativeModel> encode(const Tensor& input_ids,
+                                                  const std::optional<Tensor>& attention_mask) = 0;
 };
 
 enum class EarlyStopping {

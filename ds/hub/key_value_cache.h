@@ -34,6 +34,8 @@ class KeyValueCache {
   const Tensor& mask() const { return mask_; }
   /// i64 [B, T]: real tokens before this one in its row; 0 for padding.
   const Tensor& positions() const { return positions_; }
+  /// The first of slots().
+  int64_t first_slot() const { return used_; }
   /// i64 [T]: where the tokens lie among the S that mask() is about.
   const Tensor& slots() const { return slots_; }
 

@@ -127,11 +127,13 @@ Tensor Attention::operator()(const Tensor& q, Tensor k, Tensor v) const {
     in_order = false;
     if (window && k.size(1) > *window)
       seen = logical_and(*seen, causal_mask(place.cache->slots(), k.size(1), window));
-  } else if (in_order && (seen || (window && tokens > *window))) {
+  } else if (in_order && (seen || bias || (window && tokens > *window))) {
     const Tensor order = causal_mask(arange(tokens, DType::i64, q.device()), tokens, window);
     seen = seen ? logical_and(*seen, order) : order;
     in_order = false;
   }
+  // Finite, so that a row that sees nothing has finite results.
+  if (bias) seen = seen ? where(*seen, *bias, -1e9) : *bias;
   Tensor query = transpose(q, 1, 2);
   // The heads that share a key become queries of one head: a key is read once for all of them.
   const bool grouped = place.cache && tokens == 1;

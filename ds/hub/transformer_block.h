@@ -90,6 +90,7 @@ struct Attention {
   double dropout = 0;
   std::optional<double> scale = {};  // of the scores; 1/sqrt(D) by default
   CachePlace place = {};
+  std::optional<Tensor> bias = {};     // added to the scores, broadcast to [B, heads, T, S]
   std::optional<int64_t> window = {};  // causal: tokens back, itself included, that are seen
 
   Tensor operator()(const Tensor& q, Tensor k, Tensor v) const;

@@ -5,4 +5,5 @@
 #include "module_object.h"
 
 void bind_language_models(nb::module_& m);
+void bind_t5(nb::module_& m);
 void bind_generation(nb::module_& m);

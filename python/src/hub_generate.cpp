@@ -54,12 +54,29 @@ hub::GenerationOptions options_of(const nb::dict& given) {
   return o;
 }
 
+/// A model's decoder of `encoder_inputs` (ids and mask), or the model itself without them; owned by
+/// `holder` in the first case.
+hub::GenerativeModel& decoder_of(nb::handle model, const nb::object& encoder_inputs,
+                                 std::unique_ptr<hub::GenerativeModel>& holder) {
+  ds::nn::Module& module = module_of(model);
+  auto* reader = dynamic_cast<hub::EncoderDecoder*>(&module);
+  if (reader) {
+    const auto [ids, mask] =
+        nb::cast<std::pair<ds::Tensor, std::optional<ds::Tensor>>>(encoder_inputs);
+    holder = reader->encode(ids, mask);
+    return *holder;
+  }
+  auto* generative = dynamic_cast<hub::GenerativeModel*>(&module);
+  DS_CHECK(generative, ValueError, "generate: the model does not predict next tokens");
+  return *generative;
+}
+
 /// stop(rows) gives a list of bools, on_tokens(tokens) nothing; either may be None.
 ds::Tensor generate(nb::handle model, const ds::Tensor& input_ids,
                     const std::optional<ds::Tensor>& attention_mask, const nb::dict& given,
-                    nb::object stop, nb::object on_tokens) {
-  auto* generative = dynamic_cast<hub::GenerativeModel*>(&module_of(model));
-  DS_CHECK(generative, ValueError, "generate: the model does not predict next tokens");
+                    nb::object stop, nb::object on_tokens, nb::object encoder_inputs) {
+  std::unique_ptr<hub::GenerativeModel> holder;
+  hub::GenerativeModel& generative = decoder_of(model, encoder_inputs, holder);
   hub::GenerationOptions options = options_of(given);
   if (!stop.is_none())
     options.stop = [&](const hub::TokenRows& rows) {
@@ -72,12 +89,12 @@ ds::Tensor generate(nb::handle model, const ds::Tensor& input_ids,
       on_tokens(nb::cast(tokens));
     };
   const Unlocked unlocked;
-  return hub::generate(*generative, input_ids, attention_mask, options);
+  return hub::generate(generative, input_ids, attention_mask, options);
 }
 
 }  // namespace
 
 void bind_generation(nb::module_& m) {
   m.def("generate", &generate, "model"_a, "input_ids"_a, "attention_mask"_a.none(), "options"_a,
-        "stop"_a.none(), "on_tokens"_a.none());
+        "stop"_a.none(), "on_tokens"_a.none(), "encoder_inputs"_a = nb::none());
 }

@@ -3,42 +3,12 @@
 #include "ds/hub/encoder.h"
 #include "ds/hub/gpt2.h"
 #include "ds/hub/llama.h"
-#include "hub.h"
+#include "hub_config.h"
 
 namespace {
 
 namespace hub = ds::hub;
 using Input = std::optional<ds::Tensor>;
-
-/// A deepseek.models.ModelOutput, or the tuple of what is there.
-nb::object to_python(const hub::Output& output, bool return_dict) {
-  nb::dict values;
-  for (const auto& [name, tensor] : output.values) values[name.c_str()] = tensor;
-  nb::object hidden = nb::none();
-  if (!output.hidden_states.empty()) hidden = nb::tuple(nb::cast(output.hidden_states));
-  values["hidden_states"] = hidden;
-  const nb::object type = nb::module_::import_("deepseek.models._output").attr("ModelOutput");
-  const nb::object result = type(values);
-  return return_dict ? result : result.attr("to_tuple")();
-}
-
-/// Every key of a config as an attribute; their names as `fields`.
-template <class C>
-class ConfigClass {
- public:
-  ConfigClass(nb::module_& m, const char* name) : type_(m, name) { type_.def(nb::init<>()); }
-  ~ConfigClass() { type_.attr("fields") = nb::tuple(names_); }
-  template <class V>
-  ConfigClass& key(const char* name, V C::*member) {
-    type_.def_rw(name, member, nb::for_setter("value"_a.none()));
-    names_.append(name);
-    return *this;
-  }
-
- private:
-  nb::class_<C> type_;
-  nb::list names_;
-};
 
 void bind_configs(nb::module_& m) {
   using E = hub::EncoderConfig;
@@ -184,6 +154,21 @@ void bind_decoder(nb::module_& m, const char* model, const char* head) {
 
 }  // namespace
 
+nb::object model_output(const nb::dict& values, bool return_dict) {
+  const nb::object type = nb::module_::import_("deepseek.models._output").attr("ModelOutput");
+  const nb::object result = type(values);
+  return return_dict ? result : result.attr("to_tuple")();
+}
+
+nb::object to_python(const hub::Output& output, bool return_dict) {
+  nb::dict values;
+  for (const auto& [name, tensor] : output.values) values[name.c_str()] = tensor;
+  nb::object hidden = nb::none();
+  if (!output.hidden_states.empty()) hidden = nb::tuple(nb::cast(output.hidden_states));
+  values["hidden_states"] = hidden;
+  return model_output(values, return_dict);
+}
+
 void bind_language_models(nb::module_& m) {
   LayerClass<hub::Group>(m, "Group", "Children under one part of a dotted name.").init([] {
     return std::make_shared<hub::Group>();
@@ -208,5 +193,6 @@ void bind_language_models(nb::module_& m) {
       m, "GPT2Model", "GPT2LMHeadModel");
   bind_decoder<hub::LlamaConfig, hub::LlamaInput, hub::LlamaModel, hub::LlamaForCausalLM>(
       m, "LlamaModel", "LlamaForCausalLM");
+  bind_t5(m);
   bind_generation(m);
 }

@@ -15,6 +15,7 @@ from ._config import (
     Qwen2Config,
     Qwen3Config,
     RobertaConfig,
+    T5Config,
 )
 from ._output import ModelOutput
 from ._pretrained import LoadWarning, PreTrainedModel
@@ -23,6 +24,7 @@ from .auto import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
@@ -101,6 +103,7 @@ __all__ = [
     "AutoModelForCausalLM",
     "AutoModelForMaskedLM",
     "AutoModelForQuestionAnswering",
+    "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
     "AutoTokenizer",
@@ -122,6 +125,7 @@ __all__ = [
     "ResNet",
     "ResNetBlock",
     "RobertaConfig",
+    "T5Config",
     "TextIteratorStreamer",
     "TextStreamer",
     "create",

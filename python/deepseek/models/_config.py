@@ -276,6 +276,25 @@ class Qwen3Config(Qwen2Config):
     _defaults = {**Qwen2Config._defaults, "head_dim": 128}
 
 
+class T5Config(PretrainedConfig):
+    """T5, its version 1.1 and Flan-T5."""
+
+    model_type = "t5"
+    _struct = _core._hub.T5Config
+    attribute_map = {
+        "hidden_size": "d_model",
+        "num_attention_heads": "num_heads",
+        "num_hidden_layers": "num_layers",
+        "head_dim": "d_kv",
+    }
+    _defaults = {"eos_token_id": 1, "is_encoder_decoder": True}
+
+    def __init__(self, **values):
+        # Version 1.1 is told by its untied head in files that do not say it.
+        values.setdefault("scale_decoder_outputs", values.get("tie_word_embeddings", True))
+        super().__init__(**values)
+
+
 CONFIGS = {
     c.model_type: c
     for c in (
@@ -287,6 +306,7 @@ CONFIGS = {
         MistralConfig,
         Qwen2Config,
         Qwen3Config,
+        T5Config,
     )
 }
 

@@ -39,8 +39,8 @@ class _AutoModel:
         return made.from_pretrained(name, config=config, **arguments)
 
 
-def _auto(suffix: str) -> type[_AutoModel]:
-    name = "AutoModel" + ("" if suffix == "Model" else suffix)
+def _auto(suffix: str, name: str | None = None) -> type[_AutoModel]:
+    name = name or "AutoModel" + suffix
     return type(
         name,
         (_AutoModel,),
@@ -52,9 +52,10 @@ def _auto(suffix: str) -> type[_AutoModel]:
     )
 
 
-AutoModel = _auto("Model")
+AutoModel = _auto("Model", "AutoModel")
 AutoModelForMaskedLM = _auto("ForMaskedLM")
 AutoModelForCausalLM = _auto("ForCausalLM")
+AutoModelForSeq2SeqLM = _auto("ForConditionalGeneration", "AutoModelForSeq2SeqLM")
 AutoModelForSequenceClassification = _auto("ForSequenceClassification")
 AutoModelForTokenClassification = _auto("ForTokenClassification")
 AutoModelForQuestionAnswering = _auto("ForQuestionAnswering")

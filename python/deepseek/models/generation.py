@@ -118,6 +118,12 @@ class GenerationMixin:
     """generate() of models that predict the next token."""
 
     generation_config: GenerationConfig
+    #: Inputs beside the named ones.
+    _tensors = ("input_ids",)
+
+    def _split_inputs(self, inputs, attention_mask, options: dict, settings: dict) -> tuple:
+        """(the decoder's ids and mask, what the encoder reads)."""
+        return inputs, attention_mask, None
 
     def _read_more(self, name, **hub) -> None:
         try:
@@ -154,6 +160,9 @@ class GenerationMixin:
         then end()."""
         settings = self._settings(generation_config, options)
         inputs = self._inputs(inputs, options.get("input_ids"), settings)
+        inputs, attention_mask, encoder_inputs = self._split_inputs(
+            inputs, attention_mask, options, settings
+        )
         rows = (
             [_StopStrings(settings["stop_strings"], tokenizer)]
             if (settings.get("stop_strings"))
@@ -171,13 +180,14 @@ class GenerationMixin:
                 self._native_options(settings, inputs.shape[1]),
                 _stopper(rows) if rows else None,
                 None if streamer is None else lambda tokens: streamer.put(_core.tensor(tokens)),
+                encoder_inputs,
             )
         finally:  # who iterates over the streamer must not wait for ever
             if streamer is not None:
                 streamer.end()
 
     def _settings(self, config: GenerationConfig | None, options: dict) -> dict:
-        unknown = sorted(set(options) - set(_KEYS) - {"input_ids"})
+        unknown = sorted(set(options) - set(_KEYS) - set(self._tensors))
         if unknown:
             raise _core.ValueError(
                 f"generate: {', '.join(unknown)} unknown; the options are {', '.join(_KEYS)}"
@@ -218,6 +228,27 @@ class GenerationMixin:
             "min_new_tokens", max(0, settings.get("min_length", 0) - prompt)
         )
         return native
+
+
+class EncoderDecoderMixin(GenerationMixin):
+    """generate() of models that answer what an encoder reads; the sequences begin with
+    decoder_input_ids, by default decoder_start_token_id."""
+
+    _tensors = ("input_ids", "decoder_input_ids", "decoder_attention_mask")
+
+    def _split_inputs(self, inputs, attention_mask, options: dict, settings: dict) -> tuple:
+        start = settings.get("decoder_start_token_id", settings.get("bos_token_id"))
+        ids, mask = options.get("decoder_input_ids"), options.get("decoder_attention_mask")
+        if ids is None:
+            if start is None:
+                raise _core.ValueError(
+                    "generate: the decoder needs a token to begin with; give "
+                    "decoder_start_token_id or decoder_input_ids"
+                )
+            ids = _core.tensor([[start]] * inputs.shape[0])
+        if mask is None:
+            mask = _core.ones(*ids.shape, dtype=_core.int64)
+        return ids, mask, (inputs, attention_mask)
 
 
 def _stopper(criteria: list):

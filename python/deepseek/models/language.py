@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Language models; names of classes, arguments and parameters are transformers'."""
 
-from .. import _core
+from .. import _core, nn
 from ._config import (
     BertConfig,
     DistilBertConfig,
@@ -11,9 +11,10 @@ from ._config import (
     Qwen2Config,
     Qwen3Config,
     RobertaConfig,
+    T5Config,
 )
 from ._pretrained import PreTrainedModel
-from .generation import GenerationConfig, GenerationMixin
+from .generation import EncoderDecoderMixin, GenerationConfig, GenerationMixin
 
 _hub = _core._hub
 #: Heads of encoders, in the order of the C++ enumeration.
@@ -53,6 +54,21 @@ class _Generator(GenerationMixin, _Decoder):
     def __init__(self, config):
         super().__init__(config)
         self.generation_config = GenerationConfig.from_model_config(config)
+
+
+class _Answering(EncoderDecoderMixin, _Generator):
+    def _load(self, weights, *arguments):
+        # Some files of version 1.1 say that the head is tied, others leave out a tied one.
+        head, table = weights.get("lm_head.weight"), weights.get("shared.weight")
+        tied = head is None or (
+            table is not None and head.shape == table.shape and bool((head == table).all())
+        )
+        if tied:
+            self.lm_head.weight = self.shared.weight
+        elif self.lm_head.weight is self.shared.weight:
+            self.lm_head.weight = nn.Parameter(_core.empty(*self.shared.weight.shape))
+        self.config.tie_word_embeddings = tied
+        return super()._load(weights, *arguments)
 
 
 def _class(name: str, config: type, base: str, parents: tuple, doc: str, **more) -> type:
@@ -95,6 +111,25 @@ def _decoder(prefix: str, config: type, base: str, native: str, head: str) -> di
     }
 
 
+def _encoder_decoder(prefix: str, config: type) -> dict[str, type]:
+    """The model itself, its encoder and the one that writes answers."""
+    rows = {
+        "Model": (_Decoder, "without a head"),
+        "EncoderModel": (_Decoder, "without its decoder"),
+        "ForConditionalGeneration": (_Answering, "that writes an answer"),
+    }
+    return {
+        suffix: _class(
+            prefix + suffix,
+            config,
+            "transformer",
+            (parent, getattr(_hub, prefix + suffix)),
+            f"{prefix} {doc}.",
+        )
+        for suffix, (parent, doc) in rows.items()
+    }
+
+
 #: Classes by model type and by what follows the family's name.
 FAMILIES: dict[str, dict[str, type]] = {
     "bert": _encoder("Bert", BertConfig),
@@ -104,6 +139,7 @@ FAMILIES: dict[str, dict[str, type]] = {
     "llama": _decoder("Llama", LlamaConfig, "model", "Llama", "ForCausalLM"),
     "mistral": _decoder("Mistral", MistralConfig, "model", "Llama", "ForCausalLM"),
     "qwen2": _decoder("Qwen2", Qwen2Config, "model", "Llama", "ForCausalLM"),
+    "t5": _encoder_decoder("T5", T5Config),
     "qwen3": _decoder("Qwen3", Qwen3Config, "model", "Llama", "ForCausalLM"),
 }
 #: All classes by name; they are attributes of this module, where pickles find them.

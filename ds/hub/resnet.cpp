@@ -2,46 +2,52 @@
 #include "ds/hub/resnet.h"
 
 #include "ds/base/error.h"
-#include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 
 namespace ds::hub {
 namespace {
 
-/// Without bias, drawn for the ReLU behind it.
-std::shared_ptr<nn::Conv2d> conv(int64_t in, int64_t out, int64_t kernel, int64_t stride) {
-  nn::ConvOptions o{in, out, kernel};
-  o.stride = stride;
-  o.padding = kernel / 2;
-  o.bias = false;
-  auto layer = std::make_shared<nn::Conv2d>(o);
-  nn::init::kaiming_normal_(layer->parameter("weight"), 0, "fan_out", "relu");
-  return layer;
+std::shared_ptr<nn::Conv2d> conv(int64_t in, int64_t out, int64_t kernel, int64_t stride,
+                                 int64_t groups = 1) {
+  return image_conv({.in = in, .out = out, .kernel = kernel, .stride = stride, .groups = groups});
 }
 
-std::shared_ptr<ResNet> make(std::array<int64_t, 4> layers, bool bottleneck, int64_t num_classes) {
-  ResNetOptions options;
-  options.layers = layers;
-  options.bottleneck = bottleneck;
-  options.num_classes = num_classes;
-  return std::make_shared<ResNet>(options);
+std::shared_ptr<ResNet> named(const std::string& name, int64_t num_classes) {
+  for (const auto& [size, config] : resnets()) {
+    if (size != name) continue;
+    ResNetConfig changed = config;
+    changed.num_classes = num_classes;
+    return std::make_shared<ResNet>(changed);
+  }
+  DS_CHECK(false, InternalError, name, " is no row of resnets()");
+}
+
+void check(const ResNetConfig& c) {
+  check_image_model("ResNet", c.in_channels, c.num_classes);
+  DS_CHECK(!c.layers.empty() && c.layers.size() <= 4, ValueError, "ResNet: ", c.layers.size(),
+           " stages; 1 to 4 are possible");
+  DS_CHECK(c.width >= 1 && c.cardinality >= 1 && c.base_width >= 1, ValueError, "ResNet: width ",
+           c.width, ", cardinality ", c.cardinality, " and base_width ", c.base_width,
+           " must be positive");
 }
 
 }  // namespace
 
-ResNetBlock::ResNetBlock(int64_t in, int64_t w, int64_t step, bool wide)
+ResNetBlock::ResNetBlock(int64_t in, int64_t w, int64_t step, bool wide, int64_t inner,
+                         int64_t groups)
     : in_channels(in), width(w), stride(step), bottleneck(wide) {
   const int64_t out = bottleneck ? 4 * width : width;
+  if (inner == 0) inner = width;
   const auto unit = [&](const std::string& number, int64_t from, int64_t to, int64_t kernel,
-                        int64_t move) {
-    register_module("conv" + number, conv(from, to, kernel, move));
+                        int64_t move, int64_t parts = 1) {
+    register_module("conv" + number, conv(from, to, kernel, move, parts));
     add<nn::BatchNorm2d>("bn" + number, to);
   };
   if (bottleneck) {
-    unit("1", in, width, 1, 1);
-    unit("2", width, width, 3, stride);
-    unit("3", width, out, 1, 1);
+    unit("1", in, inner, 1, 1);
+    unit("2", inner, inner, 3, stride, groups);
+    unit("3", inner, out, 1, 1);
   } else {
     unit("1", in, width, 3, stride);
     unit("2", width, out, 3, 1);
@@ -61,47 +67,85 @@ Tensor ResNetBlock::forward(const Tensor& x) {
   return relu(y + (has_child("downsample") ? (*child("downsample"))(x) : x));
 }
 
-ResNet::ResNet(const ResNetOptions& with) : options(with) {
-  DS_CHECK(options.num_classes >= 1 && options.in_channels >= 1 && options.width >= 1, ValueError,
-           "ResNet: num_classes ", options.num_classes, ", in_channels ", options.in_channels,
-           " and width ", options.width, " must be positive");
-  register_module("conv1", options.small_input ? conv(options.in_channels, options.width, 3, 1)
-                                               : conv(options.in_channels, options.width, 7, 2));
-  add<nn::BatchNorm2d>("bn1", options.width);
-  int64_t in = options.width;
-  for (size_t i = 0; i < options.layers.size(); ++i) {
+ResNet::ResNet(const ResNetConfig& config) : config_(config) {
+  const ResNetConfig& c = config_;
+  check(c);
+  register_module("conv1", c.small_input ? conv(c.in_channels, c.width, 3, 1)
+                                         : conv(c.in_channels, c.width, 7, 2));
+  add<nn::BatchNorm2d>("bn1", c.width);
+  int64_t in = c.width;
+  for (size_t i = 0; i < 4; ++i) {
     const auto stage = add<nn::Sequential>("layer" + std::to_string(i + 1));
-    for (int64_t block = 0; block < options.layers[i]; ++block) {
-      const int64_t width = options.width << i;
+    const int64_t width = c.width << i, blocks = i < c.layers.size() ? c.layers[i] : 0;
+    const int64_t inner = width * c.base_width / 64 * c.cardinality;
+    for (int64_t block = 0; block < blocks; ++block) {
       stage->append(std::make_shared<ResNetBlock>(in, width, block == 0 && i > 0 ? 2 : 1,
-                                                  options.bottleneck));
-      in = options.bottleneck ? 4 * width : width;
+                                                  c.bottleneck, inner, c.cardinality));
+      in = c.bottleneck ? 4 * width : width;
     }
   }
-  add<nn::Linear>("fc", in, options.num_classes);
+  if (c.num_classes > 0)
+    add<nn::Linear>("fc", in, c.num_classes);
+  else
+    add<nn::Identity>("fc");
 }
 
 Tensor ResNet::forward(const Tensor& x) {
+  check_images("ResNet", x, config_.in_channels);
   Tensor y = relu((*child("bn1"))((*child("conv1"))(x)));
-  if (!options.small_input) y = max_pool2d(y, 3, 2, 1);
+  if (!config_.small_input) y = max_pool2d(y, 3, 2, 1);
   for (const char* stage : {"layer1", "layer2", "layer3", "layer4"}) y = (*child(stage))(y);
-  return (*child("fc"))(flatten(adaptive_avg_pool2d(y, 1), 1));
+  return (*child("fc"))(average_pixels(y));
 }
 
-std::shared_ptr<ResNet> resnet18(int64_t n) { return make({2, 2, 2, 2}, false, n); }
-std::shared_ptr<ResNet> resnet34(int64_t n) { return make({3, 4, 6, 3}, false, n); }
-std::shared_ptr<ResNet> resnet50(int64_t n) { return make({3, 4, 6, 3}, true, n); }
-std::shared_ptr<ResNet> resnet101(int64_t n) { return make({3, 4, 23, 3}, true, n); }
-std::shared_ptr<ResNet> resnet152(int64_t n) { return make({3, 8, 36, 3}, true, n); }
+const NamedSizes<ResNetConfig>& resnets() {
+  const auto small = [](std::vector<int64_t> layers, int64_t in_channels, int64_t width) {
+    return ResNetConfig{.layers = std::move(layers),
+                        .num_classes = 10,
+                        .in_channels = in_channels,
+                        .width = width,
+                        .small_input = true};
+  };
+  const auto basic = [](std::vector<int64_t> layers) {
+    return ResNetConfig{.layers = std::move(layers)};
+  };
+  const auto deep = [](std::vector<int64_t> layers, int64_t cardinality = 1,
+                       int64_t base_width = 64) {
+    return ResNetConfig{.layers = std::move(layers),
+                        .bottleneck = true,
+                        .cardinality = cardinality,
+                        .base_width = base_width};
+  };
+  static const NamedSizes<ResNetConfig> sizes = {
+      {"resnet8", small({1, 1, 1}, 1, 32)},
+      {"resnet20", small({3, 3, 3}, 3, 16)},
+      {"resnet18", basic({2, 2, 2, 2})},
+      {"resnet34", basic({3, 4, 6, 3})},
+      {"resnet26", deep({2, 2, 2, 2})},
+      {"resnet50", deep({3, 4, 6, 3})},
+      {"resnet101", deep({3, 4, 23, 3})},
+      {"resnet152", deep({3, 8, 36, 3})},
+      {"resnext50_32x4d", deep({3, 4, 6, 3}, 32, 4)},
+      {"resnext101_32x4d", deep({3, 4, 23, 3}, 32, 4)},
+      {"resnext101_32x8d", deep({3, 4, 23, 3}, 32, 8)},
+      {"resnext101_64x4d", deep({3, 4, 23, 3}, 64, 4)},
+      {"wide_resnet50_2", deep({3, 4, 6, 3}, 1, 128)},
+      {"wide_resnet101_2", deep({3, 4, 23, 3}, 1, 128)},
+  };
+  return sizes;
+}
+
+std::shared_ptr<ResNet> resnet18(int64_t num_classes) { return named("resnet18", num_classes); }
+std::shared_ptr<ResNet> resnet34(int64_t num_classes) { return named("resnet34", num_classes); }
+std::shared_ptr<ResNet> resnet50(int64_t num_classes) { return named("resnet50", num_classes); }
+std::shared_ptr<ResNet> resnet101(int64_t num_classes) { return named("resnet101", num_classes); }
+std::shared_ptr<ResNet> resnet152(int64_t num_classes) { return named("resnet152", num_classes); }
 
 std::shared_ptr<ResNet> resnet8(int64_t num_classes, int64_t in_channels) {
-  ResNetOptions options;
-  options.layers = {1, 1, 1, 0};
-  options.num_classes = num_classes;
-  options.in_channels = in_channels;
-  options.width = 32;
-  options.small_input = true;
-  return std::make_shared<ResNet>(options);
+  ResNetConfig config = resnets().front().second;
+  config.num_classes = num_classes;
+  config.in_channels = in_channels;
+  return std::make_shared<ResNet>(config);
 }
 
 }  // namespace ds::hub

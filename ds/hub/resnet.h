@@ -2,29 +2,34 @@
 // Residual networks; names of parameters as in torchvision.
 #pragma once
 
-#include <array>
 #include <memory>
+#include <vector>
 
-#include "ds/nn/layers_conv.h"
-#include "ds/nn/layers_core.h"
-#include "ds/nn/layers_norm.h"
+#include "ds/hub/vision_parts.h"
 
 namespace ds::hub {
 
-struct ResNetOptions {
-  std::array<int64_t, 4> layers{2, 2, 2, 2};  // blocks per stage; 0 leaves a stage out
+struct ResNetConfig {
+  std::vector<int64_t> layers{2, 2, 2, 2};  // blocks per stage, of 1 to 4 stages
   bool bottleneck = false;
   int64_t num_classes = 1000;
   int64_t in_channels = 3;
   int64_t width = 64;        // channels of the first stage
   bool small_input = false;  // a 3x3 stem without pooling, for images of some 32 pixels and less
+  // Of the 3x3 convolution of a bottleneck: groups, and channels a group where `width` is 64.
+  int64_t cardinality = 1, base_width = 64;
 };
+
+/// Sizes by the names of timm and torchvision: resnet18 to wide_resnet101_2, and small ones.
+const NamedSizes<ResNetConfig>& resnets();
 
 /// Two 3x3 convolutions, or 1x1, 3x3, 1x1 that widen four times, beside a shortcut. Children are
 /// found by name when it runs, so that one may be replaced.
 class ResNetBlock : public nn::Module {
  public:
-  ResNetBlock(int64_t in_channels, int64_t width, int64_t stride, bool bottleneck);
+  /// inner and groups: channels and groups of the 3x3 convolution of a bottleneck.
+  ResNetBlock(int64_t in_channels, int64_t width, int64_t stride, bool bottleneck,
+              int64_t inner = 0, int64_t groups = 1);
   std::string type_name() const override { return bottleneck ? "Bottleneck" : "BasicBlock"; }
   Tensor forward(const Tensor& x) override;
 
@@ -32,15 +37,18 @@ class ResNetBlock : public nn::Module {
   bool bottleneck;
 };
 
-/// He et al., "Deep Residual Learning for Image Recognition", 2016: x [N, C, H, W] -> logits
-/// [N, num_classes].
+/// He et al., "Deep Residual Learning for Image Recognition", 2016; Xie et al., "Aggregated
+/// Residual Transformations", 2017 (groups); Zagoruyko and Komodakis, "Wide Residual Networks",
+/// 2016: x [N, C, H, W] -> logits [N, num_classes].
 class ResNet : public nn::Module {
  public:
-  explicit ResNet(const ResNetOptions& with = {});
+  explicit ResNet(const ResNetConfig& config = {});
   std::string type_name() const override { return "ResNet"; }
   Tensor forward(const Tensor& x) override;
+  const ResNetConfig& config() const { return config_; }
 
-  ResNetOptions options;
+ private:
+  ResNetConfig config_;
 };
 
 std::shared_ptr<ResNet> resnet18(int64_t num_classes = 1000);

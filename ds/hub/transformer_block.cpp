@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "ds/base/error.h"
+#include "ds/hub/vision_parts.h"
 #include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
@@ -59,12 +60,15 @@ Tensor activate(const std::string& name, const Tensor& x) {
   if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast")
     return gelu(x, "tanh");
   if (name == "relu") return relu(x);
+  if (name == "relu6") return relu6(x);
+  if (name == "hardswish") return hardswish(x);
   if (name == "silu" || name == "swish") return silu(x);
   if (name == "tanh") return tanh(x);
   if (name == "quick_gelu") return x * sigmoid(x * 1.702);
-  DS_CHECK(false, ValueError, "config: the activation '", name,
-           "' is unknown; use gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu, swish, "
-           "tanh or quick_gelu");
+  DS_CHECK(
+      false, ValueError, "config: the activation '", name,
+      "' is unknown; use gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, relu6, hardswish, "
+      "silu, swish, tanh or quick_gelu");
 }
 
 std::optional<Tensor> attention_mask(const std::optional<Tensor>& mask) {
@@ -169,6 +173,9 @@ TransformerBlock::TransformerBlock(const BlockNames& names, const BlockOptions& 
   add_at(*this, names.up, projection(h, o.intermediate_size, o.transposed));
   add_at(*this, names.down, projection(o.intermediate_size, h, o.transposed));
   if (!o.pre_norm) norm(names.mlp_norm);
+  if (!o.layer_scale) return;
+  for (const char* name : {names.attention_scale, names.mlp_scale})
+    add_at(*this, name, std::make_shared<LayerScale>(h, *o.layer_scale));
 }
 
 Tensor TransformerBlock::attend(const Tensor& x, const std::optional<Tensor>& mask,
@@ -193,14 +200,23 @@ Tensor TransformerBlock::feed_forward(const Tensor& x) {
   return dropout(call_at(*this, names_.down, inner), options_.dropout, is_training());
 }
 
+Tensor TransformerBlock::branch(const char* scale, const Tensor& y) {
+  const Tensor scaled = options_.layer_scale ? call_at(*this, scale, y) : y;
+  return drop_path(scaled, options_.drop_path, is_training());
+}
+
 Tensor TransformerBlock::forward(const Tensor& x, const std::optional<Tensor>& mask,
                                  CachePlace place) {
+  const auto attended = [&](const Tensor& in) {
+    return branch(names_.attention_scale, attend(in, mask, place));
+  };
+  const auto fed = [&](const Tensor& in) { return branch(names_.mlp_scale, feed_forward(in)); };
   if (options_.pre_norm) {
-    const Tensor y = x + attend(call_at(*this, names_.attention_norm, x), mask, place);
-    return y + feed_forward(call_at(*this, names_.mlp_norm, y));
+    const Tensor y = x + attended(call_at(*this, names_.attention_norm, x));
+    return y + fed(call_at(*this, names_.mlp_norm, y));
   }
-  const Tensor y = call_at(*this, names_.attention_norm, x + attend(x, mask, place));
-  return call_at(*this, names_.mlp_norm, y + feed_forward(y));
+  const Tensor y = call_at(*this, names_.attention_norm, x + attended(x));
+  return call_at(*this, names_.mlp_norm, y + fed(y));
 }
 
 }  // namespace ds::hub

@@ -62,6 +62,7 @@ struct BlockNames {
   const char *query = nullptr, *key = nullptr, *value = nullptr, *qkv = nullptr;
   const char *out = nullptr, *attention_norm = nullptr;
   const char *up = nullptr, *down = nullptr, *mlp_norm = nullptr;
+  const char *attention_scale = nullptr, *mlp_scale = nullptr;  // of LayerScales, where there are
 };
 
 struct BlockOptions {
@@ -72,6 +73,8 @@ struct BlockOptions {
   bool causal = false;               // a token sees those before it
   bool transposed = false;           // projections are Conv1D
   std::optional<double> scale = {};  // of the scores; 1/sqrt(head size) by default
+  std::optional<double> layer_scale = {};  // start of the LayerScales behind both parts
+  double drop_path = 0;                    // of both parts, while training
 };
 
 /// [B, T, heads * D] -> [B, T, heads, D].
@@ -108,6 +111,8 @@ class TransformerBlock : public nn::Module {
  private:
   Tensor attend(const Tensor& x, const std::optional<Tensor>& mask, CachePlace place);
   Tensor feed_forward(const Tensor& x);
+  /// What is added to the shortcut: scaled, and left out at random.
+  Tensor branch(const char* scale, const Tensor& y);
 
   BlockNames names_;
   BlockOptions options_;

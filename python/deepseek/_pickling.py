@@ -10,3 +10,10 @@ def rebuild_tensor(array, dtype, requires_grad, is_parameter):
 
 def set_module_state(module, state):
     _core.nn._set_module_state(module, state)
+
+
+def rebuild_config(kind, values):
+    config = kind()
+    for name, value in values.items():
+        setattr(config, name, value)
+    return config

@@ -235,7 +235,7 @@ def _profile_command(commands) -> None:
     command.add_argument(
         "target",
         metavar="MODEL_OR_SCRIPT",
-        help=f"a Python file, or one of {', '.join(ds.models.MODELS)}",
+        help="a Python file, or the name of a model such as resnet50 or efficientnet_b0",
     )
     command.add_argument(
         "arguments", nargs="*", help="of the script (after -- when they are options)"
@@ -285,7 +285,7 @@ def _add_data(command: argparse.ArgumentParser, batch_size: int) -> None:
 def _train_command(commands) -> None:
     command = commands.add_parser("train", help="train a model on images and save it")
     command.set_defaults(run=train)
-    command.add_argument("model", help=f"one of {', '.join(ds.models.MODELS)}")
+    command.add_argument("model", help="such as resnet8, resnet18 or mobilenetv3_small_100")
     _add_data(command, 64)
     command.add_argument("--epochs", type=int, default=10, help="default %(default)s")
     command.add_argument("--optimizer", choices=sorted(OPTIMIZERS), default="adamw")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the bindings of language models share: configurations and outputs.
+// What the bindings of models share: configurations and outputs.
 #pragma once
 
 #include "ds/hub/transformer_block.h"
@@ -12,14 +12,32 @@ nb::object to_python(const ds::hub::Output& output, bool return_dict);
 
 /// Every key of a config as an attribute; their names as `fields`.
 template <class C>
-class ConfigClass {
+class __attribute__((visibility("hidden"))) ConfigClass {
  public:
-  ConfigClass(nb::module_& m, const char* name) : type_(m, name) { type_.def(nb::init<>()); }
+  ConfigClass(nb::module_& m, const char* name) : type_(m, name) {
+    type_.def(nb::init<>());
+    type_.def("copy", [](const C& self) { return self; });
+    type_.def("__reduce__", [](nb::handle self) {
+      nb::dict values;
+      for (nb::handle field : self.type().attr("fields")) values[field] = self.attr(nb::str(field));
+      return nb::make_tuple(nb::module_::import_("deepseek._pickling").attr("rebuild_config"),
+                            nb::make_tuple(self.type(), values));
+    });
+  }
   ~ConfigClass() { type_.attr("fields") = nb::tuple(names_); }
+  ConfigClass(const ConfigClass&) = delete;
+  ConfigClass& operator=(const ConfigClass&) = delete;
   template <class V>
   ConfigClass& key(const char* name, V C::*member) {
-    type_.def_rw(name, member, nb::for_setter(nb::arg("value").none()));
+    type_.def_rw(name, member, nb::for_setter("value"_a.none()));
     names_.append(name);
+    return *this;
+  }
+  /// The configurations of published sizes by name, as `sizes`.
+  ConfigClass& sizes(const std::vector<std::pair<std::string, C>>& named) {
+    nb::dict all;
+    for (const auto& [name, config] : named) all[name.c_str()] = nb::cast(config);
+    type_.attr("sizes") = all;
     return *this;
   }
 

@@ -373,7 +373,7 @@ void register_module_class(nb::handle type) {
 
 nb::object make_class(nb::module_& m, const char* name, nb::handle base, const char* doc) {
   nb::dict body;
-  body["__module__"] = "deepseek._core.nn";
+  body["__module__"] = m.attr("__name__");
   body["__qualname__"] = name;
   body["__doc__"] = doc;
   const nb::handle type(reinterpret_cast<PyObject*>(&PyType_Type));

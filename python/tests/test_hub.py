@@ -268,7 +268,7 @@ def test_tokenizers_come_from_the_hub(world, monkeypatch):
     again = models.AutoTokenizer.from_pretrained("someone/model", local_files_only=True)
     assert again("two").input_ids == [2, 6, 3] and len(world.seen) == asked
     with pytest.raises(ds.KeyError, match="bert-base-chinese"):
-        models.AutoTokenizer.from_pretrained("deepseek/nosuch")
+        models.AutoTokenizer.from_pretrained("deepseek/bert-chinese")
     with pytest.raises(ds.IOError, match="no folder"):
         models.AutoTokenizer.from_pretrained("/absent/folder")
 
@@ -296,7 +296,7 @@ def test_models_come_from_the_hub(world, tmp_path, monkeypatch):
     again = models.AutoModel.from_pretrained("someone/model", local_files_only=True)
     assert again.config == found.config
     with pytest.raises(ds.KeyError, match="bert-base-chinese"):
-        models.AutoModel.from_pretrained("deepseek/nosuch")
+        models.AutoModel.from_pretrained("deepseek/bert-chinese")
     with pytest.raises(ds.IOError, match="no folder"):
         models.AutoModel.from_pretrained(str(tmp_path / "absent"))
 

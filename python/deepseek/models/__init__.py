@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models by name."""
 
+import difflib
 from collections.abc import Callable
 
 from .. import _core, nn
+from . import vision
 from ._config import (
     AutoConfig,
     BertConfig,
@@ -32,41 +34,19 @@ from .generation import GenerationConfig
 from .language import CLASSES
 from .streamers import TextIteratorStreamer, TextStreamer
 from .tokenization import AutoTokenizer, BatchEncoding, PreTrainedTokenizer
+from .vision import (
+    AutoModelForImageClassification,
+    ConvNeXt,
+    EfficientNet,
+    ImageConfig,
+    ResNet,
+    SwinTransformer,
+    VisionTransformer,
+)
 
 globals().update(CLASSES)
-ResNet = _core._hub.ResNet
 ResNetBlock = _core._hub.ResNetBlock
-for _class in (ResNet, ResNetBlock):
-    _class.__module__ = __name__  # where pickles find it
-
-
-def resnet8(num_classes: int = 10, in_channels: int = 1) -> ResNet:
-    """Three blocks for images of 8 to 40 pixels: 0.3 million parameters."""
-    return ResNet(
-        [1, 1, 1], num_classes=num_classes, in_channels=in_channels, width=32, small_input=True
-    )
-
-
-def resnet20(num_classes: int = 10, in_channels: int = 3) -> ResNet:
-    """The network of He et al. (2016) for CIFAR, a little wider."""
-    return ResNet(
-        [3, 3, 3], num_classes=num_classes, in_channels=in_channels, width=16, small_input=True
-    )
-
-
-def resnet18(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
-    """ResNet-18."""
-    return ResNet([2, 2, 2, 2], num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet34(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
-    """ResNet-34."""
-    return ResNet([3, 4, 6, 3], num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet50(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
-    """ResNet-50."""
-    return ResNet([3, 4, 6, 3], True, num_classes=num_classes, in_channels=in_channels)
+ResNetBlock.__module__ = __name__  # where pickles find it
 
 
 def lenet(num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
@@ -85,15 +65,19 @@ def lenet(num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
     )
 
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
-    f.__name__: f for f in (resnet8, resnet20, resnet18, resnet34, resnet50, lenet)
-}
+#: Image classifiers by name: functions that take num_classes and in_channels.
+MODELS: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, **vision.MODELS}
+globals().update(vision.MODELS)
 
 
 def create(name: str, num_classes: int, in_channels: int) -> nn.Module:
-    """A model of MODELS with fresh weights; KeyError lists the names for another one."""
+    """A model of MODELS with fresh weights; KeyError lists similar names for another one."""
     if name not in MODELS:
-        raise _core.KeyError(f"model '{name}' is unknown; use {', '.join(MODELS)}")
+        near = difflib.get_close_matches(name, MODELS, n=5, cutoff=0.4) or ["resnet18"]
+        raise _core.KeyError(
+            f"model '{name}' is unknown; `deepseek models list` shows all, such as "
+            f"{', '.join(near)}"
+        )
     return MODELS[name](num_classes=num_classes, in_channels=in_channels)
 
 
@@ -101,6 +85,7 @@ __all__ = [
     "AutoConfig",
     "AutoModel",
     "AutoModelForCausalLM",
+    "AutoModelForImageClassification",
     "AutoModelForMaskedLM",
     "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
@@ -109,9 +94,12 @@ __all__ = [
     "AutoTokenizer",
     "BatchEncoding",
     "BertConfig",
+    "ConvNeXt",
     "DistilBertConfig",
+    "EfficientNet",
     "GPT2Config",
     "GenerationConfig",
+    "ImageConfig",
     "LlamaConfig",
     "LoadWarning",
     "MODELS",
@@ -125,15 +113,13 @@ __all__ = [
     "ResNet",
     "ResNetBlock",
     "RobertaConfig",
+    "SwinTransformer",
     "T5Config",
     "TextIteratorStreamer",
     "TextStreamer",
+    "VisionTransformer",
     "create",
     "lenet",
-    "resnet18",
-    "resnet20",
-    "resnet34",
-    "resnet50",
-    "resnet8",
     *CLASSES,
+    *vision.MODELS,
 ]

@@ -145,16 +145,19 @@ class PreTrainedModel:
     def save_pretrained(self, folder: str | os.PathLike, max_shard_size: int | str = "5GB") -> None:
         """Writes config.json and model.safetensors, in parts above max_shard_size. transformers
         reads them."""
-        folder = Path(folder)
+        self._save_weights(Path(folder), max_shard_size)
+        self.config.architectures = [type(self).__name__]
+        self.config.dtype = str(next(iter(self.parameters())).dtype).split(".")[-1]
+        self.config.save_pretrained(folder)
+        self._write_more(Path(folder))
+
+    def _save_weights(self, folder: Path, max_shard_size: int | str) -> None:
+        """Writes model.safetensors, a shared tensor once."""
         state = dict(self.state_dict())
         for names in self._shared(state):
             for name in names[1:]:
                 del state[name]
         write_weights(state, folder, max_shard_size)
-        self.config.architectures = [type(self).__name__]
-        self.config.dtype = str(next(iter(self.parameters())).dtype).split(".")[-1]
-        self.config.save_pretrained(folder)
-        self._write_more(folder)
 
     @property
     def base_model(self):

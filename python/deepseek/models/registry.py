@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of pretrained models: which repository of a hub holds the weights of deepseek/NAME."""
 
+import difflib
 from typing import NamedTuple
 
 from .. import _core
+from .registry_images import IMAGES
 
 
 class Source(NamedTuple):
@@ -14,6 +16,7 @@ class Source(NamedTuple):
 
 
 SOURCES: dict[str, Source] = {
+    **{name: Source(f"timm/{name}.{tag}", licence) for name, (tag, licence) in IMAGES.items()},
     "bert-base-uncased": Source("google-bert/bert-base-uncased", "apache-2.0"),
     "bert-base-cased": Source("google-bert/bert-base-cased", "apache-2.0"),
     "bert-base-chinese": Source("google-bert/bert-base-chinese", "apache-2.0"),
@@ -73,8 +76,10 @@ def repository_of(name: str) -> str:
     if owner != "deepseek" or not model:
         return name
     if model.lower() not in SOURCES:
+        near = difflib.get_close_matches(model.lower(), SOURCES, n=5, cutoff=0.4)
         raise _core.KeyError(
-            f"the model '{name}' is unknown; use deepseek/ and one of "
-            f"{', '.join(SOURCES)}, or the name of its repository"
+            f"the model '{name}' is unknown; `deepseek models list` shows the known ones"
+            + (f", such as {', '.join(near)}" if near else "")
+            + "; or use the name of its repository"
         )
     return SOURCES[model.lower()].repository

@@ -134,7 +134,8 @@ def gpt(case: Case, layers: int):
 def image(case: Case):
     """The model, and its loss on a batch of zeros."""
     channels = 1 if case.model in ("lenet", "resnet8") else 3
-    model = models.MODELS[case.model](in_channels=channels)
+    sized = {"img_size": case.size} if case.model in models.vision.SIZED else {}
+    model = models.MODELS[case.model](in_channels=channels, **sized)
     x = _core.zeros(case.batch, channels, case.size, case.size)
     x = x.bfloat16() if case.precision == "bf16" else x
     x, y = x.evaluate(), _core.zeros(case.batch, dtype=_core.int64).evaluate()

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/hub/swin.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "ds/base/error.h"
+#include "ds/hub/transformer_block.h"
+#include "ds/nn/init.h"
+#include "ds/tensor/operators.h"
+#include "ds/tensor/ops.h"
+
+namespace ds::hub {
+namespace {
+
+int64_t rounded_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+/// [N, H, W, C] -> [N * windows, window^2, C].
+Tensor to_windows(const Tensor& x, int64_t window) {
+  const int64_t rows = x.size(1) / window, columns = x.size(2) / window, c = x.size(3);
+  const Tensor split = reshape(x, {x.size(0), rows, window, columns, window, c});
+  return reshape(permute(split, {0, 1, 3, 2, 4, 5}), {-1, window * window, c});
+}
+
+/// The inverse of to_windows() for images of `size` x `size` patches.
+Tensor from_windows(const Tensor& x, int64_t window, int64_t size) {
+  const int64_t count = size / window, c = x.size(2);
+  const Tensor split = reshape(x, {-1, count, count, window, window, c});
+  return reshape(permute(split, {0, 1, 3, 2, 4, 5}), {-1, size, size, c});
+}
+
+/// For each pair of patches of a window, the row of the table that holds their bias: i64
+/// [window^4].
+Tensor relative_positions(int64_t window) {
+  std::vector<int64_t> rows;
+  const int64_t area = window * window;
+  for (int64_t from = 0; from < area; ++from)
+    for (int64_t to = 0; to < area; ++to) {
+      const int64_t dy = from / window - to / window, dx = from % window - to % window;
+      rows.push_back((dy + window - 1) * (2 * window - 1) + dx + window - 1);
+    }
+  return tensor(rows);
+}
+
+/// Patches that a shift brought together from opposite borders do not see each other: 0 or -100,
+/// [windows, window^2, window^2].
+Tensor shift_mask(int64_t size, int64_t window, int64_t shift) {
+  const auto region = [&](int64_t at) {
+    return at < size - window ? 0 : at < size - shift ? 1 : 2;
+  };
+  std::vector<float> mask;
+  const int64_t count = size / window, area = window * window;
+  for (int64_t w = 0; w < count * count; ++w) {
+    std::vector<int> regions;
+    for (int64_t p = 0; p < area; ++p)
+      regions.push_back(3 * region(w / count * window + p / window) +
+                        region(w % count * window + p % window));
+    for (const int from : regions)
+      for (const int to : regions) mask.push_back(from == to ? 0.0F : -100.0F);
+  }
+  return tensor(mask, Shape{count * count, area, area});
+}
+
+void check(const SwinConfig& c) {
+  check_image_model("SwinTransformer", c.in_channels, c.num_classes);
+  DS_CHECK(!c.depths.empty() && c.depths.size() == c.num_heads.size(), ValueError,
+           "SwinTransformer: ", c.depths.size(), " depths and ", c.num_heads.size(),
+           " num_heads; one of each is expected for every stage");
+  DS_CHECK(c.patch_size >= 1 && c.img_size >= c.patch_size && c.window_size >= 1, ValueError,
+           "SwinTransformer: img_size ", c.img_size, ", patch_size ", c.patch_size,
+           " and window_size ", c.window_size, " must be positive, and a patch fit into an image");
+  for (size_t i = 0; i < c.depths.size(); ++i) {
+    const int64_t dim = c.embed_dim << i;
+    DS_CHECK(c.num_heads[i] >= 1 && dim >= 1 && dim % c.num_heads[i] == 0, ValueError,
+             "SwinTransformer: ", c.num_heads[i], " heads do not divide the ", dim,
+             " channels of stage ", i);
+  }
+}
+
+}  // namespace
+
+SwinBlock::SwinBlock(const SwinBlockOptions& options) : options_(options) {
+  const SwinBlockOptions& o = options_;
+  add<nn::LayerNorm>("norm1", Shape{o.dim});
+  const auto attention = add<Group>("attn");
+  const int64_t offsets = 2 * o.window - 1;
+  nn::init::trunc_normal_(attention->register_parameter("relative_position_bias_table",
+                                                        empty({offsets * offsets, o.heads})),
+                          0.0, 0.02);
+  attention->register_buffer("relative_position_index", relative_positions(o.window), false);
+  attention->add<nn::Linear>("qkv", o.dim, 3 * o.dim);
+  attention->add<nn::Linear>("proj", o.dim, o.dim);
+  if (o.shift > 0)
+    register_buffer("attn_mask", shift_mask(rounded_up(o.size, o.window), o.window, o.shift),
+                    false);
+  add<nn::LayerNorm>("norm2", Shape{o.dim});
+  const auto hidden = static_cast<int64_t>(static_cast<double>(o.dim) * o.mlp_ratio);
+  add_at(*this, "mlp.fc1", std::make_shared<nn::Linear>(o.dim, hidden));
+  add_at(*this, "mlp.fc2", std::make_shared<nn::Linear>(hidden, o.dim));
+}
+
+Tensor SwinBlock::bias() const {
+  const nn::ModulePtr attention = child("attn");
+  const int64_t area = options_.window * options_.window;
+  const Tensor rows = index_select(attention->parameter("relative_position_bias_table"), 0,
+                                   attention->buffer("relative_position_index"));
+  const Tensor table = permute(reshape(rows, {area, area, options_.heads}), {2, 0, 1});
+  if (options_.shift == 0) return unsqueeze(table, 0);
+  return table + unsqueeze(to_dtype(buffer("attn_mask"), table.dtype()), 1);
+}
+
+Tensor SwinBlock::attend(const Tensor& windows, int64_t batch) {
+  nn::Module& attention = *child("attn");
+  const int64_t count = windows.size(0), area = windows.size(1),
+                head = options_.dim / options_.heads;
+  std::vector<Tensor> parts = chunk(call_at(attention, "qkv", windows), 3, -1);
+  for (Tensor& part : parts)
+    part = transpose(reshape(part, {count, area, options_.heads, head}), 1, 2);
+  Tensor mask = bias();
+  if (options_.shift > 0) mask = repeat(mask, {batch, 1, 1, 1});
+  const Tensor out = scaled_dot_product_attention(parts[0], parts[1], parts[2], mask,
+                                                  is_training() ? options_.attention_dropout : 0.0);
+  return call_at(attention, "proj", reshape(transpose(out, 1, 2), {count, area, options_.dim}));
+}
+
+Tensor SwinBlock::windowed(const Tensor& x) {
+  const SwinBlockOptions& o = options_;
+  const int64_t padded = rounded_up(o.size, o.window), border = padded - o.size;
+  Tensor y = o.shift > 0 ? roll(x, {-o.shift, -o.shift}, {1, 2}) : x;
+  if (border > 0) y = pad(y, {0, 0, 0, border, 0, border});
+  y = from_windows(attend(to_windows(y, o.window), x.size(0)), o.window, padded);
+  if (border > 0) y = narrow(narrow(y, 1, 0, o.size), 2, 0, o.size);
+  return o.shift > 0 ? roll(y, {o.shift, o.shift}, {1, 2}) : y;
+}
+
+Tensor SwinBlock::forward(const Tensor& x) {
+  const auto kept = [&](const Tensor& y) {
+    return drop_path(y, options_.drop_path, is_training());
+  };
+  const Tensor y = x + kept(windowed((*child("norm1"))(x)));
+  nn::Module& mlp = *child("mlp");
+  return y + kept(call_at(mlp, "fc2", gelu(call_at(mlp, "fc1", (*child("norm2"))(y)))));
+}
+
+PatchMerging::PatchMerging(int64_t dim) {
+  add<nn::LayerNorm>("norm", Shape{4 * dim});
+  add<nn::Linear>("reduction", 4 * dim, 2 * dim, false);
+}
+
+Tensor PatchMerging::forward(const Tensor& x) {
+  const Tensor even =
+      x.size(1) % 2 || x.size(2) % 2 ? pad(x, {0, 0, 0, x.size(2) % 2, 0, x.size(1) % 2}) : x;
+  const int64_t h = even.size(1) / 2, w = even.size(2) / 2, c = even.size(3);
+  // Of the four patches, those of one column follow each other.
+  const Tensor split = permute(reshape(even, {x.size(0), h, 2, w, 2, c}), {0, 1, 3, 4, 2, 5});
+  return (*child("reduction"))((*child("norm"))(reshape(split, {x.size(0), h, w, 4 * c})));
+}
+
+Tensor SwinStage::forward(const Tensor& x) {
+  return (*child("blocks"))(has_child("downsample") ? (*child("downsample"))(x) : x);
+}
+
+SwinTransformer::SwinTransformer(const SwinConfig& config) : config_(config) {
+  check(config);
+  const SwinConfig& c = config_;
+  nn::ConvOptions patches{c.in_channels, c.embed_dim, c.patch_size};
+  patches.stride = c.patch_size;
+  add_at(*this, "patch_embed.proj", std::make_shared<nn::Conv2d>(patches));
+  add_at(*this, "patch_embed.norm", std::make_shared<nn::LayerNorm>(Shape{c.embed_dim}));
+  add_stages();
+  const int64_t last = c.embed_dim << (c.depths.size() - 1);
+  add<nn::LayerNorm>("norm", Shape{last});
+  init_weights(*this, 0.02);
+  add_at(*this, "head.fc", classifier(last, c.num_classes));
+}
+
+void SwinTransformer::add_stages() {
+  const SwinConfig& c = config_;
+  const auto layers = add<nn::Sequential>("layers");
+  const int64_t count = std::accumulate(c.depths.begin(), c.depths.end(), int64_t{0});
+  int64_t size = c.img_size / c.patch_size, index = 0;
+  for (size_t i = 0; i < c.depths.size(); ++i) {
+    const auto stage = std::make_shared<SwinStage>();
+    if (i > 0) {
+      stage->add<PatchMerging>("downsample", c.embed_dim << (i - 1));
+      size = (size + 1) / 2;
+    }
+    const auto blocks = stage->add<nn::Sequential>("blocks");
+    const int64_t window = std::min(size, c.window_size);
+    for (int64_t b = 0; b < c.depths[i]; ++b, ++index)
+      blocks->append(std::make_shared<SwinBlock>(
+          SwinBlockOptions{.dim = c.embed_dim << i,
+                           .heads = c.num_heads[i],
+                           .size = size,
+                           .window = window,
+                           // Every second block, where there is more than one window.
+                           .shift = b % 2 == 1 && size > window ? c.window_size / 2 : 0,
+                           .mlp_ratio = c.mlp_ratio,
+                           .attention_dropout = c.attn_drop_rate,
+                           .drop_path = drop_path_rate_of(c.drop_path_rate, index, count)}));
+    layers->append(stage);
+  }
+}
+
+Tensor SwinTransformer::forward(const Tensor& x) {
+  const SwinConfig& c = config_;
+  check_images("SwinTransformer", x, c.in_channels);
+  DS_CHECK(x.size(2) == c.img_size && x.size(3) == c.img_size, ShapeError,
+           "SwinTransformer: the images ", x.type(), " must have ", c.img_size, "x", c.img_size,
+           " pixels; resize them, or make the model with another img_size");
+  Tensor y = permute(call_at(*this, "patch_embed.proj", x), {0, 2, 3, 1});
+  y = (*child("layers"))(call_at(*this, "patch_embed.norm", y));
+  y = mean((*child("norm"))(y), Dims{1, 2});
+  return call_at(*this, "head.fc", dropout(y, c.drop_rate, is_training()));
+}
+
+const NamedSizes<SwinConfig>& swins() {
+  const auto swin = [](int64_t dim, int64_t third, int64_t heads, int64_t window, int64_t image) {
+    return SwinConfig{.img_size = image,
+                      .embed_dim = dim,
+                      .depths = {2, 2, third, 2},
+                      .num_heads = {heads, 2 * heads, 4 * heads, 8 * heads},
+                      .window_size = window};
+  };
+  static const NamedSizes<SwinConfig> sizes = {
+      {"swin_tiny_patch4_window7_224", swin(96, 6, 3, 7, 224)},
+      {"swin_small_patch4_window7_224", swin(96, 18, 3, 7, 224)},
+      {"swin_base_patch4_window7_224", swin(128, 18, 4, 7, 224)},
+      {"swin_base_patch4_window12_384", swin(128, 18, 4, 12, 384)},
+      {"swin_large_patch4_window7_224", swin(192, 18, 6, 7, 224)},
+      {"swin_large_patch4_window12_384", swin(192, 18, 6, 12, 384)},
+  };
+  return sizes;
+}
+
+}  // namespace ds::hub

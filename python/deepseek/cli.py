@@ -11,6 +11,7 @@ import traceback
 import deepseek as ds
 
 from .classifier import Classifier
+from .models.command import add_command as _models_command
 from .plan.command import add_command as _plan_command
 
 OPTIMIZERS = {
@@ -333,6 +334,7 @@ def parser() -> argparse.ArgumentParser:
         help="dark on light pictures for a model of light on dark ones",
     )
     _profile_command(commands)
+    _models_command(commands)
     _plan_command(commands)
     command = commands.add_parser("info", help="show the build, the processor and the devices")
     command.set_defaults(run=info)

@@ -24,7 +24,7 @@ def test_snippets_run(page, tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("tool", ["api_table.py", "reference_pages.py"])
+@pytest.mark.parametrize("tool", ["api_table.py", "reference_pages.py", "model_pages.py"])
 def test_the_reference_is_up_to_date(tool):
     run = subprocess.run(
         [sys.executable, ROOT / "tools" / tool, "--check"], capture_output=True, text=True

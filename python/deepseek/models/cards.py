@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of each model: family, size, source and published recipe. `deepseek models` and the
+pages of docs/models show it. A fact without a source is left out."""
+
+import functools
+from typing import NamedTuple
+
+from .. import _core
+from . import language, vision
+from ._config import CONFIGS
+from .registry import SOURCES, Source
+
+IMAGES, TOKENS, NEXT, PAIRS, STATES = (
+    "image-classification",
+    "fill-mask",
+    "text-generation",
+    "text2text-generation",
+    "feature-extraction",
+)
+
+
+class Family(NamedTuple):
+    """Models of one design. `recipe` are hyperparameters as the paper gives them; for language
+    models those of fine-tuning."""
+
+    title: str
+    prefixes: tuple[str, ...]
+    task: str
+    paper: str
+    recipe: str = ""
+
+
+FAMILIES = (
+    Family(
+        "ResNet",
+        ("resnet",),
+        IMAGES,
+        "He et al., Deep Residual Learning for Image Recognition, 2016 (arXiv:1512.03385)",
+        "SGD, momentum 0.9, weight decay 1e-4, batch 256, learning rate 0.1 divided by 10 when the "
+        "error stops falling (section 3.4)",
+    ),
+    Family(
+        "ResNeXt",
+        ("resnext",),
+        IMAGES,
+        "Xie et al., Aggregated Residual Transformations for Deep Neural Networks, 2017 "
+        "(arXiv:1611.05431)",
+        "SGD, momentum 0.9, weight decay 1e-4, batch 256, learning rate 0.1 divided by 10 three "
+        "times (section 4)",
+    ),
+    Family(
+        "Wide ResNet",
+        ("wide_resnet",),
+        IMAGES,
+        "Zagoruyko and Komodakis, Wide Residual Networks, 2016 (arXiv:1605.07146)",
+    ),
+    Family(
+        "MobileNetV2",
+        ("mobilenetv2",),
+        IMAGES,
+        "Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, 2018 "
+        "(arXiv:1801.04381)",
+        "RMSprop, decay and momentum 0.9, weight decay 4e-5, batch 96, learning rate 0.045 times "
+        "0.98 each epoch (section 6.1)",
+    ),
+    Family(
+        "MobileNetV3",
+        ("mobilenetv3", "tf_mobilenetv3"),
+        IMAGES,
+        "Howard et al., Searching for MobileNetV3, 2019 (arXiv:1905.02244)",
+        "RMSprop, momentum 0.9, weight decay 1e-5, batch 4096, learning rate 0.1 times 0.99 every "
+        "3 epochs (section 6.1)",
+    ),
+    Family(
+        "EfficientNet",
+        ("efficientnet_b", "tf_efficientnet_b"),
+        IMAGES,
+        "Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, "
+        "2019 (arXiv:1905.11946)",
+        "RMSprop, decay and momentum 0.9, weight decay 1e-5, learning rate 0.256 times 0.97 every "
+        "2.4 epochs (section 5.2)",
+    ),
+    Family(
+        "EfficientNet-Lite",
+        ("efficientnet_lite", "tf_efficientnet_lite"),
+        IMAGES,
+        "EfficientNet without squeeze-and-excitation, with ReLU6, for mobile devices",
+    ),
+    Family(
+        "EfficientNetV2",
+        ("tf_efficientnetv2",),
+        IMAGES,
+        "Tan and Le, EfficientNetV2: Smaller Models and Faster Training, 2021 (arXiv:2104.00298)",
+        "RMSprop, decay and momentum 0.9, weight decay 1e-5, batch 4096, 350 epochs, learning rate "
+        "0.256 times 0.97 every 2.4 epochs (section 5.1)",
+    ),
+    Family(
+        "ConvNeXt",
+        ("convnext_",),
+        IMAGES,
+        "Liu et al., A ConvNet for the 2020s, 2022 (arXiv:2201.03545)",
+        "AdamW, weight decay 0.05, batch 4096, 300 epochs, learning rate 4e-3 with 20 epochs of "
+        "warm-up and cosine decay (section 2.1)",
+    ),
+    Family(
+        "ConvNeXt V2",
+        ("convnextv2_",),
+        IMAGES,
+        "Woo et al., ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders, 2023 "
+        "(arXiv:2301.00808)",
+    ),
+    Family(
+        "ViT",
+        ("vit_",),
+        IMAGES,
+        "Dosovitskiy et al., An Image is Worth 16x16 Words, 2020 (arXiv:2010.11929)",
+        "fine-tuning on ImageNet: SGD, momentum 0.9, batch 512, 20000 steps, cosine decay, no "
+        "weight decay, gradient norm at most 1, learning rate the best of 0.003, 0.01, 0.03 and "
+        "0.06 (appendix B.1.1)",
+    ),
+    Family(
+        "DINOv2",
+        tuple(
+            f"vit_{size}_patch14_{kind}"
+            for size in ("small", "base", "large")
+            for kind in ("dinov2", "reg4_dinov2")
+        ),
+        STATES,
+        "Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, 2023 "
+        "(arXiv:2304.07193)",
+    ),
+    Family(
+        "DeiT",
+        ("deit_",),
+        IMAGES,
+        "Touvron et al., Training data-efficient image transformers, 2020 (arXiv:2012.12877)",
+        "AdamW, weight decay 0.05, batch 1024, 300 epochs, learning rate 1e-3 with 5 epochs of "
+        "warm-up and cosine decay, label smoothing 0.1, stochastic depth 0.1, mixup 0.8, cutmix 1 "
+        "(table 9)",
+    ),
+    Family(
+        "DeiT III",
+        ("deit3_",),
+        IMAGES,
+        "Touvron et al., DeiT III: Revenge of the ViT, 2022 (arXiv:2204.07118)",
+    ),
+    Family(
+        "Swin Transformer",
+        ("swin_",),
+        IMAGES,
+        "Liu et al., Swin Transformer, 2021 (arXiv:2103.14030)",
+        "AdamW, weight decay 0.05, batch 1024, 300 epochs, learning rate 1e-3 with 20 epochs of "
+        "warm-up and cosine decay (section 4.1)",
+    ),
+    Family(
+        "BERT",
+        ("bert-",),
+        TOKENS,
+        "Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, 2018 "
+        "(arXiv:1810.04805)",
+        "batch 16 or 32, Adam with learning rate 5e-5, 3e-5 or 2e-5, 2 to 4 epochs, dropout 0.1 "
+        "(appendix A.3)",
+    ),
+    Family(
+        "RoBERTa",
+        ("roberta-",),
+        TOKENS,
+        "Liu et al., RoBERTa: A Robustly Optimized BERT Pretraining Approach, 2019 "
+        "(arXiv:1907.11692)",
+        "batch 16 or 32, learning rate 1e-5, 2e-5 or 3e-5 with 6 % of warm-up and linear decay, "
+        "weight decay 0.1, at most 10 epochs (table 10)",
+    ),
+    Family(
+        "DistilBERT",
+        ("distilbert-", "distilroberta-"),
+        TOKENS,
+        "Sanh et al., DistilBERT, a distilled version of BERT, 2019 (arXiv:1910.01108)",
+    ),
+    Family(
+        "MiniLM sentence encoder",
+        ("all-minilm-",),
+        STATES,
+        "Reimers and Gurevych, Sentence-BERT, 2019 (arXiv:1908.10084); Wang et al., MiniLM, 2020 "
+        "(arXiv:2002.10957)",
+    ),
+    Family(
+        "GPT-2",
+        ("gpt2", "distilgpt2"),
+        NEXT,
+        "Radford et al., Language Models are Unsupervised Multitask Learners, 2019",
+    ),
+    Family(
+        "Llama and its kin",
+        ("llama-", "tinyllama-", "smollm2-", "deepseek-r1-distill-llama"),
+        NEXT,
+        "Touvron et al., LLaMA: Open and Efficient Foundation Language Models, 2023 "
+        "(arXiv:2302.13971)",
+    ),
+    Family("Mistral", ("mistral-",), NEXT, "Jiang et al., Mistral 7B, 2023 (arXiv:2310.06825)"),
+    Family(
+        "Qwen2",
+        ("qwen2", "deepseek-r1-distill-qwen"),
+        NEXT,
+        "Yang et al., Qwen2 Technical Report, 2024 (arXiv:2407.10671)",
+    ),
+    Family(
+        "Qwen3",
+        ("qwen3",),
+        NEXT,
+        "Yang et al., Qwen3 Technical Report, 2025 (arXiv:2505.09388)",
+    ),
+    Family(
+        "T5",
+        ("t5-", "flan-t5-"),
+        PAIRS,
+        "Raffel et al., Exploring the Limits of Transfer Learning with a Unified Text-to-Text "
+        "Transformer, 2019 (arXiv:1910.10683)",
+        "Adafactor, learning rate 1e-3, batch of 2^16 tokens, 2^18 steps (section 3.1.2)",
+    ),
+)
+
+_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
+_BERT_LARGE = {**_LARGE, "intermediate_size": 4096}
+_ROBERTA = {"max_position_embeddings": 514, "type_vocab_size": 1}
+#: Model type and what differs from its default configuration, for language models whose size is
+#: known without their config.json.
+LANGUAGE: dict[str, tuple[str, dict]] = {
+    "bert-base-uncased": ("bert", {}),
+    "bert-base-cased": ("bert", {"vocab_size": 28996}),
+    "bert-base-chinese": ("bert", {"vocab_size": 21128}),
+    "bert-base-multilingual-cased": ("bert", {"vocab_size": 119547}),
+    "bert-base-multilingual-uncased": ("bert", {"vocab_size": 105879}),
+    "bert-base-german-cased": ("bert", {"vocab_size": 30000}),
+    "bert-large-uncased": ("bert", _BERT_LARGE),
+    "bert-large-cased": ("bert", {**_BERT_LARGE, "vocab_size": 28996}),
+    "roberta-base": ("roberta", _ROBERTA),
+    "roberta-large": ("roberta", {**_ROBERTA, **_BERT_LARGE}),
+    "distilroberta-base": ("roberta", {**_ROBERTA, "num_hidden_layers": 6}),
+    "distilbert-base-uncased": ("distilbert", {}),
+    "distilbert-base-cased": ("distilbert", {"vocab_size": 28996}),
+    "distilbert-base-multilingual-cased": ("distilbert", {"vocab_size": 119547}),
+    "all-minilm-l6-v2": (
+        "bert",
+        {"hidden_size": 384, "num_hidden_layers": 6, "intermediate_size": 1536},
+    ),
+    "gpt2": ("gpt2", {}),
+    "gpt2-medium": ("gpt2", {"n_embd": 1024, "n_layer": 24, "n_head": 16}),
+    "gpt2-large": ("gpt2", {"n_embd": 1280, "n_layer": 36, "n_head": 20}),
+    "gpt2-xl": ("gpt2", {"n_embd": 1600, "n_layer": 48, "n_head": 25}),
+    "distilgpt2": ("gpt2", {"n_layer": 6}),
+}
+#: The classes whose parameters are counted: what the checkpoints hold, without new heads.
+_COUNTED = {"gpt2": "ForCausalLM"}
+
+#: What the paper of its family reports for weights that its authors published.
+REPORTED = {
+    "deit_tiny_patch16_224": "72.2 % top-1 on ImageNet",
+    "deit_base_patch16_224": "81.8 % top-1 on ImageNet",
+    "deit_tiny_distilled_patch16_224": "74.5 % top-1 on ImageNet",
+    "deit_small_distilled_patch16_224": "81.2 % top-1 on ImageNet",
+    "deit_base_distilled_patch16_224": "83.4 % top-1 on ImageNet",
+    "swin_tiny_patch4_window7_224": "81.3 % top-1 on ImageNet",
+    "bert-base-uncased": "79.6 mean score on GLUE's test sets, fine-tuned",
+    "bert-large-uncased": "82.1 mean score on GLUE's test sets, fine-tuned",
+    "distilbert-base-uncased": "77.0 mean score on GLUE's development sets, fine-tuned",
+}
+
+
+class Card(NamedTuple):
+    """A model. `parameters` is None where only its config.json says it, `source` where there are
+    no weights."""
+
+    name: str
+    family: Family
+    source: Source | None
+    parameters: int | None
+
+    def bytes(self, precision: str) -> int | None:
+        """Of the parameters in fp32, bf16, fp16 or int8."""
+        width = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}[precision]
+        return None if self.parameters is None else width * self.parameters
+
+
+def names() -> list[str]:
+    """All models by family and name."""
+    every = {*SOURCES, *vision.MODELS}
+    order = {family.title: i for i, family in enumerate(FAMILIES)}
+    return sorted(every, key=lambda name: (order[family_of(name).title], name))
+
+
+def family_of(name: str) -> Family:
+    """The family whose prefix fits best; KeyError when none does."""
+    fits = [(len(p), f) for f in FAMILIES for p in f.prefixes if name.startswith(p)]
+    if not fits:
+        raise _core.KeyError(f"the model '{name}' belongs to no family of models.cards.FAMILIES")
+    return max(fits, key=lambda fit: fit[0])[1]
+
+
+@functools.cache
+def parameters_of(name: str) -> int | None:
+    """The number of parameters; values are never drawn, so that no memory is needed."""
+    random = _core.get_rng_state()
+    if name in vision.MODELS:
+        model = vision.MODELS[name]()
+    elif name in LANGUAGE:
+        kind, changes = LANGUAGE[name]
+        made = language.FAMILIES[kind][_COUNTED.get(kind, "Model")]
+        model = made(CONFIGS[kind](**changes))
+    else:
+        return None
+    _core.set_rng_state(random)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def card(name: str) -> Card:
+    """The card of a model, with or without deepseek/ before its name. KeyError lists similar
+    names."""
+    from .registry import repository_of
+
+    short = name.removeprefix("deepseek/").lower()
+    if short not in SOURCES and short not in vision.MODELS:
+        repository_of(f"deepseek/{short}")  # raises
+    return Card(short, family_of(short), SOURCES.get(short), parameters_of(short))

@@ -10,6 +10,7 @@
 #include "ds/base/system_memory.h"
 #include "ds/engine/executor.h"
 #include "ds/engine/memory.h"
+#include "ds/engine/trace.h"
 #include "ds/passes/pipeline.h"
 #include "ds/passes/remat.h"
 #include "ds/runtime/allocator.h"
@@ -73,6 +74,20 @@ void set_memory_budget(size_t bytes) {
 }
 
 size_t memory_budget() { return budget(); }
+
+size_t planned_peak(const EvaluateRequest& request) {
+  const std::lock_guard lock(graph_mutex());
+  const Trace trace = make_trace(request);
+  Interner interner;
+  Program program;
+  program.imported = import_trace(trace, request.outputs,
+                                  std::vector<bool>(trace.constants.size(), false), interner);
+  program.device = request.device;
+  program.compile_options.input_layouts.resize(program.imported.inputs.size());
+  program.compile_options.any_output_layout.resize(request.outputs.size(), false);
+  compile_at(program, 0);
+  return program.peak;
+}
 
 void compile_within_budget(Program& program) {
   compile_at(program, 0);

@@ -40,6 +40,10 @@ struct EvaluateRequest {
 /// running surface where a buffer is waited for.
 void evaluate(const EvaluateRequest& request);
 
+/// Bytes that the request would need at its peak with nothing computed again. It is planned, on its
+/// device, and forgotten.
+size_t planned_peak(const EvaluateRequest& request);
+
 /// Raises, once, the error of a program whose outputs all fell back to what they were: nothing was
 /// lost, but the user has to hear of it.
 void raise_unseen_error();

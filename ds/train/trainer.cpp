@@ -11,6 +11,7 @@
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 #include "ds/tensor/record.h"
+#include "ds/tensor/rehearse.h"
 
 namespace ds::train {
 namespace {
@@ -61,9 +62,7 @@ MixedPrecisionTrainer::MixedPrecisionTrainer(TrainerOptions options)
       scaler_(scaler_options(options_, precision_)) {
   DS_CHECK(options_.model && options_.optimizer, ValueError,
            "MixedPrecisionTrainer: a model and an optimizer are needed");
-  DS_CHECK(options_.gradient_accumulation >= 1, ValueError,
-           "MixedPrecisionTrainer: gradient_accumulation ", options_.gradient_accumulation,
-           " must be at least 1");
+  set_gradient_accumulation(options_.gradient_accumulation);
   DS_CHECK(options_.max_grad_norm >= 0 && options_.checkpoint_steps >= 0, ValueError,
            "MixedPrecisionTrainer: max_grad_norm ", options_.max_grad_norm,
            " and checkpoint_steps ", options_.checkpoint_steps, " must not be negative");
@@ -193,6 +192,38 @@ StepResult MixedPrecisionTrainer::forward(const std::vector<Tensor>& batch) cons
            "MixedPrecisionTrainer: the loss must be one number",
            result.loss.defined() ? str(", it is ", result.loss.type()) : std::string());
   return result;
+}
+
+size_t MixedPrecisionTrainer::planned_peak(const std::vector<Tensor>& batch) {
+  nn::Module& model = *options_.model;
+  const bool training = model.is_training();
+  const std::vector<Tensor> params = parameters_of(*options_.optimizer);
+  std::vector<Tensor> state = params;
+  for (const Tensor& tensor : model.parameters()) state.push_back(tensor);
+  for (const Tensor& tensor : model.buffers()) state.push_back(tensor);
+  model.train();
+  const auto record = [&] {
+    for (Tensor param : params) param.set_grad({});
+    const StepResult result = forward(batch);
+    scaler_.scale(result.loss).backward();
+    std::vector<Tensor> outputs = {result.loss};
+    for (const Tensor& param : params) outputs.push_back(param.grad());
+    return outputs;
+  };
+  try {
+    const size_t peak = rehearse(state, record);
+    model.train(training);
+    return peak;
+  } catch (...) {
+    model.train(training);
+    throw;
+  }
+}
+
+void MixedPrecisionTrainer::set_gradient_accumulation(int64_t batches) {
+  DS_CHECK(batches >= 1, ValueError, "MixedPrecisionTrainer: gradient_accumulation ", batches,
+           " must be at least 1");
+  options_.gradient_accumulation = batches;
 }
 
 void MixedPrecisionTrainer::run_batch(const std::vector<Tensor>& batch, int64_t group) {

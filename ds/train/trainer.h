@@ -115,6 +115,12 @@ class MixedPrecisionTrainer {
   /// Loss and metrics over a source, with the model in eval mode, without gradients.
   NamedValues evaluate(BatchSource& source);
 
+  /// Bytes that forward and backward pass over such a batch need at their peak, planned and not run
+  /// (ds/tensor/rehearse.h); the optimizer's state comes on top.
+  size_t planned_peak(const std::vector<Tensor>& batch);
+  /// Batches per optimizer step from the next fit() on; ValueError below 1.
+  void set_gradient_accumulation(int64_t batches);
+
   /// Ends fit() after the current step; safe in a signal handler and from other threads.
   void stop() { stop_.store(true, std::memory_order_relaxed); }
   /// The last fit() ended by Ctrl-C or stop().

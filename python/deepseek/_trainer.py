@@ -16,7 +16,7 @@ import numpy as np
 
 from . import _core, optim
 from ._modes import no_grad
-from .data import DataLoader
+from .data import BucketBatchSampler, DataLoader
 from .train import Callback, MixedPrecisionTrainer
 
 _LABELS = ("labels", "label", "target", "class")
@@ -24,11 +24,14 @@ _LABELS = ("labels", "label", "target", "class")
 
 @dataclass
 class TrainingArguments:
-    """How to train. output_dir: checkpoints and the trained model go there."""
+    """How to train. output_dir: checkpoints and the trained model go there.
+
+    per_device_train_batch_size "auto": as many of the longest text as have a planned peak within
+    memory_budget (by default what is free); effective_batch_size is then what a step adds up."""
 
     output_dir: str | os.PathLike
     num_train_epochs: int = 3
-    per_device_train_batch_size: int = 8
+    per_device_train_batch_size: int | str = 8
     per_device_eval_batch_size: int = 8
     gradient_accumulation_steps: int = 1
     learning_rate: float = 5e-5
@@ -44,6 +47,9 @@ class TrainingArguments:
     save_strategy: str = "epoch"  # epoch or no
     bf16: bool = False
     fp16: bool = False
+    effective_batch_size: int | None = None  # of a step, where the batch size is "auto"
+    memory_budget: int | str | None = None  # of deepseek.memory.budget
+    group_by_length: bool = False  # batches of texts of about the same length
     max_length: int | None = None  # tokens of a text; the model's positions when absent
     seed: int = 42
     disable_tqdm: bool = False
@@ -55,6 +61,8 @@ class TrainingArguments:
             "per_device_eval_batch_size",
             "gradient_accumulation_steps",
         ):
+            if name == "per_device_train_batch_size" and getattr(self, name) == "auto":
+                continue
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise _core.ValueError(
                     f"TrainingArguments: {name} {getattr(self, name)!r} must be "
@@ -71,6 +79,11 @@ class TrainingArguments:
                     f"TrainingArguments: {name} '{getattr(self, name)}' is "
                     f"unknown; use {', '.join(values)}"
                 )
+        if self.per_device_train_batch_size == "auto" and self.gradient_accumulation_steps != 1:
+            raise _core.ValueError(
+                "TrainingArguments: with per_device_train_batch_size 'auto' leave out "
+                "gradient_accumulation_steps and set effective_batch_size"
+            )
         if self.bf16 and self.fp16:
             raise _core.ValueError("TrainingArguments: choose bf16 or fp16, not both")
 
@@ -203,6 +216,10 @@ def _label_ids(rows, column: str, config) -> dict[str, int] | None:
     return None
 
 
+def _batch_size_of(loader: DataLoader) -> int:
+    return loader.batch_size or loader.batch_sampler.batch_size
+
+
 class _AfterEpoch(Callback):
     def __init__(self, owner: Trainer):
         self._owner = owner
@@ -255,7 +272,7 @@ class Trainer:
         except _core.IOError:
             return None
 
-    def _loader(self, dataset, batch_size: int, shuffle: bool) -> DataLoader:
+    def _loader(self, dataset, batch_size: int | str, shuffle: bool, **more) -> DataLoader:
         if dataset is None or len(dataset) == 0:
             raise _core.ValueError("Trainer: the data set is missing or empty")
         rows = _Encoded(dataset, self.processing_class, self.model.config, self._limit)
@@ -265,11 +282,43 @@ class Trainer:
             shuffle=shuffle,
             collate_fn=self.data_collator,
             seed=self.args.seed,
+            **more,
         )
 
     def get_train_dataloader(self) -> DataLoader:
-        """Shuffled batches of train_dataset."""
-        return self._loader(self.train_dataset, self.args.per_device_train_batch_size, True)
+        """Shuffled batches of train_dataset, of as many rows as fit where that is "auto"."""
+        a = self.args
+        loader = self._loader(
+            self.train_dataset,
+            a.per_device_train_batch_size,
+            True,
+            effective_batch_size=a.effective_batch_size,
+        )
+        rows = loader.dataset
+        if not (a.group_by_length or loader.batch_size == "auto"):
+            return loader
+        lengths = [len(rows[i]["input_ids"]) for i in range(len(rows))]
+        if loader.batch_size == "auto":
+            self.create_optimizer()
+            longest = rows[max(range(len(rows)), key=lengths.__getitem__)]
+            self._loop(progress=False).find_batch_size(loader, longest)
+        if not a.group_by_length:
+            return loader
+        sampler = BucketBatchSampler(lengths, loader.batch_size, seed=a.seed)
+        return DataLoader(rows, batch_sampler=sampler, collate_fn=self.data_collator, seed=a.seed)
+
+    def _loop(self, **more) -> MixedPrecisionTrainer:
+        a = self.args
+        half = {True: _core.bfloat16 if a.bf16 else _core.float16}.get(a.bf16 or a.fp16)
+        return MixedPrecisionTrainer(
+            self.model,
+            self.optimizer,
+            fp16_layers=("linear", "attention") if half else (),
+            dtype=half,
+            max_grad_norm=a.max_grad_norm,
+            memory_budget=a.memory_budget,
+            **more,
+        )
 
     def get_eval_dataloader(self, dataset=None) -> DataLoader:
         """Batches of eval_dataset, or of another one, in order."""
@@ -279,8 +328,8 @@ class Trainer:
             False,
         )
 
-    def create_optimizer_and_scheduler(self, steps: int) -> None:
-        """AdamW and the schedule of the arguments, unless they were given."""
+    def create_optimizer(self) -> None:
+        """AdamW by the arguments, unless an optimizer was given."""
         a = self.args
         if self.optimizer is None:
             decayed = [p for p in self.model.parameters() if p.dim() > 1]
@@ -294,6 +343,11 @@ class Trainer:
                 betas=(a.adam_beta1, a.adam_beta2),
                 eps=a.adam_epsilon,
             )
+
+    def create_optimizer_and_scheduler(self, steps: int) -> None:
+        """AdamW and the schedule of the arguments, unless they were given."""
+        a = self.args
+        self.create_optimizer()
         if self.lr_scheduler is not None:
             return
         warmup = a.warmup_steps or math.ceil(a.warmup_ratio * steps)
@@ -311,18 +365,15 @@ class Trainer:
         resume_from_checkpoint goes on exactly where an interrupted run stood."""
         a = self.args
         loader = self.get_train_dataloader()
-        per_epoch = math.ceil(len(loader) / a.gradient_accumulation_steps)
+        accumulation = a.gradient_accumulation_steps
+        if a.effective_batch_size is not None:
+            accumulation = a.effective_batch_size // _batch_size_of(loader)
+        per_epoch = math.ceil(len(loader) / accumulation)
         self.create_optimizer_and_scheduler(per_epoch * a.num_train_epochs)
-        half = {True: _core.bfloat16 if a.bf16 else _core.float16}.get(a.bf16 or a.fp16)
         folder = Path(a.output_dir)
-        loop = MixedPrecisionTrainer(
-            self.model,
-            self.optimizer,
-            fp16_layers=("linear", "attention") if half else (),
-            dtype=half,
+        loop = self._loop(
             scheduler=self.lr_scheduler,
-            max_grad_norm=a.max_grad_norm,
-            gradient_accumulation=a.gradient_accumulation_steps,
+            gradient_accumulation=accumulation,
             callbacks=[_AfterEpoch(self), *self.callbacks],
             progress=not a.disable_tqdm,
             checkpoint_dir=folder / "checkpoint" if a.save_strategy == "epoch" else None,

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable as _Callable
 from collections.abc import Iterable, Mapping, Sequence
 
-from . import _core, memory
+from . import _batch_size, _core, memory
 from ._core import NonFiniteError
 from .nn import functional as F
 
@@ -222,7 +222,10 @@ class MixedPrecisionTrainer:
     ReduceLROnPlateau always watches `monitor` after an epoch. checkpoint_dir: a checkpoint is
     written there after each epoch, every checkpoint_steps steps, and at Ctrl-C; resume=True goes
     on from it exactly. progress: True shows it on stderr, a text stream there, False nowhere.
-    memory_budget: a deepseek.memory.budget that holds while fit() runs."""
+    memory_budget: a deepseek.memory.budget that holds while fit() runs, "auto" for what is free.
+
+    A DataLoader with batch_size="auto" gets the largest batch that fits the budget (what is free
+    when there is none)."""
 
     def __init__(
         self,
@@ -262,7 +265,7 @@ class MixedPrecisionTrainer:
                 "MixedPrecisionTrainer: the optimizer's step is written in Python; use one of "
                 "deepseek.optim"
             )
-        if memory_budget is not None:
+        if memory_budget not in (None, "auto"):
             memory.parse_bytes(memory_budget)
         self._memory_budget = memory_budget
         self.model = model
@@ -304,6 +307,8 @@ class MixedPrecisionTrainer:
         ValueError when the loader gives no batch, NonFiniteError when the loss stays NaN or
         infinite. Ctrl-C ends after the current step (`interrupted` is True then); pressed again it
         raises KeyboardInterrupt."""
+        if getattr(train_loader, "batch_size", None) == "auto":
+            self.find_batch_size(train_loader)
         test = None if validation is None else _Source(validation, self._current)
         limit = (
             contextlib.nullcontext()
@@ -315,6 +320,32 @@ class MixedPrecisionTrainer:
                 return self._impl.fit(_Source(train_loader, self._current), epochs, test)
         finally:
             self._current.batch = None
+
+    def find_batch_size(self, loader, sample=None) -> int:
+        """Sets the loader's batch size to the largest whose planned peak fits the memory budget
+        (what is free when there is none), and the gradient accumulation to what its
+        effective_batch_size asks for. Nothing is run. sample: the largest of the data set, by
+        default its first.
+        OutOfMemoryError when one sample does not fit without recomputation."""
+        with memory.budget(self._memory_budget or _core._memory_budget() or "auto"):
+            limit = _core._memory_budget()
+        state = _batch_size.state_bytes_of(self.optimizer)
+
+        def peak(count):
+            found: list = []
+            self._current.batch = _tensors(loader.example(count, sample), found)
+            try:
+                return self._impl.planned_peak(found) + state
+            finally:
+                self._current.batch = None
+
+        effective = loader.effective_batch_size
+        size = _batch_size.largest(peak, limit, effective or len(loader.dataset))
+        if effective is not None:
+            size = _batch_size.largest_divisor(effective, size)
+            self._impl.set_gradient_accumulation(effective // size)
+        loader.set_batch_size(size)
+        return size
 
     def evaluate(self, loader: Iterable) -> dict:
         """Loss and metrics over a loader, without training."""

@@ -155,3 +155,28 @@ def test_labels_that_do_not_fit(folder):
     assert model.config.id2label == {0: "no", 1: "yes"}
     with pytest.raises(ds.ValueError, match="lr_scheduler_type 'magic'"):
         ds.TrainingArguments(folder, lr_scheduler_type="magic")
+
+
+def test_batch_sizes_that_fit_and_texts_of_one_length(folder):
+    model = BertForSequenceClassification.from_pretrained(folder / "model")
+    dataset = load_dataset(str(folder / "data"))
+    args = ds.TrainingArguments(
+        output_dir=folder / "results",
+        num_train_epochs=2,
+        per_device_train_batch_size="auto",
+        effective_batch_size=12,
+        memory_budget="120KB",
+        group_by_length=True,
+        disable_tqdm=True,
+    )
+    trainer = ds.Trainer(model=model, train_dataset=dataset["train"], args=args)
+    loader = trainer.get_train_dataloader()
+    size = loader.batch_sampler.batch_size
+    assert 1 < size < 12 and 12 % size == 0
+    widths = [batch["input_ids"].shape[1] for batch in loader]
+    assert len(widths) == 24 // size
+    assert trainer.train().global_step == 4
+    with pytest.raises(ds.ValueError, match="effective_batch_size"):
+        ds.TrainingArguments(
+            "out", per_device_train_batch_size="auto", gradient_accumulation_steps=2
+        )

@@ -265,6 +265,30 @@ def test_a_budget_changes_no_bit(make):
             assert ds.memory.summary().peak <= point.peak
 
 
+@pytest.mark.parametrize("dtype", [ds.bfloat16, ds.float16])
+def test_a_budget_changes_no_bit_of_mixed_precision(dtype):
+    def train(budget):
+        ds.manual_seed(0)
+        model = Residual(6)
+        rng = np.random.default_rng(0)
+        data = [
+            (
+                ds.tensor(rng.standard_normal((4, 3, 16, 16)).astype(np.float32)),
+                ds.tensor([0, 1, 2, 3]),
+            )
+            for _ in range(3)
+        ]
+        trainer = ds.MixedPrecisionTrainer(
+            model, ds.optim.AdamW, dtype=dtype, memory_budget=budget, progress=False
+        )
+        losses = [log["loss"] for log in trainer.fit(data, 2)]
+        return losses, [p.detach().numpy().tobytes() for p in model.parameters()]
+
+    expected = train(None)
+    peak = ds.memory.summary().peak
+    assert train(int(0.75 * peak)) == expected
+
+
 def test_a_budget_that_nothing_fits_states_the_least():
     _, step = image_step()
     step()

@@ -15,6 +15,7 @@ from .dataset import (
 from .loader import DataLoader
 from .sampler import (
     BatchSampler,
+    BucketBatchSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,
@@ -25,6 +26,7 @@ from .worker import WorkerError, WorkerInfo, get_worker_info
 
 __all__ = [
     "BatchSampler",
+    "BucketBatchSampler",
     "ChainDataset",
     "ConcatDataset",
     "DataLoader",

@@ -49,12 +49,16 @@ class DataLoader:
     Data sets whose samples are made in C++ (TensorDataset, deepseek.datasets) use num_workers
     threads, others worker processes. An exception in a worker is raised in the loop, with the
     worker's traceback. state_dict() says where the loader stands: order and position are restored
-    by load_state_dict(). pin_memory and persistent_workers are accepted and change nothing."""
+    by load_state_dict(). pin_memory and persistent_workers are accepted and change nothing.
+
+    batch_size="auto": a trainer's fit() takes the largest batch whose planned peak fits the memory
+    budget. effective_batch_size: then the samples of an optimizer step, which the trainer keeps by
+    accumulating gradients over batches that divide it."""
 
     def __init__(
         self,
         dataset,
-        batch_size: int | None = 1,
+        batch_size: int | str | None = 1,
         shuffle: bool | None = None,
         sampler=None,
         batch_sampler=None,
@@ -70,11 +74,17 @@ class DataLoader:
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
         seed: int | None = None,
+        effective_batch_size: int | None = None,
     ):
         if num_workers < 0:
             raise _core.ValueError(f"DataLoader: num_workers {num_workers} is negative")
         if timeout < 0:
             raise _core.ValueError(f"DataLoader: timeout {timeout} is negative")
+        self._check_automatic(dataset, batch_size, sampler, batch_sampler, effective_batch_size)
+        self.effective_batch_size = effective_batch_size
+        self._automatic = batch_size == "auto"
+        if self._automatic:
+            batch_size = 1
         if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
             raise _core.ValueError(f"DataLoader: batch_size {batch_size!r} must be at least 1")
         self._stream = isinstance(dataset, IterableDataset)
@@ -107,8 +117,53 @@ class DataLoader:
         self._threads = None
         if not self._stream:
             self._make_samplers(sampler, batch_sampler)
-        plain = sampler is None and batch_sampler is None and collate_fn is None
-        if plain and batch_size is not None and getattr(dataset, "_core_dataset", None) is not None:
+        self._plain = sampler is None and batch_sampler is None and collate_fn is None
+        self._maybe_make_threads()
+        if self._automatic:
+            self.batch_size = "auto"
+
+    @staticmethod
+    def _check_automatic(dataset, batch_size, sampler, batch_sampler, effective) -> None:
+        if batch_size == "auto":
+            if isinstance(dataset, IterableDataset) or batch_sampler is not None:
+                raise _core.ValueError(
+                    "DataLoader: batch_size='auto' needs a data set with a length and no "
+                    "batch_sampler"
+                )
+        elif effective is not None:
+            raise _core.ValueError(
+                "DataLoader: effective_batch_size belongs to batch_size='auto'; with a batch size, "
+                "tell the trainer its gradient_accumulation"
+            )
+        if effective is not None and (not isinstance(effective, int) or effective < 1):
+            raise _core.ValueError(
+                f"DataLoader: effective_batch_size {effective!r} must be at least 1"
+            )
+
+    def example(self, count: int, sample=None):
+        """A batch of `count` times a sample, by default the first of the data set."""
+        sample = self.dataset[0] if sample is None else sample
+        return self.collate_fn([sample] * count)
+
+    def set_batch_size(self, batch_size: int) -> None:
+        """Other batches from the next loop on; ValueError where something else makes them."""
+        if self._stream or self.sampler is None or self.batch_size is None:
+            raise _core.ValueError("DataLoader: set_batch_size needs a loader with a batch size")
+        self.batch_sampler = BatchSampler(self.sampler, batch_size, self.drop_last)
+        self.batch_size, self._automatic = batch_size, False
+        self._maybe_make_threads()
+
+    def _fixed(self) -> None:
+        """ValueError while the batch size is not known."""
+        if self._automatic:
+            raise _core.ValueError(
+                "DataLoader: batch_size='auto' is found by a trainer's fit(); set_batch_size() "
+                "sets it for other loops"
+            )
+
+    def _maybe_make_threads(self) -> None:
+        core = getattr(self.dataset, "_core_dataset", None)
+        if self._plain and self.batch_size is not None and core is not None:
             self._make_threads()
 
     def _batched(self, batch_sampler) -> bool:
@@ -142,6 +197,7 @@ class DataLoader:
         return self._seed
 
     def __len__(self):
+        self._fixed()
         if self._stream:
             if not hasattr(self.dataset, "__len__"):
                 raise TypeError(f"{type(self.dataset).__name__}, a stream, has no length")
@@ -158,9 +214,12 @@ class DataLoader:
             if self.batch_size is None:
                 return iter(order)
             return iter(BatchSampler(order, self.batch_size, self.drop_last))
+        if hasattr(self.batch_sampler, "set_epoch"):
+            self.batch_sampler.set_epoch(self._epoch)
         return iter(self.batch_sampler if self.batch_sampler is not None else self.sampler)
 
     def __iter__(self):
+        self._fixed()
         if self._threads is not None:
             resume, self._resume = self._resume, False
             return self._threads.resume() if resume else iter(self._threads)

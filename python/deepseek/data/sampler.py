@@ -134,3 +134,65 @@ class BatchSampler(Sampler):
     def __len__(self):
         size = len(self.sampler)
         return size // self.batch_size if self.drop_last else -(-size // self.batch_size)
+
+
+class BucketBatchSampler(Sampler):
+    """Lists of indices of samples of about the same length, so that little is padded.
+
+    lengths: of every sample. batch_size: samples of a batch. max_tokens: largest sum of a batch's
+    lengths, all padded to the longest; a longer sample is a batch of its own. shuffle: batches and
+    what they hold change from epoch to epoch (set_epoch), as seed says. ValueError when neither
+    batch_size nor max_tokens is given."""
+
+    #: Batches' worth of samples that are sorted together: more pad less and mix less.
+    WINDOW = 50
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        batch_size: int | None = None,
+        max_tokens: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+    ):
+        for name, value in (("batch_size", batch_size), ("max_tokens", max_tokens)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise _core.ValueError(f"BucketBatchSampler: {name} {value!r} must be at least 1")
+        if batch_size is None and max_tokens is None:
+            raise _core.ValueError("BucketBatchSampler: give batch_size or max_tokens")
+        self.lengths = [int(length) for length in lengths]
+        self.batch_size, self.max_tokens = batch_size, max_tokens
+        self.shuffle, self.seed, self.epoch = shuffle, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch whose order comes next."""
+        self.epoch = epoch
+
+    def _full(self, count: int, longest: int) -> bool:
+        """A batch of so many samples takes no other one."""
+        by_count = self.batch_size is not None and count >= self.batch_size
+        return by_count or (self.max_tokens is not None and (count + 1) * longest > self.max_tokens)
+
+    def __iter__(self):
+        size = len(self.lengths)
+        order = _core._data.shuffled(size, self.seed, self.epoch) if self.shuffle else range(size)
+        mean = max(sum(self.lengths) // max(size, 1), 1)
+        window = self.WINDOW * (self.batch_size or max(self.max_tokens // mean, 1))
+        window = window if self.shuffle else max(size, 1)
+        batches = []
+        for start in range(0, size, window):
+            batch: list[int] = []
+            # The longest comes first, so it is what the others are padded to.
+            for index in sorted(order[start : start + window], key=lambda i: -self.lengths[i]):
+                if batch and self._full(len(batch), self.lengths[batch[0]]):
+                    batches.append(batch)
+                    batch = []
+                batch.append(index)
+            batches.append(batch)
+        if self.shuffle:
+            mixed = _core._data.shuffled(len(batches), self.seed + 1, self.epoch)
+            batches = [batches[i] for i in mixed]
+        return iter(batches)
+
+    def __len__(self):
+        return sum(1 for _ in self)

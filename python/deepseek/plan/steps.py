@@ -2,13 +2,13 @@
 """What one training step of a model costs on one device: the real graph, recorded and planned on
 the null backend, which computes nothing and whose large buffers are address space alone."""
 
-import collections
 import contextlib
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 from .. import _core, models, nn, optim
+from .._batch_size import state_bytes
 from .._modes import autocast
 from ..random import fork_rng
 from ..utils.checkpoint import checkpoint
@@ -149,27 +149,6 @@ def _in_16_bits(model) -> None:
             module.bfloat16()
 
 
-def _state_bytes(case: Case, parameters) -> int:
-    """What the optimizer keeps for the parameters, in FP32 (with a master copy) where they are in
-    16 bits: a step of one parameter of each shape."""
-    counts = collections.Counter((tuple(p.shape), p.dtype) for p in parameters)
-    total = 0
-    for (shape, dtype), count in counts.items():
-        parameter = nn.Parameter(_core.zeros(shape, dtype=dtype))
-        parameter.grad = _core.zeros(shape, dtype=dtype)
-        optimizer = OPTIMIZERS[case.optimizer]([parameter])
-        optimizer.step()
-        state = sum(
-            value.numel() * value.dtype.itemsize
-            for value in optimizer.state[parameter].values()
-            if isinstance(value, _core.Tensor) and value.dim() > 0
-        )
-        if dtype == _core.bfloat16:
-            state = 2 * state + 4 * parameter.numel()
-        total += count * state
-    return total
-
-
 def _measure(case: Case, layers: int, flop_rate: float, byte_rate: float) -> Step:
     """Records forward and backward pass."""
     model, loss = gpt(case, layers) if layers else image(case)
@@ -184,12 +163,17 @@ def _measure(case: Case, layers: int, flop_rate: float, byte_rate: float) -> Ste
     _core.evaluate([value, *(p.grad for p in parameters)])
     kinds = _core._largest_memory_report()["by_kind"]
     flops, traffic, seconds = _core._largest_plan_cost(flop_rate, byte_rate)
+    # Parameters in 16 bits have their state, and a master copy, in FP32.
+    half = [p for p in parameters if p.dtype == _core.bfloat16]
+    full = [p for p in parameters if p.dtype != _core.bfloat16]
+    make = OPTIMIZERS[case.optimizer]
+    state = state_bytes(make, full) + 2 * state_bytes(make, half) + 4 * sum(p.numel() for p in half)
     return Step(
         sum(p.numel() for p in parameters),
         max(p.numel() * p.dtype.itemsize for p in parameters),
         kinds["parameters"],
         kinds["gradients"],
-        _state_bytes(case, parameters),
+        state,
         kinds["activations"],
         kinds["workspace"] + kinds["outputs"],
         kinds["inputs"],

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a step would need in memory, found without running it.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "ds/tensor/tensor.h"
+
+namespace ds {
+
+/// Bytes that a step needs at its peak: `record` records it and returns what it computes, which is
+/// planned on the null backend and then dropped. Afterwards the tensors of `state` (parameters,
+/// running statistics) have the values and gradients they had before, and random numbers go on as
+/// if nothing was drawn. A value that `record` asks for is computed for real.
+size_t rehearse(const std::vector<Tensor>& state,
+                const std::function<std::vector<Tensor>()>& record);
+
+}  // namespace ds

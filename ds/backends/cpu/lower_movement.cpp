@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sources and movement ops: most of them only describe memory anew.
+#include <algorithm>
 #include <cstring>
 
 #include "ds/backends/cpu/copy.h"
@@ -32,15 +33,23 @@ void fill(Lowering& l, const Node& node, const View& dst, double value) {
          });
 }
 
-/// Dense strides for an output that is put together from `view`-like pieces.
+/// Memory for an output that is put together from `view`-like pieces. A view that repeats elements
+/// says nothing about their order.
 View like(Lowering& l, const Node& node, const View& view) {
   const Type& type = node.type();
+  for (int d = 0; d < view.dims.rank(); ++d)
+    if (view.strides[d] == 0 && view.dims[d] != 1) return l.temp(type.dtype, type.shape);
   return l.temp(type.dtype, type.shape, strides_like(type.shape, view.strides));
 }
 
 void lower_cat(Lowering& l, const Node& node) {
   const int dim = normalize_dim(node.attr_int("dim"), node.type().shape.rank(), "cat");
-  const View out = like(l, node, l.view(node.input(0)));
+  const auto larger = [&](const Value& a, const Value& b) {
+    return l.view(a).numel() < l.view(b).numel();
+  };
+  // The largest decides: what follows then reads most of it in the order that it was made in.
+  const View out =
+      like(l, node, l.view(*std::max_element(node.inputs().begin(), node.inputs().end(), larger)));
   View part = out;
   for (const Value& input : node.inputs()) {
     const View& src = l.view(input);

@@ -208,6 +208,19 @@ TEST_CASE("matmul of transposed, broadcast and f64 operands") {
   }
 }
 
+TEST_CASE("what is put together lies as its largest part does") {
+  Program p;  // a class token, one for all images, before each image's patches
+  const Value token = p.input({1, 1, 8}), patches = p.input({2, 3, 8});
+  const Value each = p.make(Op::expand_, {token}, {Shape{2, 1, 8}});
+  p.compile({p.make(Op::cat_, {each, patches}, {int64_t{1}})});
+  CHECK(p.kernels() == std::vector<std::string>{"cpu:copy", "cpu:copy"});  // into the output
+  Program q;
+  const Value one = q.input({1, 1, 8}), repeated = q.make(Op::expand_, {one}, {Shape{2, 4, 8}});
+  const Shape zeros{0, 0, 0}, more{0, 1, 0};
+  q.compile({q.make(Op::pad_, {repeated}, {zeros, more, 0.0})});
+  CHECK(q.kernels() == std::vector<std::string>{"cpu:fill", "cpu:copy"});
+}
+
 TEST_CASE("packed weights are used again when they are there already") {
   Program p;
   const Value x = p.input({1, 16, 6, 6}), w = p.input({32, 16, 3, 3});

@@ -66,13 +66,13 @@ AdamW::AdamW(Params params, double lr, double beta1, double beta2, double eps, d
 }
 
 Tensor Adam::update(const Tensor& param, const Tensor& grad, ParamState& state,
-                    const ParamGroup& group, const Tensor& lr) {
+                    const ParamGroup& group, const Tensor&) {
   const double b1 = group.at("beta1"), b2 = group.at("beta2"), decay = group.at("weight_decay");
-  const double step = state.numbers["step"] += 1;
+  const double step = state.numbers["step"] += 1, rate = group.at("lr");
   Tensor p = param, g = grad;
   if (decay != 0) {
     if (decoupled_)
-      p = p * (1.0 - lr * decay);
+      p = p * scalar("kept", 1 - rate * decay);
     else
       g = g + p * decay;
   }
@@ -90,7 +90,7 @@ Tensor Adam::update(const Tensor& param, const Tensor& grad, ParamState& state,
     write(most, v_used);
   }
   const Tensor inverse_root2 = scalar("root2", 1.0 / std::sqrt(1 - std::pow(b2, step)));
-  const Tensor size = lr * scalar("correction1", 1.0 / (1 - std::pow(b1, step)));
+  const Tensor size = scalar("size", rate / (1 - std::pow(b1, step)));
   return p - size * m_next / (sqrt(v_used) * inverse_root2 + group.at("eps"));
 }
 

@@ -137,6 +137,33 @@ class Coordinates {
   Shape at_;
 };
 
+/// Writes the coordinates of the first `count` nonzero elements from `i` on.
+template <class T>
+void write_block(const T* src, const Shape& shape, int64_t i, int64_t count, int64_t* to) {
+  const int rank = shape.rank();
+  Coordinates at(shape, i);
+  if (rank == 0 || rank > 2) {
+    for (; count > 0; ++i, at.next()) {
+      if (!is_true(src[i])) continue;
+      to = at.write(to);
+      --count;
+    }
+    return;
+  }
+  // Written always and kept where it counts: whether it does cannot be predicted.
+  const int64_t cols = shape.back();
+  int64_t row = i / cols, col = i % cols;
+  for (const int64_t* end = to + count * rank; to < end; ++i) {
+    to[0] = row;
+    to[rank - 1] = col;
+    to += is_true(src[i]) ? rank : 0;
+    if (++col == cols) {
+      col = 0;
+      ++row;
+    }
+  }
+}
+
 template <class T>
 void write_nonzero(const T* src, const Shape& shape, int64_t count, int64_t* dst) {
   constexpr int64_t kBlock = 1 << 14;
@@ -152,15 +179,10 @@ void write_nonzero(const T* src, const Shape& shape, int64_t count, int64_t* dst
   DS_ASSERT(start.back() >= count, "nonzero: ", start.back(), " elements, not ", count);
   parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      int64_t found = start[static_cast<size_t>(b)];
-      int64_t* to = dst + found * shape.rank();
-      Coordinates at(shape, b * kBlock);
-      for (int64_t i = b * kBlock; i < std::min(total, (b + 1) * kBlock); ++i, at.next()) {
-        if (found >= count) break;  // a later block may begin behind the last one wanted
-        if (!is_true(src[i])) continue;
-        to = at.write(to);
-        ++found;
-      }
+      const int64_t found = start[static_cast<size_t>(b)];
+      // A later block may begin behind the last one wanted.
+      const int64_t most = std::min(count, start[static_cast<size_t>(b) + 1]) - found;
+      if (most > 0) write_block(src, shape, b * kBlock, most, dst + found * shape.rank());
     }
   });
 }
@@ -251,14 +273,15 @@ void index_copy(const Indices& index, int64_t outer, int64_t inner, size_t eleme
 
 void gather(const int64_t* index, const Shape& index_shape, int dim, size_t element,
             const void* src, const Shape& src_shape, void* dst) {
-  indices_of(index, index_shape, dim, src_shape).check("gather");
+  const Indices all = indices_of(index, index_shape, dim, src_shape);
   const Rows rows(index_shape, src_shape, dim);
   with_word(element, [&](auto tag) {
     using T = decltype(tag);
     parallel_for(index_shape.numel(), kGrainIndices, [&](int64_t begin, int64_t end) {
       while (begin < end) {
         const int64_t row = begin / rows.cols, col = begin % rows.cols;
-        const int64_t n = std::min(rows.cols - col, end - begin);
+        const int64_t n = std::min({rows.cols - col, end - begin, kGrainIndices});
+        Indices{index + begin, n, all.dim, all.size}.check("gather");  // they are in the cache now
         const T* from = static_cast<const T*>(src) + rows.offset(row) + col * rows.step;
         T* to = static_cast<T*>(dst) + begin;
         for (int64_t i = 0; i < n; ++i) to[i] = from[i * rows.step + index[begin + i] * rows.along];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gather, scatter and their kin over row-major memory. Every kernel checks all indices before it
-// writes anything. Results do not depend on the number of threads.
+// Gather, scatter and their kin over row-major memory. Every kernel but
+// gather, whose dst is new, checks all indices before it writes anything. Results do not depend on the number of threads.
 #pragma once
 
 #include <cstdint>

@@ -99,12 +99,27 @@ void order_first(std::vector<Item>& items, std::vector<Item>& other, int64_t k) 
     radix_sort(items, other);
   } else if (k == n) {
     std::sort(items.begin(), items.end());
-  } else if (k * 64 <= n) {
-    std::partial_sort(items.begin(), items.begin() + k, items.end());
   } else {
     std::nth_element(items.begin(), items.begin() + k, items.end());
     std::sort(items.begin(), items.begin() + k);
   }
+}
+
+/// The first k of n items in order, for a small k: most items are only compared with the last one
+/// of the best so far.
+template <class Item, class Get>
+void few_first(std::vector<Item>& items, int64_t n, int64_t k, Get get) {
+  items.clear();
+  for (int64_t i = 0; i < k; ++i) items.push_back(get(i));
+  std::make_heap(items.begin(), items.end());
+  for (int64_t i = k; i < n; ++i) {
+    const Item item = get(i);
+    if (!(item < items.front())) continue;
+    std::pop_heap(items.begin(), items.end());
+    items.back() = item;
+    std::push_heap(items.begin(), items.end());
+  }
+  std::sort_heap(items.begin(), items.end());
 }
 
 template <class T, class Item>
@@ -113,14 +128,20 @@ void sort_typed(const T* src, Lanes lanes, int64_t k, bool descending, T* values
   const int64_t n = lanes.n, inner = lanes.inner;
   parallel_for(lanes.outer * inner, std::max<int64_t>(1, 2048 / n),
                [&](int64_t begin, int64_t end) {
-                 std::vector<Item> items(static_cast<size_t>(n)), other;
+                 std::vector<Item> items, other;
                  for (int64_t lane = begin; lane < end; ++lane) {
                    const T* from = src + lane / inner * n * inner + lane % inner;
-                   for (int64_t i = 0; i < n; ++i) {
+                   const auto get = [=](int64_t i) {
                      const auto key = key_of<typename Item::Key>(from[i * inner]);
-                     items[static_cast<size_t>(i)] = Item(descending ? ~key : key, i);
+                     return Item(descending ? ~key : key, i);
+                   };
+                   if (k * 64 <= n) {
+                     few_first(items, n, k, get);
+                   } else {
+                     items.resize(static_cast<size_t>(n));
+                     for (int64_t i = 0; i < n; ++i) items[static_cast<size_t>(i)] = get(i);
+                     order_first(items, other, k);
                    }
-                   order_first(items, other, k);
                    const int64_t to = lane / inner * k * inner + lane % inner;
                    for (int64_t i = 0; i < k; ++i) {
                      const int64_t position = items[static_cast<size_t>(i)].position();
@@ -133,9 +154,34 @@ void sort_typed(const T* src, Lanes lanes, int64_t k, bool descending, T* values
 
 constexpr int64_t kColumns = 64;  // neighbouring lanes that are walked together
 
+/// step() along `kRows` contiguous lanes from element `base` on. Their states stay in registers and
+/// do not wait for each other.
+template <int kRows, class State, class T, class Step>
+void walk_rows(const T* src, int64_t base, int64_t n, Step step) {
+  State states[kRows] = {};
+  for (int64_t i = 0; i < n; ++i) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t at = base + r * n + i;
+      step(states[r], src[at], i, at);
+    }
+  }
+}
+
 /// step(state, x, i, offset of x) along every lane; a lane's state begins as State{}.
 template <class State, class T, class Step>
 void walk(const T* src, Lanes lanes, Step step) {
+  if (lanes.inner == 1) {
+    constexpr int kRows = 4;
+    parallel_for(lanes.outer, std::max<int64_t>(kRows, 16384 / std::max<int64_t>(1, lanes.n)),
+                 [&](int64_t begin, int64_t end) {
+                   int64_t row = begin;
+                   for (; row + kRows <= end; row += kRows)
+                     walk_rows<kRows, State>(src, row * lanes.n, lanes.n, step);
+                   for (; row < end; ++row) walk_rows<1, State>(src, row * lanes.n, lanes.n, step);
+                 });
+    return;
+  }
   const int64_t blocks = (lanes.inner + kColumns - 1) / kColumns;
   const int64_t work = lanes.n * std::min(lanes.inner, kColumns);
   parallel_for(lanes.outer * blocks, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, work)),

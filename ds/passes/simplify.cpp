@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/passes/simplify.h"
 
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -23,10 +24,13 @@ struct Site {
 /// Returns the replacement of output 0, or nothing.
 using Rule = Value (*)(const Site&);
 
-bool is_number(const Value& value, double number) {
+std::optional<double> number_of(const Value& value) {
   const Value& v = value.node->op() == Op::expand_ ? value.node->input(0) : value;
-  return v.node->op() == Op::constant_ && v.node->attr_float("value") == number;
+  if (v.node->op() != Op::constant_) return {};
+  return v.node->attr_float("value");
 }
+
+bool is_number(const Value& value, double number) { return number_of(value) == number; }
 
 Value same_type(const Site& s, const Value& value) {
   return value.type() == s.type() ? value : Value{};
@@ -154,9 +158,33 @@ Value cast_constant(const Site& s) {
   return s.interner.make(Op::constant_, {}, {value, to});
 }
 
-constexpr Rule kRules[] = {drop_one,          drop_double_neg, drop_identity,
-                           merge_movement,    unit_reduction,  drop_expand,
-                           transpose_product, sink_expand,     cast_constant};
+/// y is x cut off by `op` at a number that `limit` lies within.
+bool is_cut_wider(const Value& y, const Value& x, Op op, double limit) {
+  if (y.node->op() != op) return false;
+  const Value &a = y.node->input(0), &b = y.node->input(1);
+  const std::optional<double> other = number_of(a == x ? b : a);
+  if (!other || !(a == x || b == x)) return false;
+  return op == Op::minimum_ ? *other >= limit : *other <= limit;
+}
+
+/// where(x < c, c, x) = maximum(x, c), where(x > c, c, x) = minimum(x, c), NaN included; also when
+/// the last x is cut off at the other end already. That is how a clamp with its gradient is made.
+Value where_is_limit(const Site& s) {
+  if (s.op() != Op::where_) return {};
+  const Node& mask = *s.in[0].node;
+  const bool low = mask.op() == Op::lt_ || mask.op() == Op::le_;
+  if (!low && mask.op() != Op::gt_ && mask.op() != Op::ge_) return {};
+  const std::optional<double> limit = number_of(s.in[1]), compared = number_of(mask.input(1));
+  if (!limit || !compared || *limit != *compared) return {};
+  const Value &x = mask.input(0), &y = s.in[2];
+  if (!(y.type() == s.type()) || s.in[1].dtype() != y.dtype()) return {};
+  if (!(y == x) && !is_cut_wider(y, x, low ? Op::minimum_ : Op::maximum_, *limit)) return {};
+  return s.interner.make(low ? Op::maximum_ : Op::minimum_, {y, s.in[1]});
+}
+
+constexpr Rule kRules[] = {drop_one,       drop_double_neg, drop_identity,     merge_movement,
+                           unit_reduction, drop_expand,     transpose_product, sink_expand,
+                           cast_constant,  where_is_limit};
 
 /// How often each node is read, as an output of the graph too.
 std::unordered_map<const Node*, int> count_uses(const Graph& graph) {

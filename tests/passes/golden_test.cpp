@@ -48,6 +48,36 @@ constexpr Golden kSimplify[] = {
      "%2 = expand(%1) {shape=[2,3]} : f32[2,3]\n"
      "%3 = mul(%0, %2) : f32[2,3]\n"
      "return %3\n"},
+    {"a clamp with its masks",
+     "%0 = input {index=0, dtype=f32, shape=[4]} : f32[4]\n"
+     "%1 = constant {value=0.0, dtype=f32} : f32[]\n"
+     "%2 = constant {value=6.0, dtype=f32} : f32[]\n"
+     "%3 = ge(%0, %2) : bool[4]\n"
+     "%4 = where(%3, %2, %0) : f32[4]\n"
+     "%5 = le(%0, %1) : bool[4]\n"
+     "%6 = where(%5, %1, %4) : f32[4]\n"
+     "return %6\n",
+     "%0 = input {index=0, dtype=f32, shape=[4]} : f32[4]\n"
+     "%1 = constant {value=6.0, dtype=f32} : f32[]\n"
+     "%2 = minimum(%0, %1) : f32[4]\n"
+     "%3 = constant {value=0.0, dtype=f32} : f32[]\n"
+     "%4 = maximum(%2, %3) : f32[4]\n"
+     "return %4\n"},
+    {"limits that cross stay as they are",
+     "%0 = input {index=0, dtype=f32, shape=[4]} : f32[4]\n"
+     "%1 = constant {value=3.0, dtype=f32} : f32[]\n"
+     "%2 = constant {value=1.0, dtype=f32} : f32[]\n"
+     "%3 = minimum(%0, %2) : f32[4]\n"
+     "%4 = le(%0, %1) : bool[4]\n"
+     "%5 = where(%4, %1, %3) : f32[4]\n"
+     "return %5\n",
+     "%0 = input {index=0, dtype=f32, shape=[4]} : f32[4]\n"
+     "%1 = constant {value=3.0, dtype=f32} : f32[]\n"
+     "%2 = le(%0, %1) : bool[4]\n"
+     "%3 = constant {value=1.0, dtype=f32} : f32[]\n"
+     "%4 = minimum(%0, %3) : f32[4]\n"
+     "%5 = where(%2, %1, %4) : f32[4]\n"
+     "return %5\n"},
     {"the transpose of a product",
      "%0 = input {index=0, dtype=f32, shape=[8,3]} : f32[8,3]\n"
      "%1 = input {index=1, dtype=f32, shape=[8,5]} : f32[8,5]\n"

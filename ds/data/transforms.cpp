@@ -105,6 +105,13 @@ HostArray resized(const HostArray& image, int64_t height, int64_t width) {
   });
 }
 
+/// Height and width with a shorter side of `size`.
+std::pair<int64_t, int64_t> with_shorter(const HostArray& image, int64_t size) {
+  const int64_t h = image.shape()[1], w = image.shape()[2];
+  if (h <= w) return {size, std::max<int64_t>(size * w / std::max<int64_t>(h, 1), 1)};
+  return {std::max<int64_t>(size * h / std::max<int64_t>(w, 1), 1), size};
+}
+
 HostArray as_float(const HostArray& image, double divisor) {
   if (image.dtype() == DType::f32) return image;
   DS_CHECK(image.dtype() == DType::u8, DTypeError, "to_float: the image is ", image.type(),
@@ -177,9 +184,23 @@ TransformPtr resize(int64_t height, int64_t width) {
 TransformPtr resize_shorter(int64_t size) {
   return make([=](const HostArray& image, SampleRandom&) {
     check_image(image, "resize");
-    const int64_t h = image.shape()[1], w = image.shape()[2];
-    return h <= w ? resized(image, size, std::max<int64_t>(size * w / std::max<int64_t>(h, 1), 1))
-                  : resized(image, std::max<int64_t>(size * h / std::max<int64_t>(w, 1), 1), size);
+    const auto [h, w] = with_shorter(image, size);
+    return resized(image, h, w);
+  });
+}
+
+TransformPtr resample(int64_t height, int64_t width, Filter filter) {
+  return make([=](const HostArray& image, SampleRandom&) {
+    check_image(image, "resize");
+    return resampled(image, height, width, filter);
+  });
+}
+
+TransformPtr resample_shorter(int64_t size, Filter filter) {
+  return make([=](const HostArray& image, SampleRandom&) {
+    check_image(image, "resize");
+    const auto [h, w] = with_shorter(image, size);
+    return resampled(image, h, w, filter);
   });
 }
 

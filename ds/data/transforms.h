@@ -9,6 +9,7 @@
 
 #include "ds/base/philox.h"
 #include "ds/data/array.h"
+#include "ds/data/resample.h"
 
 namespace ds::data {
 
@@ -43,6 +44,9 @@ TransformPtr normalize(std::vector<double> mean, std::vector<double> std);
 /// Bilinear, without smoothing before shrinking. A size of one number is that of the shorter side.
 TransformPtr resize(int64_t height, int64_t width);
 TransformPtr resize_shorter(int64_t size);
+/// The same with smoothing, see resampled().
+TransformPtr resample(int64_t height, int64_t width, Filter filter);
+TransformPtr resample_shorter(int64_t size, Filter filter);
 TransformPtr center_crop(int64_t height, int64_t width);
 /// A random place of the image with a border of zeros.
 TransformPtr random_crop(int64_t height, int64_t width, int64_t padding = 0);

@@ -36,6 +36,7 @@ from . import (  # noqa: E402
     models,
     nn,
     optim,
+    pipelines,
     random,
     special,
     train,
@@ -54,6 +55,7 @@ from ._modes import (  # noqa: E402
 from ._trainer import Trainer, TrainingArguments  # noqa: E402
 from .amp import GradScaler  # noqa: E402
 from .func import vmap  # noqa: E402
+from .pipelines import pipeline  # noqa: E402
 from .random import initial_seed, seed  # noqa: E402
 from .serialization import load, save  # noqa: E402
 from .train import MixedPrecisionTrainer  # noqa: E402

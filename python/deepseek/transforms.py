@@ -73,11 +73,19 @@ class Normalize(Transform):
 
 
 class Resize(Transform):
-    """To (height, width), or so that the shorter side has `size`; bilinear."""
+    """To (height, width), or so that the shorter side has `size`. With antialias the image is
+    smoothed before it shrinks, with the pixels of Pillow, which is what pretrained models expect;
+    without, interpolation is bilinear."""
 
-    def __init__(self, size):
-        single = isinstance(size, int)
-        super().__init__(_t.resize_shorter(size) if single else _t.resize(*size), f"{size}")
+    def __init__(self, size, interpolation: str = "bilinear", antialias: bool = False):
+        if not antialias and interpolation != "bilinear":
+            raise _core.ValueError(
+                f"Resize: the interpolation {interpolation!r} needs antialias=True"
+            )
+        sizes = (size,) if isinstance(size, int) else tuple(size)
+        kind = ("resample" if antialias else "resize") + ("_shorter" if len(sizes) == 1 else "")
+        filters = (interpolation,) if antialias else ()
+        super().__init__(getattr(_t, kind)(*sizes, *filters), f"{size}")
 
 
 class CenterCrop(Transform):

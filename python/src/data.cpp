@@ -72,6 +72,12 @@ void bind_transforms(nb::module_& m) {
   });
   m.def("resize", [=](int64_t h, int64_t w) { return wrap(data::resize(h, w)); });
   m.def("resize_shorter", [=](int64_t size) { return wrap(data::resize_shorter(size)); });
+  m.def("resample", [=](int64_t h, int64_t w, const std::string& filter) {
+    return wrap(data::resample(h, w, data::filter_of(filter)));
+  });
+  m.def("resample_shorter", [=](int64_t size, const std::string& filter) {
+    return wrap(data::resample_shorter(size, data::filter_of(filter)));
+  });
   m.def("center_crop", [=](int64_t h, int64_t w) { return wrap(data::center_crop(h, w)); });
   m.def("random_crop", [=](int64_t h, int64_t w, int64_t padding) {
     return wrap(data::random_crop(h, w, padding));

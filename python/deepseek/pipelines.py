@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pipeline(task, model): texts and images in, labels and texts out, in transformers' shapes."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from . import _core, models, transforms
+from ._modes import no_grad
+from .models.vision import ImageConfig, ImageModel
+
+
+class Pipeline:
+    """A model with what turns inputs into tensors and its results into plain values. Inputs of a
+    list run in batches of `batch_size`."""
+
+    task = ""
+    _auto: type
+    _reads_text = True
+    #: Options of a call and their defaults.
+    _options: dict = {}
+
+    def __init__(self, model, tokenizer=None, batch_size: int = 8, **options):
+        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
+        self._defaults = self._checked(options)
+
+    def _checked(self, options: dict) -> dict:
+        """ValueError names an option that this task does not have."""
+        unknown = [name for name in options if name not in self._options]
+        if unknown:
+            raise _core.ValueError(
+                f"pipeline '{self.task}': the option '{unknown[0]}' is unknown; there are "
+                f"{', '.join(('batch_size', *self._options))}"
+            )
+        return options
+
+    def __call__(self, inputs, batch_size: int | None = None, **options):
+        options = {**self._options, **self._defaults, **self._checked(options)}
+        single = not isinstance(inputs, list | tuple)
+        items = [inputs] if single else list(inputs)
+        size = batch_size or self.batch_size
+        if not isinstance(size, int) or size < 1:
+            raise _core.ValueError(f"pipeline: batch_size {size!r} must be a positive integer")
+        results: list = []
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with no_grad():
+                for start in range(0, len(items), size):
+                    results += self._run(items[start : start + size], options)
+        finally:
+            self.model.train(was_training)
+        return self._shaped(results, single, options)
+
+    def _run(self, items: list, options: dict) -> list:
+        raise NotImplementedError
+
+    def _shaped(self, results: list, single: bool, options: dict):
+        return results[0] if single else results
+
+    def _encoded(self, items: list, **arguments):
+        """Texts, and pairs of them as {"text": ..., "text_pair": ...}, as one padded batch."""
+        texts, pairs = [], []
+        for item in items:
+            text, pair = (item, None)
+            if isinstance(item, dict):
+                text, pair = item.get("text"), item.get("text_pair")
+            if not isinstance(text, str):
+                raise _core.ValueError(
+                    f"pipeline '{self.task}': {item!r} is no text; give a string, or "
+                    '{"text": ..., "text_pair": ...}'
+                )
+            texts.append(text)
+            pairs.append(pair)
+        return self.tokenizer(
+            texts,
+            pairs if any(pair is not None for pair in pairs) else None,
+            padding=len(texts) > 1,
+            return_tensors="ds",
+            **arguments,
+        )
+
+    def _scores(self, logits, function: str | None) -> list[list[float]]:
+        """Rows of scores: softmax, or sigmoid for one class or several labels at once, or none."""
+        config = self.model.config
+        problem, count = getattr(config, "problem_type", None), config.num_labels
+        if function is None:
+            several = problem == "multi_label_classification" or count == 1
+            function = "none" if problem == "regression" else "sigmoid" if several else "softmax"
+        logits = logits.float()
+        if function == "softmax":
+            return logits.softmax(-1).tolist()
+        if function == "sigmoid":
+            return logits.sigmoid().tolist()
+        if function != "none":
+            raise _core.ValueError(
+                f"pipeline: function_to_apply '{function}' is unknown; use softmax, sigmoid or none"
+            )
+        return logits.tolist()
+
+    def _ranked(self, row: list[float], top_k: int | None) -> list[dict]:
+        """The labels of the highest scores, best first."""
+        names = self.model.config.id2label or {i: f"LABEL_{i}" for i in range(len(row))}
+        order = sorted(range(len(row)), key=lambda i: -row[i])
+        return [{"label": names[i], "score": row[i]} for i in order[:top_k]]
+
+
+class TextClassificationPipeline(Pipeline):
+    """Labels of texts: {"label", "score"} of the best one, or with top_k a list of them (None: of
+    all)."""
+
+    task = "text-classification"
+    _auto = models.AutoModelForSequenceClassification
+    _options = {"top_k": "", "function_to_apply": None, "truncation": False, "max_length": None}
+
+    def _run(self, items, options):
+        batch = self._encoded(
+            items, truncation=options["truncation"], max_length=options["max_length"]
+        )
+        rows = self._scores(self.model(**batch).logits, options["function_to_apply"])
+        if options["top_k"] == "":
+            return [self._ranked(row, 1)[0] for row in rows]
+        return [self._ranked(row, options["top_k"]) for row in rows]
+
+    def _shaped(self, results, single, options):
+        # A single text gives a list too, as transformers has it.
+        if single and options["top_k"] == "":
+            return results
+        return results[0] if single else results
+
+
+class FillMaskPipeline(Pipeline):
+    """The likeliest tokens for the mask token of a text: score, token, token_str, sequence; a list
+    for each where there are several."""
+
+    task = "fill-mask"
+    _auto = models.AutoModelForMaskedLM
+    _options = {"top_k": 5, "targets": None}
+
+    def _targets(self, targets) -> list[int] | None:
+        if targets is None:
+            return None
+        words = [targets] if isinstance(targets, str) else list(targets)
+        vocabulary = self.tokenizer.get_vocab()
+        for word in words:
+            if word not in vocabulary:
+                raise _core.ValueError(
+                    f"pipeline 'fill-mask': the target {word!r} is no token of the vocabulary"
+                )
+        return sorted({vocabulary[word] for word in words})
+
+    def _run(self, items, options):
+        if self.tokenizer.mask_token is None:
+            raise _core.ValueError("pipeline 'fill-mask': the tokenizer has no mask token")
+        batch = self._encoded(items)
+        ids = batch["input_ids"].numpy()
+        logits = self.model(**batch).logits
+        results = []
+        for row, text in enumerate(items):
+            places = np.nonzero(ids[row] == self.tokenizer.mask_token_id)[0]
+            if not len(places):
+                raise _core.ValueError(
+                    f"pipeline 'fill-mask': {text!r} has no {self.tokenizer.mask_token}"
+                )
+            found = [
+                self._filled(logits[row, int(place)], ids[row], int(place), options)
+                for place in places
+            ]
+            several = len(places) > 1
+            for proposal in (p for proposals in found for p in proposals):
+                # Where there are several masks, the others stay visible.
+                proposal["sequence"] = self.tokenizer.decode(
+                    proposal["sequence"], skip_special_tokens=not several
+                )
+            results.append(found if several else found[0])
+        return results
+
+    def _filled(self, logits, ids, place: int, options: dict) -> list[dict]:
+        """Proposals for one mask, their sequences as ids without padding."""
+        targets = self._targets(options["targets"])
+        scores = logits.float().softmax(-1)
+        kept = scores if targets is None else scores[_core.tensor(targets)]
+        values, indices = kept.topk(min(options["top_k"], kept.shape[0]))
+        proposals = []
+        for score, index in zip(values.tolist(), indices.tolist(), strict=True):
+            token = index if targets is None else targets[index]
+            filled = ids.copy()
+            filled[place] = token
+            proposals.append(
+                {
+                    "score": score,
+                    "token": token,
+                    "token_str": self.tokenizer.decode([token]),
+                    "sequence": filled[filled != self.tokenizer.pad_token_id].tolist(),
+                }
+            )
+        return proposals
+
+
+class FeatureExtractionPipeline(Pipeline):
+    """The model's first output for each text, [1, tokens, features], without padding: nested
+    lists, or with return_tensors tensors."""
+
+    task = "feature-extraction"
+    _auto = models.AutoModel
+    _options = {"return_tensors": False, "truncation": False, "max_length": None}
+
+    def _run(self, items, options):
+        batch = self._encoded(
+            items, truncation=options["truncation"], max_length=options["max_length"]
+        )
+        states = self.model(**batch)[0]
+        real = batch["attention_mask"].numpy() != 0
+        results = []
+        for row in range(len(items)):
+            first, count = int(np.argmax(real[row])), int(real[row].sum())
+            kept = states[row : row + 1, first : first + count]
+            results.append(kept if options["return_tensors"] else kept.tolist())
+        return results
+
+
+class TextGenerationPipeline(Pipeline):
+    """What follows a text: [{"generated_text"}], one for each of num_return_sequences. Other
+    options are those of generate()."""
+
+    task = "text-generation"
+    _auto = models.AutoModelForCausalLM
+    _options = {"return_full_text": True}
+
+    def _checked(self, options):
+        return options  # generate() checks its own
+
+    def _run(self, items, options):
+        settings = {k: v for k, v in options.items() if k != "return_full_text"}
+        results = []
+        for text in items:
+            batch = self._encoded([text])
+            ids = batch["input_ids"]
+            rows = self.model.generate(ids, attention_mask=batch["attention_mask"], **settings)
+            known = len(self.tokenizer.decode(ids[0], skip_special_tokens=True))
+            made = [self.tokenizer.decode(row, skip_special_tokens=True)[known:] for row in rows]
+            start = text if options["return_full_text"] else ""
+            results.append([{"generated_text": start + new} for new in made])
+        return results
+
+    def __call__(self, inputs, batch_size=None, **options):
+        return super().__call__(inputs, 1, **options)  # so that none is padded
+
+
+class ImagePreparation:
+    """Turns an image into what a model was trained on, as its config says."""
+
+    def __init__(self, config: ImageConfig):
+        cfg = config.pretrained_cfg
+        self.channels, self.height, self.width = cfg.get("test_input_size") or cfg["input_size"]
+        crop, mode = cfg.get("crop_pct") or 0.875, cfg.get("crop_mode", "center")
+        if mode not in ("center", "squash"):
+            raise _core.ValueError(f"pipeline: crop_mode '{mode}' is unknown; use center or squash")
+        scaled = [math.floor(side / crop) for side in (self.height, self.width)]
+        size = tuple(scaled) if mode == "squash" or scaled[0] != scaled[1] else scaled[0]
+        self.resize = transforms.Resize(size, cfg.get("interpolation", "bicubic"), antialias=True)
+        self.normalize = transforms.Normalize(cfg["mean"], cfg["std"])
+
+    def __call__(self, image):
+        image = self.resize(self._read(image))
+        top = round((image.shape[1] - self.height) / 2)
+        left = round((image.shape[2] - self.width) / 2)
+        cut = image[:, top : top + self.height, left : left + self.width]
+        return self.normalize(cut.evaluate())
+
+    def _read(self, image):
+        """Files, PIL images, arrays [height, width(, channels)], tensors [channels, ...]."""
+        if isinstance(image, str | os.PathLike):
+            if not Path(image).is_file():
+                raise _core.IOError(f"pipeline: there is no image file {image}")
+            return _core._io.read_image(os.fspath(image), "gray" if self.channels == 1 else "rgb")
+        if hasattr(image, "convert"):
+            image = image.convert("L" if self.channels == 1 else "RGB")
+        image = transforms._image(image)
+        if image.dim() != 3 or image.dtype != _core.uint8:
+            raise _core.ValueError(
+                "pipeline: an image is a file, a PIL image, an array of uint8 [height, width, "
+                f"channels] or a tensor of uint8 [channels, height, width], not {image.dtype} of "
+                f"{image.dim()} dimensions"
+            )
+        if image.shape[0] == 1 and self.channels == 3:
+            return image.expand(3, -1, -1).contiguous()
+        return image
+
+
+class ImageClassificationPipeline(Pipeline):
+    """Labels of images: a list of {"label", "score"}, best first."""
+
+    task = "image-classification"
+    _auto = models.AutoModelForImageClassification
+    _reads_text = False
+    _options = {"top_k": 5, "function_to_apply": None}
+
+    def __init__(self, model, tokenizer=None, batch_size: int = 8, **options):
+        super().__init__(model, None, batch_size, **options)
+        if not isinstance(model, ImageModel):
+            raise _core.ValueError(
+                f"pipeline '{self.task}': {type(model).__name__} is no image model"
+            )
+        self.prepare = ImagePreparation(model.config)
+
+    def _run(self, items, options):
+        images = _core.stack([self.prepare(item) for item in items])
+        parameter = next(iter(self.model.parameters()))
+        logits = self.model(images.to(parameter.device).to(parameter.dtype))
+        rows = self._scores(logits, options["function_to_apply"])
+        return [self._ranked(row, options["top_k"]) for row in rows]
+
+
+TASKS: dict[str, type[Pipeline]] = {
+    kind.task: kind
+    for kind in (
+        TextClassificationPipeline,
+        FillMaskPipeline,
+        FeatureExtractionPipeline,
+        TextGenerationPipeline,
+        ImageClassificationPipeline,
+    )
+}
+_ALIASES = {"sentiment-analysis": "text-classification"}
+
+
+def pipeline(task: str, model=None, tokenizer=None, *, device=None, dtype=None, **options):
+    """A callable for a task: text-classification (or sentiment-analysis), fill-mask,
+    feature-extraction, text-generation, image-classification.
+
+    model: its name on a hub, its folder, or the model itself, which then needs a tokenizer when it
+    reads text. Other arguments are options of the task's calls, and batch_size."""
+    kind = TASKS.get(_ALIASES.get(task, task))
+    if kind is None:
+        raise _core.ValueError(
+            f"pipeline: the task {task!r} is unknown; use {', '.join([*TASKS, *_ALIASES])}"
+        )
+    if model is None:
+        raise _core.ValueError(
+            f"pipeline: give the model for '{task}', for example a name that `deepseek models "
+            "list` shows"
+        )
+    name = str(model) if isinstance(model, str | os.PathLike) else model.name_or_path
+    if isinstance(model, str | os.PathLike):
+        model = kind._auto.from_pretrained(model, dtype=dtype)
+    elif dtype is not None:
+        model = model.to(dtype)
+    if device is not None:
+        model = model.to(device)
+    if kind._reads_text:
+        if tokenizer is None and not name:
+            raise _core.ValueError(f"pipeline: give the tokenizer of the model for '{task}'")
+        if tokenizer is None or isinstance(tokenizer, str | os.PathLike):
+            tokenizer = models.AutoTokenizer.from_pretrained(tokenizer or name)
+    return kind(model, tokenizer, **options)

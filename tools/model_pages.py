@@ -38,7 +38,7 @@ def family_page(family: cards.Family, models: list[cards.Card]) -> str:
         source = model.source or ("none", "")
         lines.append(
             f"| `{model.name}` | {count_text(model.parameters)} | {sizes[0]} | {sizes[1]} "
-            f"| {source[0]} | {source[1]} |"
+            f"| {source[0]} | {source[1] or ''} |"
         )
     reported = [(m.name, cards.REPORTED[m.name]) for m in models if m.name in cards.REPORTED]
     if reported:

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core, models, transforms
 from ._modes import no_grad
+from .models._files import find_optional, read_json
 from .models.vision import ImageConfig, ImageModel
 
 
@@ -250,24 +251,60 @@ class TextGenerationPipeline(Pipeline):
 
 
 class ImagePreparation:
-    """Turns an image into what a model was trained on, as its config says."""
+    """Turns an image into what a model was trained on: resized to `size` (of the shorter side, or
+    height and width), its middle of `crop` pixels cut out, then normalised."""
 
-    def __init__(self, config: ImageConfig):
+    def __init__(self, size, crop, mean, std, interpolation: str = "bicubic", halves_up=False):
+        self.channels, self.crop, self.halves_up = len(mean), crop, halves_up
+        self.resize = transforms.Resize(size, interpolation, antialias=True)
+        self.normalize = transforms.Normalize(mean, std)
+
+    @classmethod
+    def of_config(cls, config: ImageConfig) -> "ImagePreparation":
+        """As timm's pretrained_cfg says."""
         cfg = config.pretrained_cfg
-        self.channels, self.height, self.width = cfg.get("test_input_size") or cfg["input_size"]
-        crop, mode = cfg.get("crop_pct") or 0.875, cfg.get("crop_mode", "center")
+        _, *crop = cfg.get("test_input_size") or cfg["input_size"]
+        part, mode = cfg.get("crop_pct") or 0.875, cfg.get("crop_mode", "center")
         if mode not in ("center", "squash"):
             raise _core.ValueError(f"pipeline: crop_mode '{mode}' is unknown; use center or squash")
-        scaled = [math.floor(side / crop) for side in (self.height, self.width)]
+        scaled = [math.floor(side / part) for side in crop]
         size = tuple(scaled) if mode == "squash" or scaled[0] != scaled[1] else scaled[0]
-        self.resize = transforms.Resize(size, cfg.get("interpolation", "bicubic"), antialias=True)
-        self.normalize = transforms.Normalize(cfg["mean"], cfg["std"])
+        return cls(size, crop, cfg["mean"], cfg["std"], cfg.get("interpolation", "bicubic"), True)
+
+    @classmethod
+    def of_files(cls, name: str, side: int) -> "ImagePreparation":
+        """As transformers' preprocessor_config.json says; without one as CLIP's, for `side`."""
+        values: dict = {}
+        for file in ("preprocessor_config.json", "processor_config.json"):
+            path = find_optional(name, file) if name else None
+            if path is not None:
+                values = read_json(path)
+                values = values.get("image_processor", values)
+                break
+        size = values.get("size", {"shortest_edge": side})
+        if isinstance(size, dict):
+            size = size.get("shortest_edge") or (size["height"], size["width"])
+        crop = values.get("crop_size", {"height": side, "width": side})
+        crop = (crop["height"], crop["width"]) if isinstance(crop, dict) else (crop, crop)
+        kinds = {2: "bilinear", 3: "bicubic"}
+        kind = values.get("resample", 3)
+        if kind not in kinds:
+            raise _core.ValueError(f"pipeline: resample {kind!r} is unknown; use 2 or 3")
+        mean = values.get("image_mean", [0.48145466, 0.4578275, 0.40821073])
+        std = values.get("image_std", [0.26862954, 0.26130258, 0.27577711])
+        return cls(size, crop, mean, std, kinds[kind])
 
     def __call__(self, image):
         image = self.resize(self._read(image))
-        top = round((image.shape[1] - self.height) / 2)
-        left = round((image.shape[2] - self.width) / 2)
-        cut = image[:, top : top + self.height, left : left + self.width]
+        top, left = (
+            round(room / 2) if self.halves_up else room // 2
+            for room in (image.shape[1] - self.crop[0], image.shape[2] - self.crop[1])
+        )
+        if top < 0 or left < 0:
+            raise _core.ValueError(
+                f"pipeline: {self.crop} pixels can not be cut from an image of {image.shape[1:]}"
+            )
+        cut = image[:, top : top + self.crop[0], left : left + self.crop[1]]
         return self.normalize(cut.evaluate())
 
     def _read(self, image):
@@ -290,6 +327,13 @@ class ImagePreparation:
         return image
 
 
+def _stacked(model, prepare: ImagePreparation, items: list):
+    """Images as a batch of the model's device and dtype."""
+    images = _core.stack([prepare(item) for item in items])
+    parameter = next(iter(model.parameters()))
+    return images.to(parameter.device).to(parameter.dtype)
+
+
 class ImageClassificationPipeline(Pipeline):
     """Labels of images: a list of {"label", "score"}, best first."""
 
@@ -304,14 +348,50 @@ class ImageClassificationPipeline(Pipeline):
             raise _core.ValueError(
                 f"pipeline '{self.task}': {type(model).__name__} is no image model"
             )
-        self.prepare = ImagePreparation(model.config)
+        self.prepare = ImagePreparation.of_config(model.config)
 
     def _run(self, items, options):
-        images = _core.stack([self.prepare(item) for item in items])
-        parameter = next(iter(self.model.parameters()))
-        logits = self.model(images.to(parameter.device).to(parameter.dtype))
+        logits = self.model(_stacked(self.model, self.prepare, items))
         rows = self._scores(logits, options["function_to_apply"])
         return [self._ranked(row, options["top_k"]) for row in rows]
+
+
+class ZeroShotImageClassificationPipeline(Pipeline):
+    """Which of candidate_labels fits an image: a list of {"score", "label"}, best first."""
+
+    task = "zero-shot-image-classification"
+    _auto = models.AutoModel
+    _options = {"candidate_labels": None, "hypothesis_template": "This is a photo of {}."}
+
+    def __init__(self, model, tokenizer=None, batch_size: int = 8, **options):
+        super().__init__(model, tokenizer, batch_size, **options)
+        if not isinstance(model, models.CLIPModel):
+            raise _core.ValueError(
+                f"pipeline '{self.task}': {type(model).__name__} is no CLIP model"
+            )
+        side = model.config.vision_config.image_size
+        self.prepare = ImagePreparation.of_files(model.name_or_path, side)
+
+    def _run(self, items, options):
+        labels = options["candidate_labels"]
+        if isinstance(labels, str):
+            labels = [label.strip() for label in labels.split(",")]
+        if not labels:
+            raise _core.ValueError(f"pipeline '{self.task}': give candidate_labels")
+        texts = self._encoded([options["hypothesis_template"].format(label) for label in labels])
+        output = self.model(
+            input_ids=texts["input_ids"],
+            attention_mask=texts["attention_mask"],
+            pixel_values=_stacked(self.model, self.prepare, items),
+        )
+        rows = output.logits_per_image.float().softmax(-1).tolist()
+        return [
+            [
+                {"score": score, "label": label}
+                for score, label in sorted(zip(row, labels, strict=True), key=lambda pair: -pair[0])
+            ]
+            for row in rows
+        ]
 
 
 TASKS: dict[str, type[Pipeline]] = {
@@ -322,6 +402,7 @@ TASKS: dict[str, type[Pipeline]] = {
         FeatureExtractionPipeline,
         TextGenerationPipeline,
         ImageClassificationPipeline,
+        ZeroShotImageClassificationPipeline,
     )
 }
 _ALIASES = {"sentiment-analysis": "text-classification"}
@@ -329,7 +410,8 @@ _ALIASES = {"sentiment-analysis": "text-classification"}
 
 def pipeline(task: str, model=None, tokenizer=None, *, device=None, dtype=None, **options):
     """A callable for a task: text-classification (or sentiment-analysis), fill-mask,
-    feature-extraction, text-generation, image-classification.
+    feature-extraction, text-generation, image-classification,
+    zero-shot-image-classification.
 
     model: its name on a hub, its folder, or the model itself, which then needs a tokenizer when it
     reads text. Other arguments are options of the task's calls, and batch_size."""

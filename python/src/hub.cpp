@@ -6,4 +6,5 @@ void bind_hub(nb::module_& module) {
   nb::module_ m = module.def_submodule("_hub");
   bind_image_models(m);
   bind_language_models(m);
+  bind_clip(m);
 }

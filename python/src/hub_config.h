@@ -27,8 +27,9 @@ class __attribute__((visibility("hidden"))) ConfigClass {
   ~ConfigClass() { type_.attr("fields") = nb::tuple(names_); }
   ConfigClass(const ConfigClass&) = delete;
   ConfigClass& operator=(const ConfigClass&) = delete;
-  template <class V>
-  ConfigClass& key(const char* name, V C::*member) {
+  /// B is C or a base of it.
+  template <class V, class B>
+  ConfigClass& key(const char* name, V B::*member) {
     type_.def_rw(name, member, nb::for_setter("value"_a.none()));
     names_.append(name);
     return *this;

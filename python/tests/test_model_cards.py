@@ -25,6 +25,8 @@ PUBLISHED = {
     "gpt2": 124_439_808,
     "gpt2-xl": 1_557_611_200,
     "distilgpt2": 81_912_576,
+    "clip-vit-base-patch32": 151_277_313,
+    "clip-vit-large-patch14": 427_616_513,
 }
 
 

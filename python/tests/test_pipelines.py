@@ -230,7 +230,7 @@ def test_antialiased_resizing_has_the_pixels_of_pillow(interpolation, size):
 def test_images_are_cut_as_timm_cuts_them():
     model = models.resnet18(num_classes=3)
     model.config.pretrained_cfg["crop_pct"] = 0.9
-    prepare = ds.pipelines.ImagePreparation(model.config)
+    prepare = ds.pipelines.ImagePreparation.of_config(model.config)
     array = np.random.default_rng(1).integers(0, 256, (300, 401, 3), dtype=np.uint8)
     image = Image.fromarray(array).resize((int(248 * 401 / 300), 248), Image.Resampling.BICUBIC)
     left = round((image.width - 224) / 2)

@@ -30,6 +30,14 @@ from .auto import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
+from .clip import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+)
 from .generation import GenerationConfig
 from .language import CLASSES
 from .streamers import TextIteratorStreamer, TextStreamer
@@ -94,6 +102,12 @@ __all__ = [
     "AutoTokenizer",
     "BatchEncoding",
     "BertConfig",
+    "CLIPConfig",
+    "CLIPModel",
+    "CLIPTextConfig",
+    "CLIPTextModel",
+    "CLIPVisionConfig",
+    "CLIPVisionModel",
     "ConvNeXt",
     "DistilBertConfig",
     "EfficientNet",

@@ -6,16 +6,17 @@ import functools
 from typing import NamedTuple
 
 from .. import _core
-from . import language, vision
+from . import clip, language, vision  # noqa: F401: clip adds its family
 from ._config import CONFIGS
 from .registry import SOURCES, Source
 
-IMAGES, TOKENS, NEXT, PAIRS, STATES = (
+IMAGES, TOKENS, NEXT, PAIRS, STATES, BOTH = (
     "image-classification",
     "fill-mask",
     "text-generation",
     "text2text-generation",
     "feature-extraction",
+    "zero-shot-image-classification",
 )
 
 
@@ -153,6 +154,13 @@ FAMILIES = (
         "warm-up and cosine decay (section 4.1)",
     ),
     Family(
+        "CLIP",
+        ("clip-",),
+        BOTH,
+        "Radford et al., Learning Transferable Visual Models From Natural Language Supervision, "
+        "2021 (arXiv:2103.00020)",
+    ),
+    Family(
         "BERT",
         ("bert-",),
         TOKENS,
@@ -248,6 +256,20 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "gpt2-large": ("gpt2", {"n_embd": 1280, "n_layer": 36, "n_head": 20}),
     "gpt2-xl": ("gpt2", {"n_embd": 1600, "n_layer": 48, "n_head": 25}),
     "distilgpt2": ("gpt2", {"n_layer": 6}),
+    "clip-vit-base-patch32": ("clip", {}),
+    "clip-vit-base-patch16": ("clip", {"vision_config": {"patch_size": 16}}),
+    "clip-vit-large-patch14": (
+        "clip",
+        {
+            "projection_dim": 768,
+            "text_config": {
+                "hidden_size": 768,
+                "intermediate_size": 3072,
+                "num_attention_heads": 12,
+            },
+            "vision_config": {**_BERT_LARGE, "patch_size": 14},
+        },
+    ),
 }
 #: The classes whose parameters are counted: what the checkpoints hold, without new heads.
 _COUNTED = {"gpt2": "ForCausalLM"}

@@ -65,7 +65,7 @@ def _print(found: list[cards.Card], as_json: bool) -> int:
         if card.family.title != family:
             family = card.family.title
             print(f"{family} ({card.family.task})")
-        source = f"{card.source.repository}, {card.source.licence}" if card.source else "no weights"
+        source = ", ".join(filter(None, card.source or ("no weights",)))
         size = count_text(card.parameters) if card.parameters else ""
         print(f"  {card.name:<{width}}  {size:>8}  {source}")
     if not found:
@@ -91,7 +91,9 @@ def search_models(args: argparse.Namespace) -> int:
     found = []
     for name in cards.names():
         family, source = cards.family_of(name), cards.SOURCES.get(name)
-        text = " ".join((name, family.title, family.task, family.paper, *(source or ()))).lower()
+        text = " ".join(
+            (name, family.title, family.task, family.paper, *filter(None, source or ()))
+        ).lower()
         if all(word in text for word in words):
             found.append(cards.card(name))
     return _print(found, args.json)
@@ -123,7 +125,10 @@ def show_model(args: argparse.Namespace) -> int:
     else:
         lines.append(("parameters", count_text(None)))
     if card.source:
-        lines += [("weights", card.source.repository), ("licence", card.source.licence)]
+        lines += [
+            ("weights", card.source.repository),
+            ("licence", card.source.licence or "not named"),
+        ]
     else:
         lines.append(("weights", "none; it starts at random"))
     lines.append(("paper", card.family.paper))

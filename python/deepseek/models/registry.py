@@ -9,14 +9,17 @@ from .registry_images import IMAGES
 
 
 class Source(NamedTuple):
-    """Where weights come from and under which licence."""
+    """Where weights come from and under which licence; None where the repository names none."""
 
     repository: str
-    licence: str
+    licence: str | None
 
 
 SOURCES: dict[str, Source] = {
     **{name: Source(f"timm/{name}.{tag}", licence) for name, (tag, licence) in IMAGES.items()},
+    "clip-vit-base-patch32": Source("openai/clip-vit-base-patch32", None),
+    "clip-vit-base-patch16": Source("openai/clip-vit-base-patch16", None),
+    "clip-vit-large-patch14": Source("openai/clip-vit-large-patch14", None),
     "bert-base-uncased": Source("google-bert/bert-base-uncased", "apache-2.0"),
     "bert-base-cased": Source("google-bert/bert-base-cased", "apache-2.0"),
     "bert-base-chinese": Source("google-bert/bert-base-chinese", "apache-2.0"),

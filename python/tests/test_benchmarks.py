@@ -195,3 +195,18 @@ def test_the_overhead_benchmark_reports_its_parts(tmp_path):
     assert "build the target bench_record" in process.stdout and figures["cpp"] is None
     for part in ("recording", "cached_step"):
         assert figures[part]["deepseek"] > 0 and figures[part]["torch"] > 0
+
+
+@pytest.mark.parametrize("beams", ["1", "3"])
+def test_generation_is_compared_before_it_is_timed(beams, tmp_path):
+    pytest.importorskip("transformers")
+    file = tmp_path / "result.json"
+    arguments = ["--size", "tiny", "--tokens", "6", "--prompt", "5", "--rounds", "2"]
+    process = subprocess.run(
+        [sys.executable, SUITE / "generate.py", *arguments, "--beams", beams, "--json", file],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    result = json.loads(file.read_text())
+    assert result["ratio"] > 0 and len(result["seconds"]["transformers"]) == 2

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/backends/cpu/matmul_thin.h"
+
+#include <algorithm>
+
+#include "ds/backends/cpu/kernels/thin.h"
+#include "ds/base/parallel.h"
+
+namespace ds::cpu {
+namespace {
+
+/// Elements of rhs that a thread begins for: 128 KiB, some ten microseconds of reading.
+constexpr int64_t kWork = 1 << 15;
+
+}  // namespace
+
+std::unique_ptr<ThinMatmulPlan> ThinMatmulPlan::make(const View& lhs, const View& rhs,
+                                                     const Shape& dims) {
+  const int r = dims.rank();
+  if (lhs.dtype != DType::f32 || rhs.dtype != DType::f32 || !lhs.row_major()) return nullptr;
+  for (int i = 0; i + 2 < r; ++i)
+    if (rhs.strides[i] != 0 && rhs.dims[i] != 1) return nullptr;
+  auto plan = std::make_unique<ThinMatmulPlan>();
+  plan->k_ = lhs.dims[r - 1];
+  plan->n_ = dims[r - 1];
+  plan->m_ = lhs.numel() / std::max<int64_t>(plan->k_, 1);
+  if (plan->m_ > kThinRows) return nullptr;
+  plan->by_columns_ = rhs.strides[r - 1] != 1 && rhs.strides[r - 2] == 1;
+  if (!plan->by_columns_ && rhs.strides[r - 1] != 1) return nullptr;
+  plan->rhs_stride_ = rhs.strides[plan->by_columns_ ? r - 1 : r - 2];
+  // Of rows a thread reads whole ones, in order: threads that share rows reach half the speed.
+  if (!plan->by_columns_ && plan->n_ * plan->k_ > 2 * kWork)
+    plan->parts_ = std::clamp<int64_t>(plan->k_ / 64, 1, 8);
+  return plan;
+}
+
+size_t ThinMatmulPlan::scratchpad_bytes() const {
+  return parts_ == 1 ? 0 : static_cast<size_t>(parts_ * m_ * n_) * sizeof(float);
+}
+
+void ThinMatmulPlan::execute(const float* lhs, const float* rhs, float* dst, float* sums) const {
+  if (parts_ > 1) {
+    add_parts(lhs, rhs, dst, sums);
+    return;
+  }
+  constexpr int64_t kColumns = 16;  // a cache line of dst
+  const int64_t pieces = (n_ + kColumns - 1) / kColumns;
+  parallel_for(pieces, std::max<int64_t>(1, kWork / (kColumns * k_)),
+               [&](int64_t begin, int64_t end) {
+                 thin_product({m_, n_, k_, lhs, k_, rhs, rhs_stride_, by_columns_, dst},
+                              begin * kColumns, std::min(n_, end * kColumns));
+               });
+}
+
+void ThinMatmulPlan::add_parts(const float* lhs, const float* rhs, float* dst, float* sums) const {
+  const int64_t size = m_ * n_;
+  parallel_for(parts_, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      const int64_t row = k_ * part / parts_, rows = k_ * (part + 1) / parts_ - row;
+      thin_product({m_, n_, rows, lhs + row, k_, rhs + row * rhs_stride_, rhs_stride_, false,
+                    sums + part * size},
+                   0, n_);
+    }
+  });
+  parallel_for(size, kWork / parts_, [&](int64_t begin, int64_t end) {
+    std::copy(sums + begin, sums + end, dst + begin);
+    for (int64_t part = 1; part < parts_; ++part)
+      for (int64_t i = begin; i < end; ++i) dst[i] += sums[part * size + i];
+  });
+}
+
+}  // namespace ds::cpu

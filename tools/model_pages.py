@@ -22,13 +22,19 @@ def page_name(family: cards.Family) -> str:
     return re.sub(r"[^a-z0-9]+", "-", family.title.lower()).strip("-") + ".md"
 
 
+def finetune_of(card: cards.Card) -> list[str]:
+    """The command that adapts the model, where one does."""
+    data = {cards.IMAGES: "FOLDER_OF_IMAGES", cards.TOKENS: "FOLDER_OF_TEXTS"}.get(card.family.task)
+    return [f"$ deepseek finetune {card.name} --data {data}"] if data and card.source else []
+
+
 def family_page(family: cards.Family, models: list[cards.Card]) -> str:
     """What is known of a family, and a row for each of its models."""
     lines = [f"# {family.title}", NOTE, f"Task: {family.task}.", "", f"Paper: {family.paper}.", ""]
     if family.recipe:
         lines += [f"Published recipe: {family.recipe}.", ""]
     example = next((m for m in models if m.source), models[0])
-    lines += ["```", use_of(example), "```", ""]
+    lines += ["```", use_of(example), *finetune_of(example), "```", ""]
     lines += [
         "| name | parameters | FP32 | BF16 | weights | licence |",
         "|---|---|---|---|---|---|",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `deepseek`: train and apply image classifiers, profile, plan, show the build."""
+"""The command `deepseek`: train, apply and fine-tune models, profile, plan, show the build."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ import traceback
 
 import deepseek as ds
 
+from ._finetune import add_command as _finetune_command
 from .classifier import Classifier
 from .models.command import add_command as _models_command
 from .plan.command import add_command as _plan_command
@@ -334,6 +335,7 @@ def parser() -> argparse.ArgumentParser:
         help="dark on light pictures for a model of light on dark ones",
     )
     _profile_command(commands)
+    _finetune_command(commands)
     _models_command(commands)
     _plan_command(commands)
     command = commands.add_parser("info", help="show the build, the processor and the devices")

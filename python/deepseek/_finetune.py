@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `deepseek finetune`: a pretrained model on a folder of images or tables of text."""
+
+import argparse
+import json
+import os
+
+from . import _core, data, datasets, models, optim
+from . import transforms as t
+from ._trainer import _LABELS, Trainer, TrainingArguments
+from .models._files import read_config
+from .models.registry import SOURCES
+from .pipelines import ImagePreparation
+from .train import MixedPrecisionTrainer
+
+
+def add_command(commands) -> None:
+    """`deepseek finetune` and its options."""
+    command = commands.add_parser(
+        "finetune",
+        help="adapt a pretrained model to your images or texts",
+        description="Images are in folders named after their class, in train/ and test/ or in one "
+        "folder of which a fifth is held out. Texts are in train.csv and test.csv (or tsv, json, "
+        "jsonl) with a column of text and one named label.",
+    )
+    command.set_defaults(run=run)
+    command.add_argument(
+        "model", help="a name `deepseek models list` shows, a model's folder, or owner/name"
+    )
+    command.add_argument("--data", required=True, metavar="FOLDER")
+    command.add_argument("--out", default="results", help="folder (default %(default)s)")
+    command.add_argument("--epochs", type=int, default=3, help="default %(default)s")
+    command.add_argument("--batch-size", type=int, default=16, help="default %(default)s")
+    command.add_argument("--lr", type=float, help="default 5e-5 for texts, 3e-4 for images")
+    command.add_argument("--weight-decay", type=float, default=0.01, help="default %(default)s")
+    command.add_argument("--max-length", type=int, help="tokens of a text")
+    command.add_argument("--workers", type=int, default=1, help="threads that load images")
+    command.add_argument("--bf16", action="store_true", help="compute in 16 bits")
+    command.add_argument("--seed", type=int, default=42, help="default %(default)s")
+    command.add_argument("--quiet", action="store_true", help="show no progress")
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains, saves and prints what the held-out data say."""
+    if not os.path.isdir(args.data):
+        raise _core.IOError(f"finetune: {args.data} is no folder")
+    name = args.model
+    if not os.path.isdir(name) and name.lower() in SOURCES:
+        name = f"deepseek/{name}"
+    _core.manual_seed(args.seed)
+    images = "architecture" in read_config(name)
+    metrics = _images(name, args) if images else _texts(name, args)
+    task = "image-classification" if images else "text-classification"
+    if args.json:
+        print(json.dumps({"task": task, "out": args.out, **metrics}))
+        return 0
+    print("held out: " + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
+    print(f"saved {args.out}; use it with deepseek.pipeline('{task}', '{args.out}')")
+    return 0
+
+
+def _images(name: str, args: argparse.Namespace) -> dict:
+    split = datasets.load(f"imagefolder:{args.data}")
+    model = models.AutoModelForImageClassification.from_pretrained(
+        name, num_classes=len(split.classes)
+    )
+    model.config.id2label = dict(enumerate(split.classes))
+    prepare = ImagePreparation.of_config(model.config)
+    gray = [t.Grayscale(1)] if prepare.channels == 1 else []
+    end = [*gray, t.ToTensor(), prepare.normalize]
+    size = tuple(prepare.crop)
+    change = t.Compose(
+        [t.RandomResizedCrop(size, scale=(0.5, 1.0)), t.RandomHorizontalFlip(), *end]
+    )
+    same = t.Compose([prepare.resize, t.CenterCrop(size), *end])
+    split = datasets.load(f"imagefolder:{args.data}", transform=change, test_transform=same)
+
+    def loader(part, **more):
+        return data.DataLoader(part, batch_size=args.batch_size, num_workers=args.workers, **more)
+
+    train = loader(split.train, shuffle=True, seed=args.seed)
+    optimizer = optim.AdamW(model.parameters(), lr=args.lr or 3e-4, weight_decay=args.weight_decay)
+    steps = max(len(train) * args.epochs, 1)
+    trainer = MixedPrecisionTrainer(
+        model.train(),
+        optimizer,
+        fp16_layers=["conv", "linear", "attention"] if args.bf16 else [],
+        dtype=_core.bfloat16 if args.bf16 else None,
+        scheduler=optim.lr_scheduler.cosine_with_warmup(optimizer, steps // 10, steps),
+        metrics=["accuracy"],
+        max_grad_norm=1.0,
+        progress=not args.quiet,
+    )
+    held_out = loader(split.test)
+    trainer.fit(train, args.epochs)
+    metrics = trainer.evaluate(held_out)
+    model.save_pretrained(args.out)
+    return metrics
+
+
+def _classes(rows, args: argparse.Namespace) -> dict:
+    """num_labels and, for numbers with a fraction, the kind of problem."""
+    label = next((name for name in _LABELS if name in rows.column_names), None)
+    if label is None:
+        raise _core.ValueError(
+            f"finetune: {args.data} has the columns {', '.join(rows.column_names)}; one of them "
+            f"must be called {', '.join(_LABELS[:-1])} or {_LABELS[-1]}"
+        )
+    values = rows[label]
+    if isinstance(values[0], float):
+        return {"num_labels": 1, "problem_type": "regression"}
+    return {"num_labels": len(set(values)) if isinstance(values[0], str) else max(values) + 1}
+
+
+def _texts(name: str, args: argparse.Namespace) -> dict:
+    tables = datasets.load_dataset(args.data)
+    if "train" not in tables:
+        raise _core.IOError(f"finetune: {args.data} has no train.csv (or tsv, json, jsonl)")
+    held_out = next((tables[key] for key in ("test", "validation") if key in tables), None)
+    model = models.AutoModelForSequenceClassification.from_pretrained(
+        name, ignore_mismatched_sizes=True, **_classes(tables["train"], args)
+    )
+    trainer = Trainer(
+        model=model,
+        train_dataset=tables["train"],
+        eval_dataset=held_out,
+        args=TrainingArguments(
+            output_dir=args.out,
+            num_train_epochs=args.epochs,
+            per_device_train_batch_size=args.batch_size,
+            per_device_eval_batch_size=args.batch_size,
+            learning_rate=args.lr or 5e-5,
+            weight_decay=args.weight_decay,
+            warmup_ratio=0.06,
+            max_length=args.max_length,
+            bf16=args.bf16,
+            seed=args.seed,
+            eval_strategy="no",
+            save_strategy="no",
+            disable_tqdm=args.quiet,
+        ),
+    )
+    result = trainer.train()
+    return trainer.evaluate() if held_out is not None else {"train_loss": result.training_loss}

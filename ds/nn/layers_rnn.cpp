@@ -2,11 +2,13 @@
 #include "ds/nn/layers_rnn.h"
 
 #include <cmath>
+#include <utility>
 
 #include "ds/base/error.h"
 #include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
+#include "ds/tensor/record.h"
 
 namespace ds::nn {
 namespace {
@@ -100,15 +102,20 @@ std::pair<Tensor, RecurrentState> Recurrent::run_direction(const Tensor& x, int6
   const auto bias = [&](const char* name) {
     return options_.bias ? optional_parameter(name + end) : std::nullopt;
   };
-  const Tensor projected = linear(x, parameter("weight_ih" + end), bias("bias_ih"));
-  const Tensor weight_hh = parameter("weight_hh" + end);
-  const std::optional<Tensor> bias_hh = bias("bias_hh");
+  Tensor projected = linear(x, parameter("weight_ih" + end), bias("bias_ih"));
+  // What is the same in every step is done once: the weight's transpose, and where the gates add up
+  // both parts as they are, the second bias.
+  const Tensor weight_hh = transpose(parameter("weight_hh" + end), 0, 1);
+  std::optional<Tensor> bias_hh = bias("bias_hh");
+  if (bias_hh && autocast()) bias_hh = to_dtype(*bias_hh, projected.dtype());
+  if (bias_hh && kind_ != CellKind::gru) projected = projected + *std::exchange(bias_hh, {});
   const int64_t steps = x.size(0);
   std::vector<Tensor> outputs(static_cast<size_t>(steps));
   for (int64_t i = 0; i < steps; ++i) {
     const int64_t t = reverse ? steps - 1 - i : i;
-    RecurrentState next =
-        step(kind_, select(projected, 0, t), linear(state.h, weight_hh, bias_hh), state);
+    Tensor recurrent = matmul(state.h, weight_hh);
+    if (bias_hh) recurrent = recurrent + *bias_hh;
+    RecurrentState next = step(kind_, select(projected, 0, t), recurrent, state);
     if (options_.proj_size > 0) next.h = linear(next.h, parameter("weight_hr" + end));
     Tensor out = next.h;
     if (lengths) {

@@ -9,6 +9,7 @@
 #include <hwy/foreach_target.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "ds/backends/cpu/kernels/product-inl.h"
 
@@ -46,15 +47,18 @@ struct Slice {
 void PackLhs(const MatmulBlock& b, const Slice& s, float* panels) {
   const float* src = b.lhs + s.row * b.lhs_row + s.depth_at * b.lhs_col;
   const auto depth = static_cast<size_t>(s.depth), all = static_cast<size_t>(s.rows);
-  for (size_t i = 0; i < all; i += kProductRows, panels += depth * kProductRows) {
-    const size_t rows = std::min(kProductRows, all - i);
-    const float* from = src + static_cast<int64_t>(i) * b.lhs_row;
-    if (b.lhs_col == 1) {
-      Transpose(from, static_cast<size_t>(b.lhs_row), rows, depth, panels, kProductRows);
-      continue;
-    }
-    for (size_t k = 0; k < depth; ++k, from += b.lhs_col)
-      std::copy_n(from, rows, panels + k * kProductRows);
+  if (b.lhs_col == 1) {
+    for (size_t i = 0; i < all; i += kProductRows)
+      Transpose(src + static_cast<int64_t>(i) * b.lhs_row, static_cast<size_t>(b.lhs_row),
+                std::min(kProductRows, all - i), depth, panels + i * depth, kProductRows);
+    return;
+  }
+  // Columns may be pages apart, so what a column holds is read at once.
+  const size_t whole = all / kProductRows * kProductRows;
+  for (size_t k = 0; k < depth; ++k, src += b.lhs_col, panels += kProductRows) {
+    for (size_t i = 0; i < whole; i += kProductRows)
+      std::memcpy(panels + i * depth, src + i, kProductRows * sizeof(float));
+    std::copy_n(src + whole, all - whole, panels + whole * depth);
   }
 }
 

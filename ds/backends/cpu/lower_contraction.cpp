@@ -4,6 +4,7 @@
 
 #include "ds/backends/cpu/conv_weights.h"
 #include "ds/backends/cpu/copy.h"
+#include "ds/backends/cpu/depthwise_weights.h"
 #include "ds/backends/cpu/dnnl/conv.h"
 #include "ds/backends/cpu/dnnl/matmul.h"
 #include "ds/backends/cpu/dnnl/reorder.h"
@@ -202,27 +203,26 @@ void emit_weights(Lowering& l, const Node& node, std::shared_ptr<const ConvPlan>
   define_as(l, node, out);
 }
 
-/// Our own kernel for the weights' gradient, unless oneDNN has one for AVX-512 or AMX.
-std::shared_ptr<const ConvWeightsPlan> plan_own_weights(const ConvSpec& spec,
-                                                        const std::string& implementation) {
-  const bool wide = implementation.find("avx512") != std::string::npos ||
-                    implementation.find("amx") != std::string::npos;
-  return wide ? nullptr : ConvWeightsPlan::make(spec);
-}
-
-void emit_own_weights(Lowering& l, const Node& node, std::shared_ptr<const ConvWeightsPlan> plan,
-                      const ConvTypes& types) {
+/// Our own kernels for the weights' gradient, unless oneDNN has one for AVX-512 or AMX.
+template <class Plan>
+bool emit_own_weights(Lowering& l, const Node& node, const ConvSpec& spec, const ConvPlan& other,
+                      const ConvTypes& types, const char* kernel) {
+  const std::string& name = other.implementation();
+  if (name.find("avx512") != std::string::npos || name.find("amx") != std::string::npos)
+    return false;
+  const std::shared_ptr<const Plan> plan = Plan::make(spec);
+  if (!plan) return false;
   const View src = l.channels_last(node, l.cast(node, l.view(node.input(0)), DType::f32));
   const View dst = l.channels_last(node, l.cast(node, l.view(node.input(1)), DType::f32));
   const View out = l.temp(DType::f32, node.type().shape);
   const View space = l.scratch(plan->scratchpad_bytes());
-  Step& step =
-      l.emit(node, "cpu:conv_diff_weights", {src, dst, space}, {out}, [=](const Frame& frame) {
-        plan->execute(frame.at<float>(src), frame.at<float>(dst), frame.at<float>(out),
-                      frame.at(space));
-      });
+  Step& step = l.emit(node, kernel, {src, dst, space}, {out}, [=](const Frame& frame) {
+    plan->execute(frame.at<float>(src), frame.at<float>(dst), frame.at<float>(out),
+                  frame.at(space));
+  });
   step.info.flops = conv_flops(types);
   define_as(l, node, out);
+  return true;
 }
 
 }  // namespace
@@ -286,9 +286,9 @@ bool lower_convolution(Lowering& l, const Node& node, std::string& why) {
   }
   if (!plan) return false;
   if (types.kind == ConvKind::backward_weights) {
-    if (const auto own = plan_own_weights(spec, plan->implementation()))
-      emit_own_weights(l, node, own, types);
-    else
+    if (!emit_own_weights<ConvWeightsPlan>(l, node, spec, *plan, types, "cpu:conv_diff_weights") &&
+        !emit_own_weights<DepthwiseWeightsPlan>(l, node, spec, *plan, types,
+                                                "cpu:depthwise_diff_weights"))
       emit_weights(l, node, plan, types, dtype);
     return true;
   }

@@ -33,6 +33,47 @@ void compile_at(Program& program, int level) {
   program.peak = peak_bytes(program);
 }
 
+/// The program's graph planned for a device at a level.
+Program compiled(const Program& program, Device device, int level) {
+  Program trial;
+  trial.imported = program.imported;
+  trial.donations = program.donations;
+  trial.compile_options = program.compile_options;
+  trial.device = device;
+  compile_at(trial, level);
+  return trial;
+}
+
+/// Those that none beats in both peak and time, by rising time.
+std::vector<FrontierPoint> best_of(std::vector<FrontierPoint> points) {
+  std::stable_sort(points.begin(), points.end(),
+                   [](const auto& a, const auto& b) { return a.time < b.time; });
+  std::vector<FrontierPoint> best;
+  for (const FrontierPoint& point : points)
+    if (best.empty() || point.peak < best.back().peak) best.push_back(point);
+  return best;
+}
+
+// The machine of FrontierPoint.
+constexpr double kFlopRate = 100e9, kByteRate = 20e9;
+// A plan of the null backend may say this much more than the device's.
+constexpr double kForeseen = 1.03;
+
+/// Levels worth planning for the program's device, by rising time: all are planned on the null
+/// backend, where that takes a fraction of what oneDNN's choice of kernels does.
+std::vector<FrontierPoint> candidates(const Program& program) {
+  const std::vector<std::string> names = backend_names();
+  const bool has_null = std::find(names.begin(), names.end(), "null") != names.end();
+  const Device device = has_null ? parse_device("null") : program.device;
+  std::vector<FrontierPoint> points;
+  for (int level = 0; level <= kMaxRematLevel; ++level) {
+    const Program trial = compiled(program, device, level);
+    points.push_back(
+        {level, trial.peak, model_cost(*trial.executable, kFlopRate, kByteRate).seconds});
+  }
+  return best_of(std::move(points));
+}
+
 }  // namespace
 
 StepCost model_cost(const Executable& executable, double flop_rate, double byte_rate) {
@@ -95,7 +136,18 @@ void compile_within_budget(Program& program) {
   if (limit == 0 || program.peak <= limit) return;
   const size_t without = program.peak;
   size_t least = without;
-  for (int level = 1; level <= kMaxRematLevel; ++level) {
+  std::vector<int> rest;
+  for (const FrontierPoint& point : candidates(program)) {
+    if (point.level == 0) continue;
+    if (static_cast<double>(point.peak) > kForeseen * static_cast<double>(limit)) {
+      rest.push_back(point.level);
+      continue;
+    }
+    compile_at(program, point.level);
+    if (program.peak <= limit) return;
+    least = std::min(least, program.peak);
+  }
+  for (const int level : rest) {
     compile_at(program, level);
     if (program.peak <= limit) return;
     least = std::min(least, program.peak);
@@ -108,23 +160,13 @@ void compile_within_budget(Program& program) {
 std::vector<FrontierPoint> frontier(const Program& program) {
   std::vector<FrontierPoint> points;
   double base = 0;
-  for (int level = 0; level <= kMaxRematLevel; ++level) {
-    Program trial;
-    trial.imported = program.imported;
-    trial.donations = program.donations;
-    trial.compile_options = program.compile_options;
-    trial.device = program.device;
-    compile_at(trial, level);
-    const double seconds = model_cost(*trial.executable, 100e9, 20e9).seconds;
-    if (level == 0) base = seconds;
-    points.push_back({level, trial.peak, base > 0 ? seconds / base : 1});
+  for (const FrontierPoint& point : candidates(program)) {
+    const Program trial = compiled(program, program.device, point.level);
+    const double seconds = model_cost(*trial.executable, kFlopRate, kByteRate).seconds;
+    if (point.level == 0) base = seconds;
+    points.push_back({point.level, trial.peak, base > 0 ? seconds / base : 1});
   }
-  std::stable_sort(points.begin(), points.end(),
-                   [](const auto& a, const auto& b) { return a.time < b.time; });
-  std::vector<FrontierPoint> best;
-  for (const FrontierPoint& point : points)
-    if (best.empty() || point.peak < best.back().peak) best.push_back(point);
-  return best;
+  return best_of(std::move(points));
 }
 
 }  // namespace ds

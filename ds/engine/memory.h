@@ -64,8 +64,8 @@ StepCost largest_plan_cost(double flop_rate, double byte_rate);
 size_t parse_bytes(const std::string& text);
 
 /// What a plan may need at its peak: where it needs more, it computes part of its forward pass
-/// again (ds/passes/remat.h), as little as fits. OutOfMemoryError, naming the least, when nothing
-/// does. No limit when it is 0. At the start it is DS_MEMORY_BUDGET, where "auto" stands for
+/// again (ds/passes/remat.h), the way that takes least time by the model of FrontierPoint.
+/// OutOfMemoryError, naming the least, when nothing fits. No limit when it is 0. At the start it is DS_MEMORY_BUDGET, where "auto" stands for
 /// automatic_memory_budget().
 void set_memory_budget(size_t bytes);
 size_t memory_budget();

@@ -11,6 +11,7 @@
 #include "ds/base/error.h"
 #include "ds/base/location.h"
 #include "ds/ir/after.h"
+#include "ds/ir/cost.h"
 #include "ds/ir/phase.h"
 
 namespace ds {
@@ -28,14 +29,22 @@ constexpr size_t kMaxChain = 16;
 // Values below this share of what is kept stay: statistics, scales, masks of samples.
 constexpr double kSmall = 1.0 / 2000;
 
-/// How levels above 1 recompute: into how many segments the network is cut, and which share of
-/// them, from the first, is recomputed.
+/// How levels above 1 recompute: into how many segments the network is cut, which share of them,
+/// from the first, is recomputed, and what in them.
 struct Segmenting {
   int count;
   double share;
+  /// Most operations for each byte of a value that is recomputed: dearer ones stay.
+  double density;
 };
-constexpr Segmenting kSegmentings[kMaxRematLevel - 1] = {{16, 0.25}, {16, 0.5}, {16, 0.75}, {32, 1},
-                                                         {16, 1},    {8, 1},    {4, 1}};
+constexpr double kAny = std::numeric_limits<double>::infinity();
+// Of ResNet-50's products, those of 64 and 128 input channels are below 100, of 256 below 200; a
+// transformer's are at half its width. Many segments end where its layers do, few drop the inputs
+// of residual blocks.
+constexpr Segmenting kSegmentings[kMaxRematLevel - 1] = {
+    {32, 1, 60},   {4, 1, 60},    {2, 1, 60},     {4, 1, 100},  {8, 1, 100},
+    {4, 1, 200},   {8, 1, 200},   {32, 0.5, 450}, {32, 1, 450}, {16, 1, 450},
+    {32, 1, kAny}, {16, 1, kAny}, {8, 1, kAny},   {4, 1, kAny}};
 
 /// Bound by memory: computing it again costs about as much as reading and writing it.
 bool is_sweep(const Node& node) {
@@ -164,6 +173,26 @@ class Choice {
                             cuts.begin());
   }
 
+  /// Arithmetic, for each of its bytes, that a value takes beside sweeps: of the operations from
+  /// which sweeps lead to it, as far as nothing between is kept.
+  double density(const Value& value) const {
+    double flops = 0;
+    std::unordered_set<const Node*> seen{value.node.get()};
+    std::vector<const Node*> stack{value.node.get()};
+    while (!stack.empty()) {
+      const Node* node = stack.back();
+      stack.pop_back();
+      if (!is_sweep(*node)) {
+        flops += is_source(*node) ? 0 : node_cost(*node).flops;
+        continue;
+      }
+      for (const Value& input : node->inputs())
+        if (!step_.first_late_use.count(key_of(input)) && seen.insert(input.node.get()).second)
+          stack.push_back(input.node.get());
+    }
+    return flops / bytes_of(value);
+  }
+
   void choose_segments(const Segmenting& segmenting) {
     const std::vector<int> ends = cuts(segmenting.count);
     // What is kept after the last cut is read soon.
@@ -172,7 +201,7 @@ class Choice {
     std::map<int, int> first_use;
     for (const Value& value : step_.kept) {
       const int segment = segment_of(value.node.get(), ends);
-      if (segment >= chosen || small(value)) continue;
+      if (segment >= chosen || small(value) || density(value) > segmenting.density) continue;
       const auto uses = step_.early_uses.find(key_of(value));
       if (uses != step_.early_uses.end() &&
           uses->second.back() > ends[static_cast<size_t>(segment)])

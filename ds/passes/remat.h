@@ -3,9 +3,11 @@
 //
 // Why: what a training step keeps from forward to backward is most of its memory. Level 1 computes
 // again what costs a sweep over memory (elementwise operations, normalisations, softmax, copies)
-// from values that are kept anyway; higher levels also recompute whole segments of the network,
-// contractions included, from the few values that cross from one segment to the next, more of
-// them from level to level.
+// from values that are kept anyway; higher levels also recompute segments of the network from the
+// few values that cross from one segment to the next. They differ in how many segments there are
+// and in how much arithmetic a recomputed value may take for each of its bytes: a convolution of
+// few channels is cheap, one of many stays. Which level is best depends on the network, so the
+// engine plans all and takes the fastest that fits (ds/engine/memory.h).
 // Requires: the backward marks of ds/ir/phase.h; runs before fusion, so that recomputed sweeps join
 // their readers. Guarantees: the same values bit for bit (random operations count, they do not
 // draw); every copy waits (ds/ir/after.h) for the gradient that comes before its first reader, so
@@ -18,7 +20,7 @@
 namespace ds {
 
 /// Level 0 recomputes nothing.
-inline constexpr int kMaxRematLevel = 8;
+inline constexpr int kMaxRematLevel = 15;
 
 Graph rematerialize(const Graph& graph, int level, Interner& interner);
 

@@ -116,7 +116,7 @@ def available() -> int:
 
 class budget:
     """Limits the peak of every plan from now on: where a step needs more, part of its forward pass
-    is computed again in the backward pass, as little as fits. Results do not change.
+    is computed again in the backward pass, the way that costs least time. Results do not change.
 
     limit: bytes, a text such as "2GiB" or "800MB", "auto" for what is free now (control groups
     included) less a tenth, or None for no limit. As a context manager it puts the old limit back.

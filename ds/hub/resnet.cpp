@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/hub/resnet.h"
 
+#include <algorithm>
+
 #include "ds/base/error.h"
+#include "ds/hub/transformer_block.h"
+#include "ds/nn/layers_activation.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 
@@ -34,27 +38,43 @@ void check(const ResNetConfig& c) {
 
 }  // namespace
 
-ResNetBlock::ResNetBlock(int64_t in, int64_t w, int64_t step, bool wide, int64_t inner,
-                         int64_t groups)
-    : in_channels(in), width(w), stride(step), bottleneck(wide) {
-  const int64_t out = bottleneck ? 4 * width : width;
-  if (inner == 0) inner = width;
+ResNetBlock::ResNetBlock(const ResNetBlockOptions& o)
+    : in_channels(o.in_channels), width(o.width), stride(o.stride), bottleneck(o.bottleneck) {
+  const int64_t out = bottleneck ? 4 * width : width, inner = o.inner ? o.inner : width;
   const auto unit = [&](const std::string& number, int64_t from, int64_t to, int64_t kernel,
                         int64_t move, int64_t parts = 1) {
     register_module("conv" + number, conv(from, to, kernel, move, parts));
     add<nn::BatchNorm2d>("bn" + number, to);
   };
   if (bottleneck) {
-    unit("1", in, inner, 1, 1);
-    unit("2", inner, inner, 3, stride, groups);
+    unit("1", in_channels, inner, 1, 1);
+    unit("2", inner, inner, 3, stride, o.groups);
     unit("3", inner, out, 1, 1);
   } else {
-    unit("1", in, width, 3, stride);
+    unit("1", in_channels, width, 3, stride);
     unit("2", width, out, 3, 1);
   }
-  if (stride == 1 && in == out) return;
+  if (o.squeeze) {
+    // A sixteenth of the channels, in eights.
+    const int64_t reduced = std::max<int64_t>(8, (out / 16 + 4) / 8 * 8);
+    add_at(*this, "se.fc1", image_conv({.in = out, .out = reduced, .bias = true}));
+    add_at(*this, "se.fc2", image_conv({.in = reduced, .out = out, .bias = true}));
+  }
+  if (stride != 1 || in_channels != out) add_shortcut(out, o.avg_down);
+}
+
+void ResNetBlock::add_shortcut(int64_t out, bool avg_down) {
   const auto shortcut = add<nn::Sequential>("downsample");
-  shortcut->append(conv(in, out, 1, stride));
+  if (avg_down && stride == 1) shortcut->append(std::make_shared<nn::Identity>());
+  if (avg_down && stride > 1) {
+    nn::PoolOptions pool;
+    pool.kernel_size = 2;
+    pool.stride = stride;
+    pool.ceil_mode = true;
+    pool.count_include_pad = false;
+    shortcut->append(std::make_shared<nn::AvgPool2d>(pool));
+  }
+  shortcut->append(conv(in_channels, out, 1, avg_down ? 1 : stride));
   shortcut->append(std::make_shared<nn::BatchNorm2d>(out));
 }
 
@@ -64,23 +84,32 @@ Tensor ResNetBlock::forward(const Tensor& x) {
   };
   Tensor y = unit("conv2", "bn2", relu(unit("conv1", "bn1", x)));
   if (bottleneck) y = unit("conv3", "bn3", relu(y));
+  if (has_child("se")) {
+    nn::Module& se = *child("se");
+    y = y * sigmoid(call_at(se, "fc2", relu(call_at(se, "fc1", adaptive_avg_pool2d(y, 1)))));
+  }
   return relu(y + (has_child("downsample") ? (*child("downsample"))(x) : x));
 }
 
 ResNet::ResNet(const ResNetConfig& config) : config_(config) {
   const ResNetConfig& c = config_;
   check(c);
-  register_module("conv1", c.small_input ? conv(c.in_channels, c.width, 3, 1)
-                                         : conv(c.in_channels, c.width, 7, 2));
-  add<nn::BatchNorm2d>("bn1", c.width);
+  add_stem();
   int64_t in = c.width;
   for (size_t i = 0; i < 4; ++i) {
     const auto stage = add<nn::Sequential>("layer" + std::to_string(i + 1));
     const int64_t width = c.width << i, blocks = i < c.layers.size() ? c.layers[i] : 0;
     const int64_t inner = width * c.base_width / 64 * c.cardinality;
     for (int64_t block = 0; block < blocks; ++block) {
-      stage->append(std::make_shared<ResNetBlock>(in, width, block == 0 && i > 0 ? 2 : 1,
-                                                  c.bottleneck, inner, c.cardinality));
+      stage->append(
+          std::make_shared<ResNetBlock>(ResNetBlockOptions{.in_channels = in,
+                                                           .width = width,
+                                                           .stride = block == 0 && i > 0 ? 2 : 1,
+                                                           .bottleneck = c.bottleneck,
+                                                           .inner = inner,
+                                                           .groups = c.cardinality,
+                                                           .avg_down = c.avg_down,
+                                                           .squeeze = c.squeeze}));
       in = c.bottleneck ? 4 * width : width;
     }
   }
@@ -88,6 +117,24 @@ ResNet::ResNet(const ResNetConfig& config) : config_(config) {
     add<nn::Linear>("fc", in, c.num_classes);
   else
     add<nn::Identity>("fc");
+}
+
+void ResNet::add_stem() {
+  const ResNetConfig& c = config_;
+  if (c.deep_stem) {
+    const int64_t half = c.width / 2;
+    const auto stem = add<nn::Sequential>("conv1");
+    for (const auto& [from, stride] : {std::pair(c.in_channels, 2), std::pair(half, 1)}) {
+      stem->append(conv(from, half, 3, stride));
+      stem->append(std::make_shared<nn::BatchNorm2d>(half));
+      stem->append(std::make_shared<nn::ReLU>());
+    }
+    stem->append(conv(half, c.width, 3, 1));
+  } else {
+    register_module("conv1", c.small_input ? conv(c.in_channels, c.width, 3, 1)
+                                           : conv(c.in_channels, c.width, 7, 2));
+  }
+  add<nn::BatchNorm2d>("bn1", c.width);
 }
 
 Tensor ResNet::forward(const Tensor& x) {
@@ -116,6 +163,15 @@ const NamedSizes<ResNetConfig>& resnets() {
                         .cardinality = cardinality,
                         .base_width = base_width};
   };
+  // The D of "Bag of Tricks" (He et al., 2019).
+  const auto d = [](ResNetConfig c) {
+    c.deep_stem = c.avg_down = true;
+    return c;
+  };
+  const auto se = [](ResNetConfig c) {
+    c.squeeze = true;
+    return c;
+  };
   static const NamedSizes<ResNetConfig> sizes = {
       {"resnet8", small({1, 1, 1}, 1, 32)},
       {"resnet20", small({3, 3, 3}, 3, 16)},
@@ -131,6 +187,20 @@ const NamedSizes<ResNetConfig>& resnets() {
       {"resnext101_64x4d", deep({3, 4, 23, 3}, 64, 4)},
       {"wide_resnet50_2", deep({3, 4, 6, 3}, 1, 128)},
       {"wide_resnet101_2", deep({3, 4, 23, 3}, 1, 128)},
+      {"resnet18d", d(basic({2, 2, 2, 2}))},
+      {"resnet34d", d(basic({3, 4, 6, 3}))},
+      {"resnet26d", d(deep({2, 2, 2, 2}))},
+      {"resnet50d", d(deep({3, 4, 6, 3}))},
+      {"resnet101d", d(deep({3, 4, 23, 3}))},
+      {"resnet152d", d(deep({3, 8, 36, 3}))},
+      {"resnet200d", d(deep({3, 24, 36, 3}))},
+      {"seresnet50", se(deep({3, 4, 6, 3}))},
+      {"seresnet152d", se(d(deep({3, 8, 36, 3})))},
+      {"seresnext26d_32x4d", se(d(deep({2, 2, 2, 2}, 32, 4)))},
+      {"seresnext50_32x4d", se(deep({3, 4, 6, 3}, 32, 4))},
+      {"seresnext101_32x4d", se(deep({3, 4, 23, 3}, 32, 4))},
+      {"seresnext101_32x8d", se(deep({3, 4, 23, 3}, 32, 8))},
+      {"seresnext101_64x4d", se(deep({3, 4, 23, 3}, 64, 4))},
   };
   return sizes;
 }

@@ -18,23 +18,35 @@ struct ResNetConfig {
   bool small_input = false;  // a 3x3 stem without pooling, for images of some 32 pixels and less
   // Of the 3x3 convolution of a bottleneck: groups, and channels a group where `width` is 64.
   int64_t cardinality = 1, base_width = 64;
+  bool deep_stem = false;  // three 3x3 convolutions instead of one 7x7
+  bool avg_down = false;   // shortcuts average pixels where a stage skips them
+  bool squeeze = false;    // squeeze-and-excitation behind each block (Hu et al., 2018)
 };
 
 /// Sizes by the names of timm and torchvision: resnet18 to wide_resnet101_2, and small ones.
 const NamedSizes<ResNetConfig>& resnets();
 
+struct ResNetBlockOptions {
+  int64_t in_channels = 0, width = 0, stride = 1;
+  bool bottleneck = false;
+  int64_t inner = 0,
+          groups = 1;  // channels (0: width) and groups of a bottleneck's 3x3 convolution
+  bool avg_down = false, squeeze = false;
+};
+
 /// Two 3x3 convolutions, or 1x1, 3x3, 1x1 that widen four times, beside a shortcut. Children are
 /// found by name when it runs, so that one may be replaced.
 class ResNetBlock : public nn::Module {
  public:
-  /// inner and groups: channels and groups of the 3x3 convolution of a bottleneck.
-  ResNetBlock(int64_t in_channels, int64_t width, int64_t stride, bool bottleneck,
-              int64_t inner = 0, int64_t groups = 1);
+  explicit ResNetBlock(const ResNetBlockOptions& options);
   std::string type_name() const override { return bottleneck ? "Bottleneck" : "BasicBlock"; }
   Tensor forward(const Tensor& x) override;
 
   int64_t in_channels, width, stride;
   bool bottleneck;
+
+ private:
+  void add_shortcut(int64_t out, bool avg_down);
 };
 
 /// He et al., "Deep Residual Learning for Image Recognition", 2016; Xie et al., "Aggregated
@@ -48,6 +60,8 @@ class ResNet : public nn::Module {
   const ResNetConfig& config() const { return config_; }
 
  private:
+  void add_stem();
+
   ResNetConfig config_;
 };
 

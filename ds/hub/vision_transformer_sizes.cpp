@@ -40,6 +40,13 @@ Config dinov2(Config c, int64_t registers = 0) {
   return c;
 }
 
+/// Image encoders of CLIP with a classifier.
+Config clip(Config c) {
+  c.pre_norm = true;
+  c.norm_eps = 1e-5;
+  return c;
+}
+
 }  // namespace
 
 const NamedSizes<Config>& vision_transformers() {
@@ -64,6 +71,15 @@ const NamedSizes<Config>& vision_transformers() {
       {"vit_small_patch14_reg4_dinov2", dinov2(small(14, 518), 4)},
       {"vit_base_patch14_reg4_dinov2", dinov2(base(14, 518), 4)},
       {"vit_large_patch14_reg4_dinov2", dinov2(large(14, 518), 4)},
+      {"vit_base_patch32_clip_224", clip(base(32, 224))},
+      {"vit_base_patch32_clip_384", clip(base(32, 384))},
+      {"vit_base_patch32_clip_448", clip(base(32, 448))},
+      {"vit_base_patch16_clip_224", clip(base(16, 224))},
+      {"vit_base_patch16_clip_384", clip(base(16, 384))},
+      {"vit_large_patch14_clip_224", clip(large(14, 224))},
+      {"vit_large_patch14_clip_336", clip(large(14, 336))},
+      {"vit_huge_patch14_clip_224", clip(huge(14, 224))},
+      {"vit_huge_patch14_clip_336", clip(huge(14, 336))},
       {"deit_tiny_patch16_224", tiny(16, 224)},
       {"deit_small_patch16_224", small(16, 224)},
       {"deit_base_patch16_224", base(16, 224)},

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Image models, in the submodule _hub.
 #include "ds/hub/convnext.h"
+#include "ds/hub/densenet.h"
 #include "ds/hub/efficientnet.h"
 #include "ds/hub/resnet.h"
 #include "ds/hub/swin.h"
+#include "ds/hub/vgg.h"
 #include "ds/hub/vision_transformer.h"
 #include "hub_config.h"
 
@@ -72,7 +74,8 @@ void bind_resnet(nb::module_& m) {
   LayerClass<ResNetBlock>(m, "ResNetBlock", "A block of a residual network.")
       .factory(
           [](int64_t in_channels, int64_t width, int64_t stride, bool bottleneck) {
-            return std::make_shared<ResNetBlock>(in_channels, width, stride, bottleneck);
+            return std::make_shared<ResNetBlock>(
+                hub::ResNetBlockOptions{in_channels, width, stride, bottleneck});
           },
           "in_channels"_a, "width"_a, "stride"_a = 1, "bottleneck"_a = false)
       .field("in_channels", &ResNetBlock::in_channels)
@@ -90,8 +93,35 @@ void bind_resnet(nb::module_& m) {
       .key("small_input", &R::small_input)
       .key("cardinality", &R::cardinality)
       .key("base_width", &R::base_width)
+      .key("deep_stem", &R::deep_stem)
+      .key("avg_down", &R::avg_down)
+      .key("squeeze", &R::squeeze)
       .sizes(hub::resnets());
   bind_model<hub::ResNet, R>(m, "ResNet", "Residual network, ResNeXt and Wide ResNet.");
+}
+
+void bind_older(nb::module_& m) {
+  using V = hub::VGGConfig;
+  ConfigClass<V>(m, "VGGConfig")
+      .key("layers", &V::layers)
+      .key("batch_norm", &V::batch_norm)
+      .key("num_classes", &V::num_classes)
+      .key("in_channels", &V::in_channels)
+      .key("mlp_ratio", &V::mlp_ratio)
+      .key("drop_rate", &V::drop_rate)
+      .sizes(hub::vggs());
+  bind_model<hub::VGG, V>(m, "VGG", "VGG.");
+  using D = hub::DenseNetConfig;
+  ConfigClass<D>(m, "DenseNetConfig")
+      .key("growth_rate", &D::growth_rate)
+      .key("block_config", &D::block_config)
+      .key("num_classes", &D::num_classes)
+      .key("in_channels", &D::in_channels)
+      .key("drop_rate", &D::drop_rate)
+      .sizes(hub::densenets());
+  bind_model<hub::DenseNet, D>(m, "DenseNet", "DenseNet.");
+  LayerClass<hub::DenseLayer>(m, "DenseLayer", "Adds channels to its input.").forward();
+  LayerClass<hub::DenseTransition>(m, "DenseTransition", "Halves channels and pixels.").forward();
 }
 
 void bind_convolutional(nb::module_& m) {
@@ -138,4 +168,5 @@ void bind_image_models(nb::module_& m) {
   bind_transformers(m);
   bind_resnet(m);
   bind_convolutional(m);
+  bind_older(m);
 }

@@ -34,6 +34,12 @@ CASES = [
     ("convnextv2_tiny", SMALL_CONVNEXT, 64),
     ("resnet18", {"layers": [1, 1, 1, 1]}, 64),
     ("resnext50_32x4d", {"layers": [1, 1, 1, 1]}, 64),
+    ("resnet26d", {"layers": [1, 1, 1, 1]}, 66),
+    ("resnet18d", {"layers": [1, 1, 1, 1]}, 64),
+    ("seresnext26d_32x4d", {"layers": [1, 1, 1, 1]}, 64),
+    ("vgg11_bn", {"mlp_ratio": 0.015}, 64),
+    ("densenet121", {"growth_rate": 8, "block_config": [2, 3, 2, 2]}, 64),
+    ("vit_base_patch32_clip_224", SMALL_VIT, 32),
     ("mobilenetv2_035", {}, 96),
     ("mobilenetv3_small_050", {}, 96),
     ("tf_mobilenetv3_large_075", {}, 65),
@@ -205,7 +211,7 @@ def test_bad_arguments_and_files(tmp_path):
     with pytest.raises(ds.ValueError, match="variant 'b0' is unknown; use mobilenet_v2"):
         models.EfficientNet("b0")
     for values, error, message in (
-        ({"architecture": "vgg16", "pretrained_cfg": {}}, ds.ValueError, "'vgg16' is unknown"),
+        ({"architecture": "vgg99", "pretrained_cfg": {}}, ds.ValueError, "'vgg99' is unknown"),
         ({"architecture": "resnet18"}, ds.ValueError, "one of ResNet; use vit_tiny"),
         ({"model_type": "bert"}, ds.FileFormatError, "architecture is None"),
         (

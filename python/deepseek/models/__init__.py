@@ -43,8 +43,10 @@ from .language import CLASSES
 from .streamers import TextIteratorStreamer, TextStreamer
 from .tokenization import AutoTokenizer, BatchEncoding, PreTrainedTokenizer
 from .vision import (
+    VGG,
     AutoModelForImageClassification,
     ConvNeXt,
+    DenseNet,
     EfficientNet,
     ImageConfig,
     ResNet,
@@ -109,6 +111,7 @@ __all__ = [
     "CLIPVisionConfig",
     "CLIPVisionModel",
     "ConvNeXt",
+    "DenseNet",
     "DistilBertConfig",
     "EfficientNet",
     "GPT2Config",
@@ -131,6 +134,7 @@ __all__ = [
     "T5Config",
     "TextIteratorStreamer",
     "TextStreamer",
+    "VGG",
     "VisionTransformer",
     "create",
     "lenet",

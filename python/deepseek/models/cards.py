@@ -56,6 +56,36 @@ FAMILIES = (
         "Zagoruyko and Komodakis, Wide Residual Networks, 2016 (arXiv:1605.07146)",
     ),
     Family(
+        "ResNet-D",
+        tuple(f"resnet{depth}d" for depth in (18, 26, 34, 50, 101, 152, 200)),
+        IMAGES,
+        "He et al., Bag of Tricks for Image Classification with Convolutional Neural Networks, "
+        "2019 (arXiv:1812.01187)",
+    ),
+    Family(
+        "SE-ResNet and SE-ResNeXt",
+        ("seresnet", "seresnext"),
+        IMAGES,
+        "Hu et al., Squeeze-and-Excitation Networks, 2018 (arXiv:1709.01507)",
+    ),
+    Family(
+        "VGG",
+        ("vgg",),
+        IMAGES,
+        "Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image "
+        "Recognition, 2015 (arXiv:1409.1556)",
+        "SGD, momentum 0.9, weight decay 5e-4, dropout 0.5, batch 256, learning rate 0.01 divided "
+        "by 10 when the accuracy stops rising (section 3.1)",
+    ),
+    Family(
+        "DenseNet",
+        ("densenet",),
+        IMAGES,
+        "Huang et al., Densely Connected Convolutional Networks, 2017 (arXiv:1608.06993)",
+        "SGD, momentum 0.9, weight decay 1e-4, batch 256, 90 epochs, learning rate 0.1 divided by "
+        "10 at epochs 30 and 60 (section 4.2)",
+    ),
+    Family(
         "MobileNetV2",
         ("mobilenetv2",),
         IMAGES,
@@ -118,6 +148,17 @@ FAMILIES = (
         "fine-tuning on ImageNet: SGD, momentum 0.9, batch 512, 20000 steps, cosine decay, no "
         "weight decay, gradient norm at most 1, learning rate the best of 0.003, 0.01, 0.03 and "
         "0.06 (appendix B.1.1)",
+    ),
+    Family(
+        "ViT of CLIP",
+        tuple(
+            f"vit_{size}_patch{patch}_clip"
+            for size in ("base", "large", "huge")
+            for patch in (14, 16, 32)
+        ),
+        IMAGES,
+        "Radford et al., Learning Transferable Visual Models From Natural Language Supervision, "
+        "2021 (arXiv:2103.00020), fine-tuned on ImageNet",
     ),
     Family(
         "DINOv2",

@@ -282,12 +282,14 @@ VisionTransformer = _family(
 SwinTransformer = _family("SwinTransformer", ("head.fc",), "Swin Transformer.")
 ResNet = _family("ResNet", ("fc",), "Residual networks, ResNeXt and Wide ResNet.")
 EfficientNet = _family("EfficientNet", ("classifier",), "MobileNetV2 and V3, EfficientNet.")
+VGG = _family("VGG", ("head.fc",), "VGG.")
+DenseNet = _family("DenseNet", ("classifier",), "DenseNet.")
 ConvNeXt = _family("ConvNeXt", ("head.fc",), "ConvNeXt and ConvNeXt V2.")
 
 #: Classes by the names of their sizes.
 FAMILIES: dict[str, type[ImageModel]] = {
     size: kind
-    for kind in (ResNet, EfficientNet, ConvNeXt, VisionTransformer, SwinTransformer)
+    for kind in (ResNet, VGG, DenseNet, EfficientNet, ConvNeXt, VisionTransformer, SwinTransformer)
     for size in kind._struct.sizes
 }
 #: Names of those whose images have one size, the argument img_size.

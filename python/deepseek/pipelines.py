@@ -263,8 +263,18 @@ class ImagePreparation:
     def of_config(cls, config: ImageConfig) -> "ImagePreparation":
         """As timm's pretrained_cfg says."""
         cfg = config.pretrained_cfg
-        _, *crop = cfg.get("test_input_size") or cfg["input_size"]
-        part, mode = cfg.get("crop_pct") or 0.875, cfg.get("crop_mode", "center")
+        size, part = cfg.get("test_input_size") or cfg["input_size"], cfg.get("crop_pct") or 0.875
+        mode = cfg.get("crop_mode", "center")
+        for key, values in (("input_size", size), ("mean", cfg["mean"]), ("std", cfg["std"])):
+            if not isinstance(values, list | tuple) or not all(
+                isinstance(value, int | float) and (value > 0 or key == "mean") for value in values
+            ):
+                raise _core.FileFormatError(f"config.json: {key} {values!r} must be numbers")
+        if len(size) != 3 or not isinstance(part, int | float) or not 0 < part <= 4:
+            raise _core.FileFormatError(
+                f"config.json: input_size {size!r} must be three numbers and crop_pct {part!r} one"
+            )
+        crop = [int(side) for side in size[1:]]
         if mode not in ("center", "squash"):
             raise _core.ValueError(f"pipeline: crop_mode '{mode}' is unknown; use center or squash")
         scaled = [math.floor(side / part) for side in crop]

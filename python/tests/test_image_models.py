@@ -161,6 +161,30 @@ def test_timm_loads_what_is_saved(tmp_path):
     assert again(ds.tensor(x)).tolist() == mine(ds.tensor(x)).tolist()
 
 
+def test_older_files_and_names_of_classes(tmp_path):
+    mine = models.resnet18(layers=[1], num_classes=2)
+    mine.save_pretrained(tmp_path)
+    old = {
+        "architecture": "resnet18",
+        "num_classes": 2,
+        "input_size": [3, 64, 64],
+        "labels": ["n01", "n02"],
+    }
+    config = models.ImageConfig.from_dict(old)
+    assert config.pretrained_cfg["input_size"] == [3, 64, 64] and config.num_labels == 2
+    assert config.id2label == {0: "n01", 1: "n02"}
+    new = {
+        **mine.config.to_dict(),
+        "label_names": ["n01", "n02"],
+        "label_descriptions": {"n01": "tench"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(new))
+    again = models.AutoModelForImageClassification.from_pretrained(tmp_path)
+    assert again.config.id2label == {0: "tench", 1: "n02"}
+    again.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["label_descriptions"]
+
+
 def test_another_number_of_classes_starts_at_random(tmp_path):
     mine = models.resnet18(layers=[1, 1], num_classes=5)
     mine.save_pretrained(tmp_path)

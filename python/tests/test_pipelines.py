@@ -239,6 +239,18 @@ def test_images_are_cut_as_timm_cuts_them():
     np.testing.assert_allclose(prepare(array).numpy(), expected.transpose(2, 0, 1), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "key, value", [("mean", "x"), ("std", [0.1, 0, 0.1]), ("input_size", [3]), ("crop_pct", "all")]
+)
+def test_damaged_preparations_are_refused(key, value):
+    model = models.resnet18(num_classes=3, layers=[1])
+    model.config.pretrained_cfg["mean"] = [0, 0, 0]
+    ds.pipeline("image-classification", model)
+    model.config.pretrained_cfg[key] = value
+    with pytest.raises(ds.FileFormatError, match="config.json: (mean|std|input_size)"):
+        ds.pipeline("image-classification", model)
+
+
 def test_bad_calls(tmp_path):
     saved(tmp_path, "BertForSequenceClassification")
     with pytest.raises(ds.ValueError, match="'translate' is unknown; use text-classification"):

@@ -62,6 +62,7 @@ class ImageConfig:
                 "architecture": values.get("architecture"),
                 "num_classes": values.get("num_classes", 1000),
                 "pretrained_cfg": {k: v for k, v in values.items() if k != "architecture"},
+                **({"label_names": values["labels"]} if "labels" in values else {}),
             }
         architecture, cfg = values.pop("architecture", None), values.get("pretrained_cfg")
         count = values.pop("num_classes", None)

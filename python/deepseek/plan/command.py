@@ -20,7 +20,11 @@ def add_command(commands) -> None:
         "plan", help="what training a model needs on devices that need not be here"
     )
     command.set_defaults(run=run)
-    command.add_argument("--model", required=True, help=f"one of {', '.join(steps.MODELS)}")
+    command.add_argument(
+        "--model",
+        required=True,
+        help=f"{', '.join(steps.GPT)}, or an image model of `deepseek models list`",
+    )
     command.add_argument(
         "--devices",
         required=True,

@@ -15,7 +15,7 @@ from ..utils.checkpoint import checkpoint
 
 #: Embedding width, layers and heads. GPT-2: Radford et al., 2019; GPT-3: Brown et al., 2020, table
 #: 2.1, whose networks are built as GPT-2's, with 2048 positions.
-_GPT = {
+GPT = {
     "gpt2": (768, 12, 12),
     "gpt2-medium": (1024, 24, 16),
     "gpt2-large": (1280, 36, 20),
@@ -25,7 +25,7 @@ _GPT = {
     "gpt3-13b": (5120, 40, 40),
     "gpt3-175b": (12288, 96, 96),
 }
-MODELS = (*_GPT, *models.MODELS)
+MODELS = (*GPT, *models.MODELS)
 PRECISIONS = ("fp32", "mixed", "bf16")
 OPTIMIZERS: dict[str, Callable] = {
     "sgd": lambda p: optim.SGD(p, lr=1e-3),
@@ -67,17 +67,17 @@ class Case(NamedTuple):
 
 def width_of(model: str) -> int:
     """Numbers for each token between two layers."""
-    return _GPT[model][0]
+    return GPT[model][0]
 
 
 def layers_of(model: str) -> int:
     """Equal layers of a model; 0 when it repeats none."""
-    return _GPT[model][1] if model in _GPT else 0
+    return GPT[model][1] if model in GPT else 0
 
 
 def default_size(model: str) -> int:
     """Tokens or pixels a model was made for."""
-    if model in _GPT:
+    if model in GPT:
         return 2048 if model.startswith("gpt3") else 1024
     small = {"lenet": 28, "resnet8": 28, "resnet20": 32}
     return small.get(model, 224)
@@ -100,7 +100,7 @@ def _on_null():
 def gpt(case: Case, layers: int):
     """The model, and its loss on a text of zeros. With recomputation, only each layer's input is
     kept of it."""
-    width, _, heads = _GPT[case.model]
+    width, _, heads = GPT[case.model]
     # GPT-3's paper states no dropout.
     drop = 0.0 if case.model.startswith("gpt3") else 0.1
     config = models.GPT2Config(
@@ -187,8 +187,12 @@ def _measure(case: Case, layers: int, flop_rate: float, byte_rate: float) -> Ste
 def record(case: Case, flop_rate: float = 1e12, byte_rate: float = 1e11, fewer: int = 0) -> Step:
     """The step of a case, with `fewer` of the model's equal layers; seconds are for a machine of
     these rates. ValueError for a name that is unknown."""
+    if case.model not in MODELS:
+        raise _core.ValueError(
+            f"plan: model '{case.model}' is unknown; use {', '.join(GPT)} or an image model of "
+            "`deepseek models list`"
+        )
     for what, value, known in (
-        ("model", case.model, MODELS),
         ("precision", case.precision, PRECISIONS),
         ("optimizer", case.optimizer, tuple(OPTIMIZERS)),
     ):
@@ -198,7 +202,7 @@ def record(case: Case, flop_rate: float = 1e12, byte_rate: float = 1e11, fewer: 
     if case.recompute and not layers:
         raise _core.ValueError(
             f"plan: {case.model} repeats no layer to recompute; recomputation is planned for "
-            f"{', '.join(_GPT)}"
+            f"{', '.join(GPT)}"
         )
     with _on_null():
         return _measure(case, layers - fewer, flop_rate, byte_rate)

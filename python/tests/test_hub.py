@@ -301,6 +301,25 @@ def test_models_come_from_the_hub(world, tmp_path, monkeypatch):
         models.AutoModel.from_pretrained(str(tmp_path / "absent"))
 
 
+def test_image_models_come_from_the_hub(world, tmp_path, monkeypatch):
+    mine = models.mobilenetv3_small_050()
+    mine.save_pretrained(tmp_path / "small")
+    monkeypatch.setattr(
+        f"{__name__}.FILES", {p.name: p.read_bytes() for p in (tmp_path / "small").iterdir()}
+    )
+    found = models.mobilenetv3_small_050(pretrained=True)
+    assert found.conv_stem.weight.tolist() == mine.conv_stem.weight.tolist()
+    assert any("timm/mobilenetv3_small_050.lamb_in1k" in s["path"] for s in world.seen)
+    with pytest.warns(models.LoadWarning, match="classifier.bias, classifier.weight"):
+        other = models.mobilenetv3_small_050(pretrained=True, num_classes=4)
+    assert other.conv_head.weight.tolist() == mine.conv_head.weight.tolist()
+    assert other.classifier.weight.shape == (4, 1024)
+    with pytest.raises(ds.ValueError, match="'mobilenetv3_small_050' is one of EfficientNet"):
+        models.resnet18(pretrained=True)
+    look = ds.pipeline("image-classification", "someone/model", top_k=1)
+    assert look.model.num_classes == 1000
+
+
 def test_several_files(world):
     names = list(FILES)
     paths = hub.hub_downloads("someone/model", names)

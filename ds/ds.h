@@ -10,6 +10,7 @@
 #include "ds/engine/engine.h"
 #include "ds/hub/clip.h"
 #include "ds/hub/convnext.h"
+#include "ds/hub/deepseek.h"
 #include "ds/hub/densenet.h"
 #include "ds/hub/efficientnet.h"
 #include "ds/hub/generate.h"

@@ -20,13 +20,15 @@ namespace {
 constexpr LlamaFamily kFamilies[] = {{"llama", "Llama", false, false, false},
                                      {"qwen2", "Qwen2", true, false, false},
                                      {"qwen3", "Qwen3", false, false, true},
-                                     {"mistral", "Mistral", false, false, false}};
+                                     {"mistral", "Mistral", false, false, false},
+                                     {"deepseek_v2", "DeepseekV2", false, false, false},
+                                     {"deepseek_v3", "DeepseekV3", false, false, false}};
 
 const LlamaFamily& family_of(const LlamaConfig& config) {
   for (const LlamaFamily& family : kFamilies)
     if (config.model_type == family.model_type) return family;
   DS_CHECK(false, ValueError, "config: the decoder '", config.model_type,
-           "' is unknown; use llama, qwen2, qwen3 or mistral");
+           "' is unknown; use llama, qwen2, qwen3, mistral, deepseek_v2 or deepseek_v3");
 }
 
 int64_t head_dim(const LlamaConfig& c) {
@@ -114,12 +116,15 @@ Tensor LlamaLayer::forward(const Tensor& x, const Rotation& rotation,
   return y + call_at(*this, "mlp.down_proj", gate * call_at(*this, "mlp.up_proj", z));
 }
 
-LlamaModel::LlamaModel(const LlamaConfig& config) : config_(config), family_(family_of(config)) {
+LlamaModel::LlamaModel(const LlamaConfig& config)
+    : LlamaModel(config, [&](int64_t i) { return std::make_shared<LlamaLayer>(config, i); }) {}
+
+LlamaModel::LlamaModel(const LlamaConfig& config, const LayerMaker& make)
+    : config_(config), family_(family_of(config)) {
   check(config);
   add<nn::Embedding>("embed_tokens", config.vocab_size, config.hidden_size, config.pad_token_id);
   const auto layers = add<nn::ModuleList>("layers");
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i)
-    layers->append(std::make_shared<LlamaLayer>(config, i));
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i) layers->append(make(i));
   add<nn::RMSNorm>("norm", Shape{config.hidden_size}, config.rms_norm_eps);
   init_weights(*this, config.initializer_range);
 }
@@ -146,7 +151,7 @@ Output LlamaModel::forward(const LlamaInput& input) {
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     if (input.output_hidden_states) out.hidden_states.push_back(x);
     x = child("layers")
-            ->child_as<LlamaLayer>(std::to_string(i))
+            ->child_as<DecoderLayer>(std::to_string(i))
             .forward(x, rotation, mask, input.cache);
   }
   x = call_at(*this, "norm", x);
@@ -156,8 +161,12 @@ Output LlamaModel::forward(const LlamaInput& input) {
 }
 
 LlamaForCausalLM::LlamaForCausalLM(const LlamaConfig& config)
+    : LlamaForCausalLM(config, std::make_shared<LlamaModel>(config)) {}
+
+LlamaForCausalLM::LlamaForCausalLM(const LlamaConfig& config,
+                                   const std::shared_ptr<LlamaModel>& body)
     : config_(config), family_(family_of(config)) {
-  const auto body = add<LlamaModel>("model", config);
+  register_module("model", body);
   const auto head = add<nn::Linear>("lm_head", config.hidden_size, config.vocab_size, false);
   init_weights(*head, config.initializer_range);
   if (config.tie_word_embeddings)

@@ -2,6 +2,8 @@
 // Llama and decoders like it (Qwen2, Qwen3, Mistral); names of parameters as in transformers.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -41,15 +43,23 @@ struct LlamaInput {
 
 struct LlamaFamily;
 
+/// A layer with rotary positions: x [B, T, hidden_size] -> the same shape.
+class DecoderLayer : public nn::Module {
+ public:
+  using nn::Module::forward;
+  virtual Tensor forward(const Tensor& x, const Rotation& rotation,
+                         const std::optional<Tensor>& mask, KeyValueCache* cache) = 0;
+};
+
 /// Attention with rotary positions and shared keys, and a gated feed-forward network, each behind a
 /// root mean square norm and beside a shortcut. x [B, T, hidden_size] -> the same shape.
-class LlamaLayer : public nn::Module {
+class LlamaLayer : public DecoderLayer {
  public:
   LlamaLayer(const LlamaConfig& config, int64_t layer);
   std::string type_name() const override;
   using nn::Module::forward;
   Tensor forward(const Tensor& x, const Rotation& rotation, const std::optional<Tensor>& mask,
-                 KeyValueCache* cache);
+                 KeyValueCache* cache) override;
 
  private:
   Tensor attend(const Tensor& x, const Rotation& rotation, const std::optional<Tensor>& mask,
@@ -70,6 +80,10 @@ class LlamaModel : public nn::Module {
   Output forward(const LlamaInput& input);
   const LlamaConfig& config() const { return config_; }
 
+ protected:
+  using LayerMaker = std::function<std::shared_ptr<DecoderLayer>(int64_t layer)>;
+  LlamaModel(const LlamaConfig& config, const LayerMaker& make);
+
  private:
   LlamaConfig config_;
   const LlamaFamily& family_;
@@ -86,6 +100,9 @@ class LlamaForCausalLM : public nn::Module, public GenerativeModel {
   Tensor next_logits(const Tensor& tokens, KeyValueCache& cache) override;
   std::optional<int64_t> max_positions() const override { return config_.max_position_embeddings; }
   const LlamaConfig& config() const { return config_; }
+
+ protected:
+  LlamaForCausalLM(const LlamaConfig& config, const std::shared_ptr<LlamaModel>& body);
 
  private:
   LlamaConfig config_;

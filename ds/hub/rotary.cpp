@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/hub/rotary.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -21,12 +22,29 @@ double stretched(const RopeConfig& c, double frequency) {
   return (1 - kept) * frequency / c.factor + kept * frequency;
 }
 
+/// Frequencies that turn often in the original length are kept, seldom ones divided, others mixed.
+double yarn(const RopeConfig& c, int64_t dim, int64_t pair, double frequency) {
+  const auto pair_of_turns = [&](double turns) {
+    return static_cast<double>(dim) *
+           std::log(static_cast<double>(c.original_max_position_embeddings) /
+                    (turns * 2 * std::numbers::pi)) /
+           (2 * std::log(c.theta));
+  };
+  const double low = std::max(std::floor(pair_of_turns(c.beta_fast)), 0.0);
+  const double high = std::min(std::ceil(pair_of_turns(c.beta_slow)), static_cast<double>(dim - 1));
+  const double width = std::max(high - low, 0.001);
+  const double divided = std::clamp((static_cast<double>(pair) - low) / width, 0.0, 1.0);
+  return divided * frequency / c.factor + (1 - divided) * frequency;
+}
+
 /// Radians a position, f32 [dim / 2].
 std::vector<float> frequencies(const RopeConfig& c, int64_t dim) {
   DS_CHECK(dim > 0 && dim % 2 == 0, ValueError,
            "config: rotary embeddings turn pairs, so the head ", "size ", dim, " must be even");
-  DS_CHECK(c.type == "default" || c.type == "linear" || c.type == "llama3", ValueError,
-           "config: rope_type '", c.type, "' is unknown; use default, linear or llama3");
+  const bool known =
+      c.type == "default" || c.type == "linear" || c.type == "llama3" || c.type == "yarn";
+  DS_CHECK(known, ValueError, "config: rope_type '", c.type,
+           "' is unknown; use default, linear, llama3 or yarn");
   DS_CHECK(c.factor > 0 && c.theta > 0, ValueError, "config: rope_theta ", c.theta,
            " and the rope factor ", c.factor, " must be positive");
   std::vector<float> all;
@@ -34,12 +52,26 @@ std::vector<float> frequencies(const RopeConfig& c, int64_t dim) {
     const double frequency = std::pow(c.theta, -static_cast<double>(i) / static_cast<double>(dim));
     all.push_back(static_cast<float>(c.type == "linear"   ? frequency / c.factor
                                      : c.type == "llama3" ? stretched(c, frequency)
+                                     : c.type == "yarn"   ? yarn(c, dim, i / 2, frequency)
                                                           : frequency));
   }
   return all;
 }
 
+/// What cos and sin are multiplied by.
+double growth(const RopeConfig& c) {
+  if (c.type != "yarn") return 1.0;
+  if (c.attention_factor) return *c.attention_factor;
+  if (c.mscale.value_or(0) != 0 && c.mscale_all_dim.value_or(0) != 0)
+    return yarn_growth(c.factor, *c.mscale) / yarn_growth(c.factor, *c.mscale_all_dim);
+  return yarn_growth(c.factor, 1.0);
+}
+
 }  // namespace
+
+double yarn_growth(double factor, double mscale) {
+  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+}
 
 Rotation::Rotation(const RopeConfig& config, int64_t dim, const Tensor& positions, DType dtype) {
   const std::vector<float> turns = frequencies(config, dim);
@@ -48,13 +80,20 @@ Rotation::Rotation(const RopeConfig& config, int64_t dim, const Tensor& position
   const Tensor angle =
       reshape(to_dtype(positions, DType::f32), {positions.size(0), positions.size(1), 1, 1}) *
       frequency;
-  cos_ = to_dtype(cos(angle), dtype);
-  sin_ = to_dtype(sin(angle), dtype);
+  const double scale = growth(config);
+  const auto scaled = [&](const Tensor& x) { return to_dtype(scale == 1 ? x : x * scale, dtype); };
+  cos_ = scaled(cos(angle));
+  sin_ = scaled(sin(angle));
 }
 
 Tensor Rotation::operator()(const Tensor& x) const {
   const int64_t half = x.size(-1) / 2;
   const Tensor a = narrow(x, -1, 0, half), b = narrow(x, -1, half, half);
+  return cat({a * cos_ - b * sin_, b * cos_ + a * sin_}, -1);
+}
+
+Tensor Rotation::neighbours(const Tensor& x) const {
+  const Tensor a = slice(x, -1, 0, std::nullopt, 2), b = slice(x, -1, 1, std::nullopt, 2);
   return cat({a * cos_ - b * sin_, b * cos_ + a * sin_}, -1);
 }
 

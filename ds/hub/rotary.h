@@ -3,6 +3,7 @@
 // by an angle that grows with the position.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "ds/tensor/tensor.h"
@@ -10,12 +11,19 @@
 namespace ds::hub {
 
 struct RopeConfig {
-  std::string type = "default";  // default, linear or llama3
+  std::string type = "default";  // default, linear, llama3 or yarn
   double theta = 10000.0;
-  double factor = 1.0;  // positions are this much closer together (linear), or slow turns (llama3)
+  double factor = 1.0;  // positions are this much closer together, or where turns are slow
   double low_freq_factor = 1.0, high_freq_factor = 4.0;  // of llama3
-  int64_t original_max_position_embeddings = 8192;       // of llama3
+  int64_t original_max_position_embeddings = 8192;       // of llama3 and yarn
+  // Of yarn (Peng et al., "YaRN", 2023): turns in the original length from which on frequencies are
+  // kept, and below which they are divided; growth of the scores.
+  double beta_fast = 32.0, beta_slow = 1.0;
+  std::optional<double> mscale = {}, mscale_all_dim = {}, attention_factor = {};
 };
+
+/// What yarn multiplies scores by for a length `factor` times the original one.
+double yarn_growth(double factor, double mscale);
 
 /// cos and sin of the angles, [B, T, 1, dim / 2].
 class Rotation {
@@ -25,6 +33,9 @@ class Rotation {
   Rotation(const RopeConfig& config, int64_t dim, const Tensor& positions, DType dtype);
   /// x [B, T, heads, dim] turned; element i goes with element i + dim / 2.
   Tensor operator()(const Tensor& x) const;
+  /// The same for pairs of neighbours: element 2 i goes with 2 i + 1. In the result the first of
+  /// all pairs come before the second ones.
+  Tensor neighbours(const Tensor& x) const;
 
  private:
   Tensor cos_, sin_;

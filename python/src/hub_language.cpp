@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Language models, in the submodule _hub.
+#include "ds/hub/deepseek.h"
 #include "ds/hub/encoder.h"
 #include "ds/hub/gpt2.h"
 #include "ds/hub/llama.h"
@@ -9,6 +10,56 @@ namespace {
 
 namespace hub = ds::hub;
 using Input = std::optional<ds::Tensor>;
+
+/// The keys that Llama and what derives from it have.
+template <class C>
+ConfigClass<C>& llama_keys(ConfigClass<C>& config) {
+  using L = hub::LlamaConfig;
+  return config.key("model_type", &L::model_type)
+      .key("vocab_size", &L::vocab_size)
+      .key("hidden_size", &L::hidden_size)
+      .key("intermediate_size", &L::intermediate_size)
+      .key("num_hidden_layers", &L::num_hidden_layers)
+      .key("num_attention_heads", &L::num_attention_heads)
+      .key("num_key_value_heads", &L::num_key_value_heads)
+      .key("head_dim", &L::head_dim)
+      .key("hidden_act", &L::hidden_act)
+      .key("max_position_embeddings", &L::max_position_embeddings)
+      .key("rms_norm_eps", &L::rms_norm_eps)
+      .key("initializer_range", &L::initializer_range)
+      .key("attention_dropout", &L::attention_dropout)
+      .key("attention_bias", &L::attention_bias)
+      .key("mlp_bias", &L::mlp_bias)
+      .key("tie_word_embeddings", &L::tie_word_embeddings)
+      .key("pad_token_id", &L::pad_token_id)
+      .key("sliding_window", &L::sliding_window)
+      .key("max_window_layers", &L::max_window_layers)
+      .key("rope", &L::rope);
+}
+
+void bind_llama_configs(nb::module_& m) {
+  ConfigClass<hub::LlamaConfig> llama(m, "LlamaConfig");
+  llama_keys(llama);
+  using D = hub::DeepseekConfig;
+  ConfigClass<D> deepseek(m, "DeepseekConfig");
+  llama_keys(deepseek)
+      .key("q_lora_rank", &D::q_lora_rank)
+      .key("kv_lora_rank", &D::kv_lora_rank)
+      .key("qk_nope_head_dim", &D::qk_nope_head_dim)
+      .key("qk_rope_head_dim", &D::qk_rope_head_dim)
+      .key("v_head_dim", &D::v_head_dim)
+      .key("rope_interleave", &D::rope_interleave)
+      .key("moe_intermediate_size", &D::moe_intermediate_size)
+      .key("n_routed_experts", &D::n_routed_experts)
+      .key("n_shared_experts", &D::n_shared_experts)
+      .key("num_experts_per_tok", &D::num_experts_per_tok)
+      .key("n_group", &D::n_group)
+      .key("topk_group", &D::topk_group)
+      .key("first_k_dense_replace", &D::first_k_dense_replace)
+      .key("routed_scaling_factor", &D::routed_scaling_factor)
+      .key("norm_topk_prob", &D::norm_topk_prob)
+      .key("topk_method", &D::topk_method);
+}
 
 void bind_configs(nb::module_& m) {
   using E = hub::EncoderConfig;
@@ -48,28 +99,6 @@ void bind_configs(nb::module_& m) {
       .key("scale_attn_weights", &G::scale_attn_weights)
       .key("scale_attn_by_inverse_layer_idx", &G::scale_attn_by_inverse_layer_idx)
       .key("tie_word_embeddings", &G::tie_word_embeddings);
-  using L = hub::LlamaConfig;
-  ConfigClass<L>(m, "LlamaConfig")
-      .key("model_type", &L::model_type)
-      .key("vocab_size", &L::vocab_size)
-      .key("hidden_size", &L::hidden_size)
-      .key("intermediate_size", &L::intermediate_size)
-      .key("num_hidden_layers", &L::num_hidden_layers)
-      .key("num_attention_heads", &L::num_attention_heads)
-      .key("num_key_value_heads", &L::num_key_value_heads)
-      .key("head_dim", &L::head_dim)
-      .key("hidden_act", &L::hidden_act)
-      .key("max_position_embeddings", &L::max_position_embeddings)
-      .key("rms_norm_eps", &L::rms_norm_eps)
-      .key("initializer_range", &L::initializer_range)
-      .key("attention_dropout", &L::attention_dropout)
-      .key("attention_bias", &L::attention_bias)
-      .key("mlp_bias", &L::mlp_bias)
-      .key("tie_word_embeddings", &L::tie_word_embeddings)
-      .key("pad_token_id", &L::pad_token_id)
-      .key("sliding_window", &L::sliding_window)
-      .key("max_window_layers", &L::max_window_layers)
-      .key("rope", &L::rope);
 }
 
 /// rope_parameters as an object; keys that are not given keep their defaults.
@@ -81,7 +110,12 @@ void bind_rope(nb::module_& m) {
       .key("factor", &R::factor)
       .key("low_freq_factor", &R::low_freq_factor)
       .key("high_freq_factor", &R::high_freq_factor)
-      .key("original_max_position_embeddings", &R::original_max_position_embeddings);
+      .key("original_max_position_embeddings", &R::original_max_position_embeddings)
+      .key("beta_fast", &R::beta_fast)
+      .key("beta_slow", &R::beta_slow)
+      .key("mscale", &R::mscale)
+      .key("mscale_all_dim", &R::mscale_all_dim)
+      .key("attention_factor", &R::attention_factor);
 }
 
 void bind_encoders(nb::module_& m) {
@@ -188,11 +222,14 @@ void bind_language_models(nb::module_& m) {
           "hidden_states"_a, "attention_mask"_a = nb::none());
   bind_rope(m);
   bind_configs(m);
+  bind_llama_configs(m);
   bind_encoders(m);
   bind_decoder<hub::GPT2Config, hub::GPT2Input, hub::GPT2Model, hub::GPT2LMHeadModel>(
       m, "GPT2Model", "GPT2LMHeadModel");
   bind_decoder<hub::LlamaConfig, hub::LlamaInput, hub::LlamaModel, hub::LlamaForCausalLM>(
       m, "LlamaModel", "LlamaForCausalLM");
+  bind_decoder<hub::DeepseekConfig, hub::LlamaInput, hub::DeepseekModel, hub::DeepseekForCausalLM>(
+      m, "DeepseekModel", "DeepseekForCausalLM");
   bind_t5(m);
   bind_generation(m);
 }

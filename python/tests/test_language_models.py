@@ -350,9 +350,9 @@ def test_config_keeps_what_it_does_not_know(tmp_path):
     assert models.GPT2Config(n_embd=8).hidden_size == 8
     old = models.LlamaConfig(rope_theta=5e5, rope_scaling={"type": "linear", "factor": 2.0})
     assert old.rope_parameters == {"rope_theta": 5e5, "rope_type": "linear", "factor": 2.0}
-    with pytest.raises(ds.ValueError, match="rope_type 'yarn' is unknown"):
+    with pytest.raises(ds.ValueError, match="rope_type 'dynamic' is unknown"):
         models.LlamaForCausalLM(
-            models.LlamaConfig(**LLAMA, rope_parameters={"rope_type": "yarn", "factor": 4.0})
+            models.LlamaConfig(**LLAMA, rope_parameters={"rope_type": "dynamic", "factor": 4.0})
         )(ds.tensor([[1]]))
     with pytest.raises(ds.ValueError, match="3 key and value heads do not divide 4"):
         models.LlamaModel(models.LlamaConfig(**{**LLAMA, "num_key_value_heads": 3}))

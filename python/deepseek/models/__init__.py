@@ -9,6 +9,8 @@ from . import vision
 from ._config import (
     AutoConfig,
     BertConfig,
+    DeepseekV2Config,
+    DeepseekV3Config,
     DistilBertConfig,
     GPT2Config,
     LlamaConfig,
@@ -112,6 +114,8 @@ __all__ = [
     "CLIPVisionModel",
     "ConvNeXt",
     "DenseNet",
+    "DeepseekV2Config",
+    "DeepseekV3Config",
     "DistilBertConfig",
     "EfficientNet",
     "GPT2Config",

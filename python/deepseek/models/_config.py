@@ -276,6 +276,58 @@ class Qwen3Config(Qwen2Config):
     _defaults = {**Qwen2Config._defaults, "head_dim": 128}
 
 
+class DeepseekV2Config(LlamaConfig):
+    """DeepSeek-V2 and V2.5."""
+
+    model_type = "deepseek_v2"
+    _struct = _core._hub.DeepseekConfig
+    _made = (
+        "rope",
+        "max_window_layers",
+        "sliding_window",
+        "num_key_value_heads",
+        "head_dim",
+        "rope_interleave",
+    )
+    _defaults = {**LlamaConfig._defaults, "vocab_size": 102400}
+
+
+class DeepseekV3Config(LlamaConfig):
+    """DeepSeek-V3 and R1."""
+
+    model_type = "deepseek_v3"
+    _struct = _core._hub.DeepseekConfig
+    _made = (
+        "rope",
+        "max_window_layers",
+        "sliding_window",
+        "num_key_value_heads",
+        "head_dim",
+        "mlp_bias",
+        "topk_method",
+    )
+    _defaults = {
+        "vocab_size": 129280,
+        "hidden_size": 7168,
+        "intermediate_size": 18432,
+        "moe_intermediate_size": 2048,
+        "num_hidden_layers": 61,
+        "num_attention_heads": 128,
+        "n_shared_experts": 1,
+        "n_routed_experts": 256,
+        "routed_scaling_factor": 2.5,
+        "n_group": 8,
+        "topk_group": 4,
+        "num_experts_per_tok": 8,
+        "first_k_dense_replace": 3,
+        "norm_topk_prob": True,
+        "max_position_embeddings": 4096,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "rope_parameters": None,
+    }
+
+
 class T5Config(PretrainedConfig):
     """T5, its version 1.1 and Flan-T5."""
 
@@ -302,6 +354,8 @@ CONFIGS = {
         RobertaConfig,
         DistilBertConfig,
         GPT2Config,
+        DeepseekV2Config,
+        DeepseekV3Config,
         LlamaConfig,
         MistralConfig,
         Qwen2Config,

@@ -65,6 +65,10 @@ class PreTrainedModel:
     def _read_more(self, name, **hub) -> None:
         """Reads further files of the model."""
 
+    def _to_files(self, state: dict) -> dict:
+        """The state under the names that files have."""
+        return state
+
     def _write_more(self, folder) -> None:
         """Writes further files of the model."""
 
@@ -157,7 +161,7 @@ class PreTrainedModel:
         for names in self._shared(state):
             for name in names[1:]:
                 del state[name]
-        write_weights(state, folder, max_shard_size)
+        write_weights(self._to_files(state), folder, max_shard_size)
 
     @property
     def base_model(self):

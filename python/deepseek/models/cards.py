@@ -259,6 +259,13 @@ FAMILIES = (
         "Yang et al., Qwen3 Technical Report, 2025 (arXiv:2505.09388)",
     ),
     Family(
+        "DeepSeek-V2",
+        ("deepseek-v2",),
+        NEXT,
+        "DeepSeek-AI, DeepSeek-V2: A Strong, Economical, and Efficient Mixture-of-Experts Language "
+        "Model, 2024 (arXiv:2405.04434)",
+    ),
+    Family(
         "T5",
         ("t5-", "flan-t5-"),
         PAIRS,

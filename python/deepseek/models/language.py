@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Language models; names of classes, arguments and parameters are transformers'."""
 
+import re
+
 from .. import _core, nn
 from ._config import (
     BertConfig,
+    DeepseekV2Config,
+    DeepseekV3Config,
     DistilBertConfig,
     GPT2Config,
     LlamaConfig,
@@ -71,6 +75,44 @@ class _Answering(EncoderDecoderMixin, _Generator):
         return super()._load(weights, *arguments)
 
 
+_EXPERT = re.compile(r"(.*\.experts\.)(\d+)\.(gate|up|down)_proj\.weight")
+
+
+class _WithExperts:
+    """Files hold the matrices of every expert; the model, one tensor of all experts' matrices."""
+
+    def _load(self, weights, *arguments):
+        found: dict[str, dict[tuple[int, str], str]] = {}
+        for name in weights:
+            match = _EXPERT.fullmatch(name)
+            if match:
+                found.setdefault(match[1], {})[int(match[2]), match[3]] = name
+        weights = dict(weights)
+        for stem, names in found.items():
+            count = 1 + max(expert for expert, _ in names)
+            if len(names) != 3 * count:
+                continue  # the missing ones are reported by name
+            part = {place: weights.pop(name) for place, name in names.items()}
+            both = [_core.cat([part[e, "gate"], part[e, "up"]], 0) for e in range(count)]
+            weights[stem + "gate_up_proj"] = _core.stack(both)
+            weights[stem + "down_proj"] = _core.stack([part[e, "down"] for e in range(count)])
+        return super()._load(weights, *arguments)
+
+    def _to_files(self, state: dict) -> dict:
+        named = {}
+        for name, tensor in state.items():
+            stem, _, kind = name.rpartition("experts.")
+            kinds = {"gate_up_proj": ("gate", "up"), "down_proj": ("down",)}.get(kind)
+            if kinds is None or not stem:
+                named[name] = tensor
+                continue
+            for expert in range(tensor.shape[0]):
+                parts = tensor[expert].chunk(len(kinds), 0)
+                for what, part in zip(kinds, parts, strict=True):
+                    named[f"{stem}experts.{expert}.{what}_proj.weight"] = part
+        return named
+
+
 def _class(name: str, config: type, base: str, parents: tuple, doc: str, **more) -> type:
     """A class of this module."""
     common = {"config_class": config, "base_model_prefix": base, "__module__": __name__}
@@ -90,7 +132,9 @@ def _encoder(prefix: str, config: type) -> dict[str, type]:
     return classes
 
 
-def _decoder(prefix: str, config: type, base: str, native: str, head: str) -> dict[str, type]:
+def _decoder(
+    prefix: str, config: type, base: str, native: str, head: str, mixins: tuple = ()
+) -> dict[str, type]:
     """The model itself and the one that predicts the next token; `native` + Model and `native` +
     head are their C++ classes."""
     return {
@@ -98,14 +142,14 @@ def _decoder(prefix: str, config: type, base: str, native: str, head: str) -> di
             f"{prefix}Model",
             config,
             base,
-            (_Decoder, getattr(_hub, f"{native}Model")),
+            (*mixins, _Decoder, getattr(_hub, f"{native}Model")),
             f"{prefix} without a head.",
         ),
         "ForCausalLM": _class(
             f"{prefix}{head}",
             config,
             base,
-            (_Generator, getattr(_hub, f"{native}{head}")),
+            (*mixins, _Generator, getattr(_hub, f"{native}{head}")),
             f"{prefix} that predicts the next token.",
         ),
     }
@@ -139,6 +183,12 @@ FAMILIES: dict[str, dict[str, type]] = {
     "llama": _decoder("Llama", LlamaConfig, "model", "Llama", "ForCausalLM"),
     "mistral": _decoder("Mistral", MistralConfig, "model", "Llama", "ForCausalLM"),
     "qwen2": _decoder("Qwen2", Qwen2Config, "model", "Llama", "ForCausalLM"),
+    "deepseek_v2": _decoder(
+        "DeepseekV2", DeepseekV2Config, "model", "Deepseek", "ForCausalLM", (_WithExperts,)
+    ),
+    "deepseek_v3": _decoder(
+        "DeepseekV3", DeepseekV3Config, "model", "Deepseek", "ForCausalLM", (_WithExperts,)
+    ),
     "t5": _encoder_decoder("T5", T5Config),
     "qwen3": _decoder("Qwen3", Qwen3Config, "model", "Llama", "ForCausalLM"),
 }

@@ -68,6 +68,7 @@ SOURCES: dict[str, Source] = {
     "qwen2.5-7b": Source("Qwen/Qwen2.5-7B", "apache-2.0"),
     "qwen3-0.6b": Source("Qwen/Qwen3-0.6B", "apache-2.0"),
     "qwen3-8b": Source("Qwen/Qwen3-8B", "apache-2.0"),
+    "deepseek-v2-lite": Source("deepseek-ai/DeepSeek-V2-Lite", "deepseek"),
     "deepseek-r1-distill-qwen-1.5b": Source("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "mit"),
     "deepseek-r1-distill-llama-8b": Source("deepseek-ai/DeepSeek-R1-Distill-Llama-8B", "mit"),
 }

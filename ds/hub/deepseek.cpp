@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ds/hub/deepseek.h"
+
+#include <cmath>
+
+#include "ds/base/error.h"
+#include "ds/nn/init.h"
+#include "ds/tensor/operators.h"
+#include "ds/tensor/ops.h"
+
+namespace ds::hub {
+namespace {
+
+constexpr double kLow = -1e30;  // below every score
+
+bool is_v3(const DeepseekConfig& c) { return c.model_type == "deepseek_v3"; }
+
+bool is_grouped(const DeepseekConfig& c) {
+  return is_v3(c) ? c.n_group.has_value() : c.topk_method == "group_limited_greedy";
+}
+
+/// As LlamaModel wants it: what is rotated is a head of its own there.
+DeepseekConfig with_heads(DeepseekConfig c) {
+  c.head_dim = c.qk_rope_head_dim;
+  c.num_key_value_heads = c.num_attention_heads;
+  return c;
+}
+
+void check(const DeepseekConfig& c) {
+  DS_CHECK(c.kv_lora_rank > 0 && c.qk_nope_head_dim > 0 && c.qk_rope_head_dim > 0 &&
+               c.v_head_dim > 0 && c.q_lora_rank.value_or(1) > 0,
+           ValueError, "config: kv_lora_rank ", c.kv_lora_rank, ", qk_nope_head_dim ",
+           c.qk_nope_head_dim, ", qk_rope_head_dim ", c.qk_rope_head_dim, " and v_head_dim ",
+           c.v_head_dim, " must be positive");
+  const int64_t chosen = c.num_experts_per_tok.value_or(0);
+  DS_CHECK(c.n_routed_experts > 0 && chosen > 0 && chosen <= c.n_routed_experts, ValueError,
+           "config: num_experts_per_tok ", chosen, " must be between 1 and n_routed_experts ",
+           c.n_routed_experts);
+  DS_CHECK(c.topk_method == "greedy" || c.topk_method == "group_limited_greedy" || is_v3(c),
+           ValueError, "config: topk_method '", c.topk_method,
+           "' is unknown; use greedy or group_limited_greedy");
+  if (!is_grouped(c)) return;
+  const int64_t groups = c.n_group.value_or(0), best = c.topk_group.value_or(0);
+  DS_CHECK(groups > 0 && c.n_routed_experts % groups == 0 && best > 0 && best <= groups, ValueError,
+           "config: n_group ", groups, " must divide n_routed_experts ", c.n_routed_experts,
+           " and topk_group ", best, " be between 1 and it");
+}
+
+/// true [N, experts] for the indices i64 [N, k].
+Tensor marked(const Tensor& indices, int64_t experts) {
+  const Tensor none = zeros({indices.size(0), experts}, DType::f32, indices.device());
+  return ne(scatter(none, 1, indices, 1.0), 0);
+}
+
+nn::ModulePtr gated_network(const DeepseekConfig& c, int64_t inner) {
+  auto network = std::make_shared<Group>();
+  for (const char* name : {"gate_proj", "up_proj"})
+    network->add<nn::Linear>(name, c.hidden_size, inner, c.mlp_bias);
+  network->add<nn::Linear>("down_proj", inner, c.hidden_size, c.mlp_bias);
+  return network;
+}
+
+Tensor run_gated(nn::Module& network, const std::string& activation, const Tensor& x) {
+  const Tensor gate = activate(activation, call_at(network, "gate_proj", x));
+  return call_at(network, "down_proj", gate * call_at(network, "up_proj", x));
+}
+
+}  // namespace
+
+DeepseekExperts::DeepseekExperts(const DeepseekConfig& config) : config_(config) {
+  const DeepseekConfig& c = config_;
+  check(c);
+  const auto draw = [&](nn::Module& module, const char* name, const Shape& shape) {
+    nn::init::normal_(module.register_parameter(name, empty(shape)), 0.0, c.initializer_range);
+  };
+  const auto experts = add<Group>("experts");
+  draw(*experts, "gate_up_proj", {c.n_routed_experts, 2 * c.moe_intermediate_size, c.hidden_size});
+  draw(*experts, "down_proj", {c.n_routed_experts, c.hidden_size, c.moe_intermediate_size});
+  const auto gate = add<Group>("gate");
+  draw(*gate, "weight", {c.n_routed_experts, c.hidden_size});
+  if (is_v3(c))
+    gate->register_buffer("e_score_correction_bias", clone(zeros({c.n_routed_experts})));
+  register_module("shared_experts", gated_network(c, c.moe_intermediate_size * c.n_shared_experts));
+}
+
+std::pair<Tensor, Tensor> DeepseekExperts::route(const Tensor& x) const {
+  const DeepseekConfig& c = config_;
+  const nn::ModulePtr gate = child("gate");
+  const Tensor logits =
+      linear(to_dtype(x, DType::f32), to_dtype(gate->parameter("weight"), DType::f32));
+  const Tensor scores = is_v3(c) ? sigmoid(logits) : softmax(logits, -1);
+  // What the choice looks at; its weights are the scores themselves.
+  Tensor choice = scores.detach();
+  if (is_v3(c)) choice = choice + to_dtype(gate->buffer("e_score_correction_bias"), DType::f32);
+  if (is_grouped(c)) {
+    const int64_t groups = *c.n_group, size = c.n_routed_experts / groups;
+    const Tensor by_group = reshape(choice, {-1, groups, size});
+    const Tensor best = is_v3(c) ? sum(topk(by_group, 2, -1).first, -1) : amax(by_group, -1);
+    const Tensor open = marked(topk(best, *c.topk_group, -1).second, groups);
+    const Tensor visible =
+        reshape(expand(unsqueeze(open, -1), {-1, groups, size}), {-1, c.n_routed_experts});
+    choice = where(visible, choice, is_v3(c) ? kLow : 0.0);
+  }
+  const Tensor chosen = topk(choice, *c.num_experts_per_tok, -1).second;
+  Tensor weights = where(marked(chosen, c.n_routed_experts), scores, 0.0);
+  if (is_v3(c) && c.norm_topk_prob) weights = weights / (sum(weights, -1, true) + 1e-20);
+  return {weights * c.routed_scaling_factor, chosen};
+}
+
+Tensor DeepseekExperts::run_chosen(const Tensor& x, const Tensor& weights,
+                                   const Tensor& chosen) const {
+  const nn::ModulePtr experts = child("experts");
+  const int64_t tokens = x.size(0), each = chosen.size(1);
+  const Tensor flat = reshape(chosen, {tokens * each});
+  const Tensor up = index_select(experts->parameter("gate_up_proj"), 0, flat);
+  const Tensor down = index_select(experts->parameter("down_proj"), 0, flat);
+  const Tensor rows =
+      reshape(expand(unsqueeze(x, 1), {tokens, each, x.size(1)}), {tokens * each, 1, x.size(1)});
+  const std::vector<Tensor> both = chunk(matmul(rows, mT(up)), 2, -1);
+  const Tensor out = matmul(activate(config_.hidden_act, both[0]) * both[1], mT(down));
+  const Tensor share = unsqueeze(to_dtype(gather(weights, 1, chosen), x.dtype()), -1);
+  return sum(reshape(out, {tokens, each, x.size(1)}) * share, 1);
+}
+
+Tensor DeepseekExperts::run_all(const Tensor& x, const Tensor& weights) const {
+  const nn::ModulePtr experts = child("experts");
+  const std::vector<Tensor> both =
+      chunk(matmul(unsqueeze(x, 0), mT(experts->parameter("gate_up_proj"))), 2, -1);
+  const Tensor out =
+      matmul(activate(config_.hidden_act, both[0]) * both[1], mT(experts->parameter("down_proj")));
+  return sum(out * unsqueeze(to_dtype(t(weights), x.dtype()), -1), 0);
+}
+
+Tensor DeepseekExperts::forward(const Tensor& x) {
+  const Tensor flat = reshape(x, {-1, config_.hidden_size});
+  const auto [weights, chosen] = route(flat);
+  const bool few = flat.size(0) * *config_.num_experts_per_tok <= config_.n_routed_experts;
+  const Tensor out = few ? run_chosen(flat, weights, chosen) : run_all(flat, weights);
+  return reshape(out, x.shape()) + run_gated(*child("shared_experts"), config_.hidden_act, x);
+}
+
+DeepseekLayer::DeepseekLayer(const DeepseekConfig& config, int64_t layer)
+    : config_(config), layer_(layer) {
+  const DeepseekConfig& c = config_;
+  check(c);
+  const int64_t heads = c.num_attention_heads, dim = c.qk_nope_head_dim + c.qk_rope_head_dim;
+  const auto dense = [&](const char* name, int64_t in, int64_t out, bool bias) {
+    add_at(*this, std::string("self_attn.") + name, std::make_shared<nn::Linear>(in, out, bias));
+  };
+  const auto norm = [&](const char* name, int64_t size, double eps) {
+    add_at(*this, name, std::make_shared<nn::RMSNorm>(Shape{size}, eps));
+  };
+  constexpr double kLatentEps = 1e-6;  // whatever the configuration says
+  if (c.q_lora_rank) {
+    dense("q_a_proj", c.hidden_size, *c.q_lora_rank, c.attention_bias);
+    norm("self_attn.q_a_layernorm", *c.q_lora_rank, kLatentEps);
+    dense("q_b_proj", *c.q_lora_rank, heads * dim, false);
+  } else {
+    dense("q_proj", c.hidden_size, heads * dim, false);
+  }
+  dense("kv_a_proj_with_mqa", c.hidden_size, c.kv_lora_rank + c.qk_rope_head_dim, c.attention_bias);
+  norm("self_attn.kv_a_layernorm", c.kv_lora_rank, kLatentEps);
+  dense("kv_b_proj", c.kv_lora_rank, heads * (c.qk_nope_head_dim + c.v_head_dim), false);
+  dense("o_proj", heads * c.v_head_dim, c.hidden_size, c.attention_bias);
+  if (layer >= c.first_k_dense_replace)
+    add<DeepseekExperts>("mlp", c);
+  else
+    register_module("mlp", gated_network(c, c.intermediate_size));
+  norm("input_layernorm", c.hidden_size, c.rms_norm_eps);
+  norm("post_attention_layernorm", c.hidden_size, c.rms_norm_eps);
+}
+
+Tensor DeepseekLayer::attend(const Tensor& x, const Rotation& rotation,
+                             const std::optional<Tensor>& mask, KeyValueCache* cache) {
+  const DeepseekConfig& c = config_;
+  const auto call = [&](const char* name, const Tensor& in) {
+    return call_at(*this, std::string("self_attn.") + name, in);
+  };
+  const auto turn = [&](const Tensor& in) {
+    return c.rope_interleave ? rotation.neighbours(in) : rotation(in);
+  };
+  const int64_t nope = c.qk_nope_head_dim, heads = c.num_attention_heads;
+  const Tensor q =
+      split_heads(c.q_lora_rank ? call("q_b_proj", call("q_a_layernorm", call("q_a_proj", x)))
+                                : call("q_proj", x),
+                  heads);
+  const Tensor query =
+      cat({narrow(q, -1, 0, nope), turn(narrow(q, -1, nope, c.qk_rope_head_dim))}, -1);
+  const Tensor both = call("kv_a_proj_with_mqa", x);
+  Tensor latent = split_heads(call("kv_a_layernorm", narrow(both, -1, 0, c.kv_lora_rank)), 1);
+  Tensor turned = turn(split_heads(narrow(both, -1, c.kv_lora_rank, c.qk_rope_head_dim), 1));
+  Attention attention{mask, true, is_training() ? c.attention_dropout : 0.0};
+  const double growth = c.rope.type != "default" && c.rope.mscale_all_dim.value_or(0) != 0
+                            ? yarn_growth(c.rope.factor, *c.rope.mscale_all_dim)
+                            : 1.0;
+  attention.scale = growth * growth / std::sqrt(static_cast<double>(nope + c.qk_rope_head_dim));
+  if (cache) {  // what is remembered is compressed
+    std::tie(latent, turned) = cache->extend(static_cast<size_t>(layer_), latent, turned);
+    attention.mask = cache->mask();
+    attention.causal = false;
+  }
+  const Tensor kv = split_heads(call("kv_b_proj", select(latent, 2, 0)), heads);
+  const int64_t batch = kv.size(0), keys = kv.size(1);
+  const Tensor key =
+      cat({narrow(kv, -1, 0, nope), expand(turned, {batch, keys, heads, c.qk_rope_head_dim})}, -1);
+  return call("o_proj", attention(query, key, narrow(kv, -1, nope, c.v_head_dim)));
+}
+
+Tensor DeepseekLayer::forward(const Tensor& x, const Rotation& rotation,
+                              const std::optional<Tensor>& mask, KeyValueCache* cache) {
+  const Tensor y = x + attend(call_at(*this, "input_layernorm", x), rotation, mask, cache);
+  const Tensor z = call_at(*this, "post_attention_layernorm", y);
+  if (layer_ >= config_.first_k_dense_replace) return y + call_at(*this, "mlp", z);
+  return y + run_gated(*child("mlp"), config_.hidden_act, z);
+}
+
+DeepseekModel::DeepseekModel(const DeepseekConfig& config)
+    : LlamaModel(with_heads(config),
+                 [&](int64_t i) { return std::make_shared<DeepseekLayer>(config, i); }) {}
+
+DeepseekForCausalLM::DeepseekForCausalLM(const DeepseekConfig& config)
+    : LlamaForCausalLM(with_heads(config), std::make_shared<DeepseekModel>(config)) {}
+
+}  // namespace ds::hub

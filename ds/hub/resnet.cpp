@@ -145,66 +145,6 @@ Tensor ResNet::forward(const Tensor& x) {
   return (*child("fc"))(average_pixels(y));
 }
 
-const NamedSizes<ResNetConfig>& resnets() {
-  const auto small = [](std::vector<int64_t> layers, int64_t in_channels, int64_t width) {
-    return ResNetConfig{.layers = std::move(layers),
-                        .num_classes = 10,
-                        .in_channels = in_channels,
-                        .width = width,
-                        .small_input = true};
-  };
-  const auto basic = [](std::vector<int64_t> layers) {
-    return ResNetConfig{.layers = std::move(layers)};
-  };
-  const auto deep = [](std::vector<int64_t> layers, int64_t cardinality = 1,
-                       int64_t base_width = 64) {
-    return ResNetConfig{.layers = std::move(layers),
-                        .bottleneck = true,
-                        .cardinality = cardinality,
-                        .base_width = base_width};
-  };
-  // The D of "Bag of Tricks" (He et al., 2019).
-  const auto d = [](ResNetConfig c) {
-    c.deep_stem = c.avg_down = true;
-    return c;
-  };
-  const auto se = [](ResNetConfig c) {
-    c.squeeze = true;
-    return c;
-  };
-  static const NamedSizes<ResNetConfig> sizes = {
-      {"resnet8", small({1, 1, 1}, 1, 32)},
-      {"resnet20", small({3, 3, 3}, 3, 16)},
-      {"resnet18", basic({2, 2, 2, 2})},
-      {"resnet34", basic({3, 4, 6, 3})},
-      {"resnet26", deep({2, 2, 2, 2})},
-      {"resnet50", deep({3, 4, 6, 3})},
-      {"resnet101", deep({3, 4, 23, 3})},
-      {"resnet152", deep({3, 8, 36, 3})},
-      {"resnext50_32x4d", deep({3, 4, 6, 3}, 32, 4)},
-      {"resnext101_32x4d", deep({3, 4, 23, 3}, 32, 4)},
-      {"resnext101_32x8d", deep({3, 4, 23, 3}, 32, 8)},
-      {"resnext101_64x4d", deep({3, 4, 23, 3}, 64, 4)},
-      {"wide_resnet50_2", deep({3, 4, 6, 3}, 1, 128)},
-      {"wide_resnet101_2", deep({3, 4, 23, 3}, 1, 128)},
-      {"resnet18d", d(basic({2, 2, 2, 2}))},
-      {"resnet34d", d(basic({3, 4, 6, 3}))},
-      {"resnet26d", d(deep({2, 2, 2, 2}))},
-      {"resnet50d", d(deep({3, 4, 6, 3}))},
-      {"resnet101d", d(deep({3, 4, 23, 3}))},
-      {"resnet152d", d(deep({3, 8, 36, 3}))},
-      {"resnet200d", d(deep({3, 24, 36, 3}))},
-      {"seresnet50", se(deep({3, 4, 6, 3}))},
-      {"seresnet152d", se(d(deep({3, 8, 36, 3})))},
-      {"seresnext26d_32x4d", se(d(deep({2, 2, 2, 2}, 32, 4)))},
-      {"seresnext50_32x4d", se(deep({3, 4, 6, 3}, 32, 4))},
-      {"seresnext101_32x4d", se(deep({3, 4, 23, 3}, 32, 4))},
-      {"seresnext101_32x8d", se(deep({3, 4, 23, 3}, 32, 8))},
-      {"seresnext101_64x4d", se(deep({3, 4, 23, 3}, 64, 4))},
-  };
-  return sizes;
-}
-
 std::shared_ptr<ResNet> resnet18(int64_t num_classes) { return named("resnet18", num_classes); }
 std::shared_ptr<ResNet> resnet34(int64_t num_classes) { return named("resnet34", num_classes); }
 std::shared_ptr<ResNet> resnet50(int64_t num_classes) { return named("resnet50", num_classes); }

@@ -90,8 +90,6 @@ nn::ModulePtr below(const nn::Module& root, const std::string& name) {
   return below(*root.child(name.substr(0, dot)), name.substr(dot + 1));
 }
 
-bool present(const std::optional<Tensor>& tensor) { return tensor && tensor->defined(); }
-
 }  // namespace
 
 EncoderModel::EncoderModel(const EncoderConfig& config, bool pooling)

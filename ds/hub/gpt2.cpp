@@ -37,8 +37,6 @@ BlockOptions block_options(const GPT2Config& c, int64_t layer) {
   return o;
 }
 
-bool present(const std::optional<Tensor>& tensor) { return tensor && tensor->defined(); }
-
 }  // namespace
 
 GPT2Model::GPT2Model(const GPT2Config& config) : config_(config) {
@@ -66,12 +64,8 @@ Output GPT2Model::forward(const GPT2Input& input) {
                             ? *input.inputs_embeds
                             : given("GPT2Model", "input_ids or inputs_embeds", input.input_ids);
   // Padding in front of a cached prompt takes no positions.
-  const Shape shape =
-      checked_length("GPT2Model", first, input.cache ? first.size(1) : config_.n_positions);
-  const Tensor at = input.cache ? input.cache->positions()
-                    : present(input.position_ids)
-                        ? *input.position_ids
-                        : unsqueeze(arange(shape[1], DType::i64, first.device()), 0);
+  checked_length("GPT2Model", first, input.cache ? first.size(1) : config_.n_positions);
+  const Tensor at = positions_of(first, input.cache, input.position_ids);
   Tensor x = (embedded ? first : call_at(*this, "wte", first)) + call_at(*this, "wpe", at);
   x = dropout(x, config_.embd_pdrop, is_training());
   const std::optional<Tensor> mask = attention_mask(input.attention_mask);

@@ -56,8 +56,6 @@ void check(const LlamaConfig& c) {
   activate(c.hidden_act, zeros({1}));
 }
 
-bool present(const std::optional<Tensor>& tensor) { return tensor && tensor->defined(); }
-
 }  // namespace
 
 LlamaLayer::LlamaLayer(const LlamaConfig& config, int64_t layer)
@@ -138,12 +136,9 @@ Output LlamaModel::forward(const LlamaInput& input) {
                             ? *input.inputs_embeds
                             : given(name.c_str(), "input_ids or inputs_embeds", input.input_ids);
   // Padding in front of a cached prompt takes no positions.
-  const Shape shape = checked_length(name.c_str(), first,
-                                     input.cache ? first.size(1) : config_.max_position_embeddings);
-  const Tensor at = input.cache ? input.cache->positions()
-                    : present(input.position_ids)
-                        ? *input.position_ids
-                        : unsqueeze(arange(shape[1], DType::i64, first.device()), 0);
+  checked_length(name.c_str(), first,
+                 input.cache ? first.size(1) : config_.max_position_embeddings);
+  const Tensor at = positions_of(first, input.cache, input.position_ids);
   Tensor x = embedded ? first : call_at(*this, "embed_tokens", first);
   const Rotation rotation(config_.rope, head_dim(config_), at, x.dtype());
   const std::optional<Tensor> mask = attention_mask(input.attention_mask);

@@ -12,8 +12,6 @@
 namespace ds::hub {
 namespace {
 
-bool present(const std::optional<Tensor>& tensor) { return tensor && tensor->defined(); }
-
 bool is_gated(const T5Config& c) { return c.feed_forward_proj.rfind("gated-", 0) == 0; }
 
 std::string activation_of(const T5Config& c) {

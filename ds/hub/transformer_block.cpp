@@ -71,6 +71,13 @@ Tensor activate(const std::string& name, const Tensor& x) {
       "silu, swish, tanh or quick_gelu");
 }
 
+Tensor positions_of(const Tensor& input, const KeyValueCache* cache,
+                    const std::optional<Tensor>& given) {
+  if (cache) return cache->positions();
+  if (present(given)) return *given;
+  return unsqueeze(arange(input.size(1), DType::i64, input.device()), 0);
+}
+
 std::optional<Tensor> attention_mask(const std::optional<Tensor>& mask) {
   if (!mask || !mask->defined()) return std::nullopt;
   const Tensor seen = mask->dtype() == DType::bool_ ? *mask : ne(*mask, 0);

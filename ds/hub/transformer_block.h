@@ -44,6 +44,12 @@ void add_at(nn::Module& root, const std::string& name, nn::ModulePtr module);
 Tensor call_at(nn::Module& root, const std::string& name, const Tensor& x);
 /// One of transformers' activations; ValueError lists them for another name.
 Tensor activate(const std::string& name, const Tensor& x);
+/// The input was given.
+inline bool present(const std::optional<Tensor>& input) { return input && input->defined(); }
+/// i64 positions of the tokens of `input` [B, T, ...]: of the cache's step, else those given, else
+/// 0 to T - 1.
+Tensor positions_of(const Tensor& input, const KeyValueCache* cache,
+                    const std::optional<Tensor>& given);
 /// What attention may look at: a mask [B, S] or [B, T, S] of numbers, 0 is left out, as bool
 /// [B, 1, T, S]; nothing without one.
 std::optional<Tensor> attention_mask(const std::optional<Tensor>& mask);

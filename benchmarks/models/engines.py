@@ -18,6 +18,30 @@ from cases import Case, batch
 TORCH_OPTIONS = ("channels_last", "bf16", "compile")
 
 
+def checkpoint_blocks(model, checkpoint) -> int:
+    """Lets the outermost blocks that the model repeats be computed again in the backward pass;
+    how many there are."""
+
+    def repeated(module):
+        own = [m for m in module.modules() if type(m).__module__.startswith("networks")]
+        return {kind for kind in map(type, own) if sum(type(m) is kind for m in own) > 1}
+
+    def wrap(block):
+        forward = block.forward
+        block.forward = lambda *args: checkpoint(forward, *args, use_reentrant=False)
+
+    kinds, found = repeated(model), 0
+    stack = list(model.children())
+    while stack:
+        module = stack.pop()
+        if type(module) in kinds:
+            wrap(module)
+            found += 1
+        else:
+            stack.extend(module.children())
+    return found
+
+
 class Absent(Exception):
     """The peer cannot run here: not installed, or not for this kind of case."""
 
@@ -118,6 +142,11 @@ class Torch(Eager):
         if "channels_last" in options:
             self.model.to(memory_format=torch.channels_last)
             self.x = self.x.contiguous(memory_format=torch.channels_last)
+        if "checkpoint" in options:
+            from torch.utils.checkpoint import checkpoint
+
+            if not checkpoint_blocks(self.model, checkpoint):
+                raise Absent("the network repeats no block to checkpoint")
         if "compile" in options:
             self.forward = torch.compile(self.model)
 
@@ -143,10 +172,36 @@ class Deepseek(Eager):
         os.environ["OMP_NUM_THREADS"] = str(threads)
         import deepseek as ds
 
-        if options:
-            raise Absent(f"deepseek has no option {', '.join(options)}")
+        for option in options:
+            name, _, value = option.partition("=")
+            if name != "budget":
+                raise Absent(f"deepseek has no option {option}")
+            ds.memory.budget(value)
         ds.manual_seed(0)
         super().__init__(ds, case)
+
+    def load(self, state):
+        super().load(state)
+        # What was NumPy's cannot be updated in place, so the first step would need it twice.
+        with self.lib.no_grad():
+            for parameter in self.model.parameters():
+                parameter.mul_(1.0)
+        self.lib.evaluate(list(self.model.parameters()))
+
+    def check(self):
+        # Weights that no step updates are kept in the layouts of both passes: not what is budgeted.
+        with self.lib.memory.budget(None):
+            return super().check()
+
+    def losses(self, count: int):
+        """Losses of further steps."""
+        return [self.step().item() for _ in range(count)]
+
+    def plan(self):
+        """A step's planned peak and its temporaries, in bytes."""
+        self.run(2)
+        summary = self.lib.memory.summary()
+        return {"peak": summary.peak, "arena": summary.arena}
 
     def release(self):
         self.lib.synchronize()

@@ -76,6 +76,12 @@ class Worker:
     def memory(self, _):
         return {"bytes": peak_memory()}
 
+    def losses(self, count):
+        return {"losses": self.engine.losses(count)}
+
+    def plan(self, _):
+        return self.engine.plan()
+
     def details(self, _):
         return self.engine.details()
 

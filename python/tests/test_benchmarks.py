@@ -210,3 +210,22 @@ def test_generation_is_compared_before_it_is_timed(beams, tmp_path):
     assert process.returncode == 0, process.stdout + process.stderr
     result = json.loads(file.read_text())
     assert result["ratio"] > 0 and len(result["seconds"]["transformers"]) == 2
+
+
+def test_the_frontier_compares_losses_and_saves_memory(tmp_path):
+    process = subprocess.run(
+        [
+            sys.executable,
+            SUITE.parent / "memory" / "frontier.py",
+            *("--cases", "resnet8:8x1x28x28:sgd", "--shares", "0.8,0.001"),
+            *("--rounds", "3", "--budget", "1", "--json", tmp_path / "found.json"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    (found,) = json.loads((tmp_path / "found.json").read_text())
+    plain, less = found["ways"]["deepseek"], found["ways"]["deepseek, 80%"]
+    assert less["arena"] <= 0.8 * plain["arena"] and less["peak"] < plain["peak"]
+    assert found["ways"]["torch"]["resident"] > plain["resident"] > plain["peak"]
+    assert "OutOfMemoryError" in found["skipped"]["deepseek, 0%"]

@@ -77,6 +77,33 @@ bool view_strides(TensorImpl& impl, Shape& strides, int64_t& offset) {
   return strided_step(impl, impl.parent->current().shape(), strides, offset);
 }
 
+/// The computed leaf that a root holds is read by something else too: a clone, which shares the
+/// value, or an operation that was recorded and may not have run.
+bool has_other_readers(const TensorImpl& root, const Buffer& buffer) {
+  const Node* variable = root.variable.node.get();
+  const bool through_variable = variable && variable->input(0).node == root.value.node;
+  if (root.value.node.use_count() > (through_variable ? 2 : 1) || buffer.holders > 1) return true;
+  const bool hooked = root.hooked.node != nullptr;
+  return (through_variable && root.variable.node.use_count() > (hooked ? 2 : 1)) ||
+         (hooked && root.hooked.node.use_count() > 1);
+}
+
+/// Memory that others may write to must be this tensor's alone: whatever else reads the value keeps
+/// it as it is. Under graph_mutex().
+BufferPtr make_own(TensorImpl& root, const BufferPtr& buffer) {
+  if (buffer->shared() || root.value.node->op() != Op::input_ || !has_other_readers(root, *buffer))
+    return buffer;
+  const size_t bytes = type_bytes(buffer->type());
+  std::shared_ptr<void> memory = backend_of(buffer->device()).alloc(std::max<size_t>(bytes, 1));
+  if (bytes > 0) std::memcpy(memory.get(), buffer->data(), bytes);
+  auto own = std::make_shared<Buffer>(buffer->type(), buffer->device(), std::move(memory));
+  // Not a write: the value is the same, and its version too.
+  root.value = leaf_value(own);
+  root.variable = root.hooked = {};
+  root.update_live();
+  return own;
+}
+
 }  // namespace
 
 Tensor::Tensor(Value value, Device device)
@@ -186,6 +213,12 @@ std::optional<Tensor::HostView> Tensor::host_view() const {
   if (!buffer || buffer->layout() || !backend_of(buffer->device()).host_memory())
     return std::nullopt;
   buffer->wait();
+  // The node and this function hold the buffer; more is a step in the queue that reads it.
+  if (!buffer->shared() && buffer.use_count() > 2) synchronize();
+  {
+    const std::lock_guard lock(graph_mutex());
+    buffer = make_own(root, buffer);
+  }
   buffer->mark_shared();
   view.memory = buffer->memory();
   view.data =

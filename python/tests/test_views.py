@@ -226,3 +226,52 @@ def test_shapes_change_in_place_where_nothing_else_looks_on():
         assert x.tolist() == t.tolist(), name
     with pytest.raises(ds.NotImplementedError, match="assign the result"):
         x[0].unsqueeze_(0)
+
+
+def write_through_array(lib):
+    """An array of a tensor shares its memory with it and its views, and with nothing else."""
+    found = []
+
+    def computed(*shape):
+        t = lib.arange(float(np.prod(shape))).reshape(shape).clone()
+        t.tolist()
+        return t
+
+    source = computed(3)
+    copy = source.clone()
+    copy.numpy()[0] = 5
+    found += [source, copy]
+
+    source, target = computed(2), lib.zeros(2)
+    target.copy_(source)
+    target.numpy()[0] = 3
+    found += [source, target]
+
+    source = computed(4)
+    view, later = source[1:3], source + 1  # recorded before the write
+    view.tolist()
+    source.numpy()[1] = 9
+    view.numpy()[1] = 8
+    found += [source, view, later]
+
+    first, second = (lib.nn.Linear(2, 2, bias=False) for _ in range(2))
+    with lib.no_grad():
+        first.weight.copy_(computed(2, 2))
+    second.load_state_dict({k: v.clone() for k, v in first.state_dict().items()})
+    second.weight.detach().numpy()[:] = 7
+    third = lib.nn.Linear(2, 2, bias=False)
+    third.load_state_dict(first.state_dict())
+    third.weight.detach().numpy()[:] = 6
+    found += [first.weight, second.weight, third.weight]
+
+    weight = computed(3).requires_grad_()
+    loss = (weight * 3).sum()
+    loss.item()
+    weight.detach().numpy()
+    loss.backward()
+    found.append(weight.grad)
+    return [t.detach().tolist() for t in found]
+
+
+def test_writes_through_an_array_reach_its_tensor_only():
+    assert write_through_array(ds) == write_through_array(torch)

@@ -121,7 +121,8 @@ class Eager:
             value = self.step() if self.training else self.infer()
             if not self.training:  # an output that nobody reads is never computed by us
                 self.wait(value)
-        self.wait(value)
+        if self.training:
+            self.wait(value)
 
     def wait(self, value):
         value.reshape(-1)[0].item()

@@ -44,32 +44,15 @@ std::unique_ptr<MatmulPlan> plan_matmul(const View& lhs, const View& rhs, const 
   return MatmulPlan::make({lhs.desc(), rhs.desc(), row_major(lhs.dtype, dims), false, {}}, &why);
 }
 
-bool emit_thin_matmul(Lowering& l, const Node& node, const View& lhs, const View& rhs) {
-  const std::shared_ptr<const ThinMatmulPlan> plan =
-      ThinMatmulPlan::make(lhs, rhs, node.type().shape);
+/// A kernel of our own, where its plan takes the operands.
+template <class Plan>
+bool emit_own_matmul(Lowering& l, const Node& node, const View& lhs, const View& rhs,
+                     const char* kernel) {
+  const std::shared_ptr<const Plan> plan = Plan::make(lhs, rhs, node.type().shape);
   if (!plan) return false;
   const View out = l.temp(lhs.dtype, node.type().shape);
   const View space = l.scratch(plan->scratchpad_bytes());
-  Step& step = l.emit(node, "cpu:thin_matmul", {lhs, rhs, space}, {out}, [=](const Frame& frame) {
-    plan->execute(frame.at<float>(lhs), frame.at<float>(rhs), frame.at<float>(out),
-                  frame.at<float>(space));
-  });
-  step.info.flops = 2.0 * static_cast<double>(out.numel() * lhs.dims.back());
-  define_as(l, node, out);
-  return true;
-}
-
-/// Our own kernels, where they are faster than what oneDNN has on this processor.
-bool emit_own_matmul(Lowering& l, const Node& node, const MatmulPlan& other, const View& lhs,
-                     const View& rhs) {
-  if (other.implementation().rfind("gemm", 0) != 0) return false;
-  if (emit_thin_matmul(l, node, lhs, rhs)) return true;
-  const std::shared_ptr<const PackedMatmulPlan> plan =
-      PackedMatmulPlan::make(lhs, rhs, node.type().shape);
-  if (!plan) return false;
-  const View out = l.temp(lhs.dtype, node.type().shape);
-  const View space = l.scratch(plan->scratchpad_bytes());
-  Step& step = l.emit(node, "cpu:matmul", {lhs, rhs, space}, {out}, [=](const Frame& frame) {
+  Step& step = l.emit(node, kernel, {lhs, rhs, space}, {out}, [=](const Frame& frame) {
     plan->execute(frame.at<float>(lhs), frame.at<float>(rhs), frame.at<float>(out),
                   frame.at(space));
   });
@@ -80,7 +63,11 @@ bool emit_own_matmul(Lowering& l, const Node& node, const MatmulPlan& other, con
 
 void emit_matmul(Lowering& l, const Node& node, std::shared_ptr<const MatmulPlan> plan,
                  const View& lhs, const View& rhs) {
-  if (emit_own_matmul(l, node, *plan, lhs, rhs)) return;
+  // Ours are faster for some operands than what oneDNN has without AVX-512.
+  if (plan->implementation().rfind("gemm", 0) == 0 &&
+      (emit_own_matmul<ThinMatmulPlan>(l, node, lhs, rhs, "cpu:thin_matmul") ||
+       emit_own_matmul<PackedMatmulPlan>(l, node, lhs, rhs, "cpu:matmul")))
+    return;
   const Shape& dims = node.type().shape;
   const View out = l.temp(lhs.dtype, dims), space = l.scratch(plan->scratchpad_bytes());
   Step& step = l.emit(

@@ -35,9 +35,7 @@ size_t space_of_part() { return align_up(matmul_space() * sizeof(float)); }
 std::unique_ptr<PackedMatmulPlan> PackedMatmulPlan::make(const View& lhs, const View& rhs,
                                                          const Shape& dims) {
   const int r = dims.rank();
-  if (lhs.dtype != DType::f32 || rhs.dtype != DType::f32) return nullptr;
-  for (int i = 0; i + 2 < r; ++i)
-    if (rhs.strides[i] != 0 && rhs.dims[i] != 1) return nullptr;
+  if (lhs.dtype != DType::f32 || rhs.dtype != DType::f32 || !repeats_matrix(rhs)) return nullptr;
   const std::optional<View> left = as_matrix(lhs);
   if (!left || rhs.strides[r - 1] != 1 || (left->strides[0] != 1 && left->strides[1] != 1))
     return nullptr;

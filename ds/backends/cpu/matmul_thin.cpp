@@ -17,9 +17,9 @@ constexpr int64_t kWork = 1 << 15;
 std::unique_ptr<ThinMatmulPlan> ThinMatmulPlan::make(const View& lhs, const View& rhs,
                                                      const Shape& dims) {
   const int r = dims.rank();
-  if (lhs.dtype != DType::f32 || rhs.dtype != DType::f32 || !lhs.row_major()) return nullptr;
-  for (int i = 0; i + 2 < r; ++i)
-    if (rhs.strides[i] != 0 && rhs.dims[i] != 1) return nullptr;
+  if (lhs.dtype != DType::f32 || rhs.dtype != DType::f32 || !lhs.row_major() ||
+      !repeats_matrix(rhs))
+    return nullptr;
   auto plan = std::make_unique<ThinMatmulPlan>();
   plan->k_ = lhs.dims[r - 1];
   plan->n_ = dims[r - 1];
@@ -38,9 +38,10 @@ size_t ThinMatmulPlan::scratchpad_bytes() const {
   return parts_ == 1 ? 0 : static_cast<size_t>(parts_ * m_ * n_) * sizeof(float);
 }
 
-void ThinMatmulPlan::execute(const float* lhs, const float* rhs, float* dst, float* sums) const {
+void ThinMatmulPlan::execute(const float* lhs, const float* rhs, float* dst,
+                             void* scratchpad) const {
   if (parts_ > 1) {
-    add_parts(lhs, rhs, dst, sums);
+    add_parts(lhs, rhs, dst, static_cast<float*>(scratchpad));
     return;
   }
   constexpr int64_t kColumns = 16;  // a cache line of dst

@@ -19,7 +19,7 @@ class ThinMatmulPlan {
 
   size_t scratchpad_bytes() const;
   /// dst is row-major. The result does not depend on the number of threads.
-  void execute(const float* lhs, const float* rhs, float* dst, float* scratchpad) const;
+  void execute(const float* lhs, const float* rhs, float* dst, void* scratchpad) const;
 
  private:
   void add_parts(const float* lhs, const float* rhs, float* dst, float* sums) const;

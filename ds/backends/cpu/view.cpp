@@ -101,6 +101,12 @@ bool is_dense(const View& view) {
   return true;
 }
 
+bool repeats_matrix(const View& view) {
+  for (int i = 0; i + 2 < view.dims.rank(); ++i)
+    if (view.strides[i] != 0 && view.dims[i] != 1) return false;
+  return true;
+}
+
 Shape strides_like(const Shape& dims, const Shape& like) {
   Shape strides = Shape::filled(dims.rank(), 0);
   const std::vector<int> order = nesting(dims, like);

@@ -34,6 +34,8 @@ View slice_view(const View& view, const Shape& starts, const Shape& sizes, const
 /// True when the view's elements are distinct and fill one block: row-major in some order of the
 /// dimensions.
 bool is_dense(const View& view);
+/// All matrices of a batch, the last two dimensions, are one.
+bool repeats_matrix(const View& view);
 /// Dense strides for `dims` whose dimensions nest as those of `like` (same rank).
 Shape strides_like(const Shape& dims, const Shape& like);
 

@@ -33,21 +33,19 @@ _KEYS = (
     "use_cache",
     "seed",
 )
-#: Those that the C++ library takes as they are.
-_NATIVE = (
-    "do_sample",
-    "num_beams",
-    "early_stopping",
-    "length_penalty",
-    "num_return_sequences",
-    "temperature",
-    "top_k",
-    "top_p",
-    "repetition_penalty",
-    "no_repeat_ngram_size",
-    "pad_token_id",
-    "seed",
-)
+#: Those that become other options of the C++ library, which takes the rest as they are.
+_TURNED = {
+    "max_length",
+    "max_new_tokens",
+    "min_length",
+    "min_new_tokens",
+    "stop_strings",
+    "bos_token_id",
+    "eos_token_id",
+    "decoder_start_token_id",
+    "use_cache",
+}
+_NATIVE = tuple(key for key in _KEYS if key not in _TURNED)
 _FILE = "generation_config.json"
 
 

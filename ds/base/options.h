@@ -17,6 +17,7 @@ struct Options {
   std::string device = "auto";
   std::string log;
   std::string memory_budget;
+  std::string offload_dir;
 
   /// Calls f(value, name, help) for every option.
   template <class F>
@@ -26,6 +27,8 @@ struct Options {
     f(device, "DS_DEVICE", "Device of new tensors: auto, cpu, ref or null.");
     f(memory_budget, "DS_MEMORY_BUDGET",
       "Bytes that a step may use, such as 2GiB, or auto: what does not fit is computed again.");
+    f(offload_dir, "DS_OFFLOAD_DIR",
+      "Folder for what a step within a budget keeps on disk where recomputing is not enough.");
     f(log, "DS_LOG", "Topics to log to stderr, separated by commas: dispatch, passes.");
   }
 };

@@ -14,6 +14,7 @@
 #include "ds/passes/pipeline.h"
 #include "ds/passes/remat.h"
 #include "ds/runtime/allocator.h"
+#include "ds/runtime/offload.h"
 
 namespace ds {
 namespace {
@@ -130,31 +131,71 @@ size_t planned_peak(const EvaluateRequest& request) {
   return program.peak;
 }
 
+namespace {
+
+/// Plans with more and more recomputation until one fits; `least` becomes the least peak seen.
+bool compile_recomputing(Program& program, const std::vector<FrontierPoint>& points, size_t limit,
+                         size_t& least) {
+  const auto fits = [&](int level) {
+    compile_at(program, level);
+    least = std::min(least, program.peak);
+    return program.peak <= limit;
+  };
+  // What the null backend does not foresee below the limit is tried last.
+  const auto foreseen = [&](const FrontierPoint& point) {
+    return static_cast<double>(point.peak) <= kForeseen * static_cast<double>(limit);
+  };
+  for (const bool likely : {true, false})
+    for (const FrontierPoint& point : points)
+      if (point.level != 0 && foreseen(point) == likely && fits(point.level)) return true;
+  return false;
+}
+
+/// The optimizer's state in files, then activations too. What is in files costs reading and writing
+/// it, so recomputation comes first.
+bool compile_offloading(Program& program, std::vector<FrontierPoint> points, size_t limit,
+                        size_t& least) {
+  if (offload_directory().empty()) return false;
+  program.compile_options.offloaded = optimizer_state(program);
+  const size_t away = offloaded_bytes(program) - offload_window(program);
+  for (FrontierPoint& point : points) point.peak -= std::min(point.peak, away);
+  compile_at(program, 0);
+  least = std::min(least, program.peak);
+  if (program.peak <= limit || compile_recomputing(program, points, limit, least)) return true;
+  for (auto point = points.rbegin(); point != points.rend(); ++point) {
+    program.compile_options.arena_limit = 0;
+    compile_at(program, point->level);
+    const size_t rest = program.peak - program.executable->arena_bytes();
+    // With no room at all the plan still says how little is possible.
+    program.compile_options.arena_limit = limit > rest ? limit - rest : 1;
+    compile_at(program, point->level);
+    least = std::min(least, program.peak);
+    if (program.peak <= limit) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 void compile_within_budget(Program& program) {
   compile_at(program, 0);
   const size_t limit = budget();
   if (limit == 0 || program.peak <= limit) return;
   const size_t without = program.peak;
-  size_t least = without;
-  std::vector<int> rest;
-  for (const FrontierPoint& point : candidates(program)) {
-    if (point.level == 0) continue;
-    if (static_cast<double>(point.peak) > kForeseen * static_cast<double>(limit)) {
-      rest.push_back(point.level);
-      continue;
-    }
-    compile_at(program, point.level);
-    if (program.peak <= limit) return;
-    least = std::min(least, program.peak);
-  }
-  for (const int level : rest) {
-    compile_at(program, level);
-    if (program.peak <= limit) return;
-    least = std::min(least, program.peak);
-  }
-  throw OutOfMemoryError(
-      str("memory budget: the step needs ", least, " bytes with all recomputation (", without,
-          " without), the budget is ", limit, "; raise it, or take a smaller batch"));
+  size_t recomputing = without;
+  const std::vector<FrontierPoint> points = candidates(program);
+  if (compile_recomputing(program, points, limit, recomputing)) return;
+  size_t least = recomputing;
+  if (compile_offloading(program, points, limit, least)) return;
+  const std::string offload =
+      offload_directory().empty()
+          ? "raise it, take a smaller batch, or name a folder to offload to"
+          : str(least,
+                " with the optimizer's state and activations in files; raise it, or take a "
+                "smaller batch");
+  throw OutOfMemoryError(str("memory budget: the budget is ", limit, " bytes, the step needs ",
+                             without, ", ", recomputing, " with all recomputation",
+                             offload_directory().empty() ? "; " : ", ", offload));
 }
 
 std::vector<FrontierPoint> frontier(const Program& program) {

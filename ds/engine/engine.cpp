@@ -100,8 +100,8 @@ ProgramPtr plan(const EvaluateRequest& request, const Trace& trace, const CacheE
     options.any_output_layout[static_cast<size_t>(output)] = true;
   s.planned = program;
   s.similar = s.cache.most_similar(program->imported);
-  compile_within_budget(*program);
   program->parameters = find_parameters(trace);
+  compile_within_budget(*program);
   for (const NodePtr& node : program->imported.topological())
     program->has_backward = program->has_backward || in_backward(*node);
   s.stats.plans += 1;
@@ -266,6 +266,11 @@ MemoryReport memory_report() {
 MemoryReport largest_memory_report() {
   const std::lock_guard lock(graph_mutex());
   return state().largest ? report_memory(*state().largest) : MemoryReport{};
+}
+
+MemoryTimeline largest_memory_timeline() {
+  const std::lock_guard lock(graph_mutex());
+  return state().largest ? memory_timeline(*state().largest) : MemoryTimeline{};
 }
 
 StepCost largest_plan_cost(double flop_rate, double byte_rate) {

@@ -3,11 +3,13 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -15,6 +17,8 @@
 #include "ds/base/error.h"
 #include "ds/base/location.h"
 #include "ds/base/parallel.h"
+#include "ds/runtime/allocator.h"
+#include "ds/runtime/offload.h"
 
 namespace ds {
 namespace {
@@ -74,6 +78,15 @@ void lose(const Graph& graph, RunContext& context) {
     for (const NodePtr& node : order) context.lost.insert(node.get());
 }
 
+/// The output takes over the buffer's memory, so nobody else holds the buffer.
+bool gives_memory(const Job& job, size_t output, const BufferPtr& buffer) {
+  const auto& donations = job.program->donations;
+  return std::any_of(donations.begin(), donations.end(), [&](const auto& pair) {
+    return static_cast<size_t>(pair.first) == output &&
+           job.inputs[static_cast<size_t>(pair.second)] == buffer;
+  });
+}
+
 /// Gives lost outputs what they were before, or the error.
 void settle_lost(const Job& job, const RunContext& context, const std::exception_ptr& error,
                  uint32_t location) {
@@ -84,8 +97,10 @@ void settle_lost(const Job& job, const RunContext& context, const std::exception
       job.outputs[i]->fail(error, location);
       continue;
     }
-    fallback->mark_shared();
-    job.outputs[i]->mark_shared();
+    if (!gives_memory(job, i, fallback)) {
+      fallback->mark_shared();
+      job.outputs[i]->mark_shared();
+    }
     job.outputs[i]->finish(fallback->memory());
     const std::lock_guard lock(unseen().mutex);
     unseen().error = error;
@@ -142,6 +157,24 @@ void keep_timed_run(Program& program, double start, std::vector<double> before) 
   program.timed_runs.push_back({0, start, std::move(before)});
 }
 
+/// Moves inputs that the program wants in files there. They give their memory to outputs, so this
+/// happens once.
+void offload_inputs(const Job& job) {
+  bool moved = false;
+  const std::vector<bool>& offloaded = job.program->compile_options.offloaded;
+  for (size_t i = 0; i < offloaded.size(); ++i) {
+    Buffer& input = *job.inputs[i];
+    if (!offloaded[i] || input.error() || is_offloaded(input.data())) continue;
+    const size_t bytes = type_bytes(input.type());
+    std::shared_ptr<void> memory = allocate_offloaded(bytes);
+    std::memcpy(memory.get(), input.data(), bytes);
+    write_behind(memory.get(), bytes);
+    input.finish(std::move(memory));
+    moved = true;
+  }
+  if (moved) empty_cache();  // what they left is to be free
+}
+
 void run_job(const Job& job, Arenas& arenas) {
   Program& program = *job.program;
   RunContext context;
@@ -149,6 +182,7 @@ void run_job(const Job& job, Arenas& arenas) {
   uint32_t location = 0;
   lose_failed_inputs(job, context, error, location);
   try {
+    offload_inputs(job);
     std::vector<const void*> inputs;
     for (const BufferPtr& input : job.inputs) inputs.push_back(input->data());
     std::vector<std::shared_ptr<void>> memory(job.outputs.size());

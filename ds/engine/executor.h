@@ -17,7 +17,7 @@ struct Program {
   Graph graph;     // after the passes; the executable's nodes
   std::unique_ptr<Executable> executable;
   std::vector<std::pair<int, int>> donations;  // (output, input)
-  CompileOptions compile_options;
+  CompileOptions compile_options;              // `offloaded` says which inputs lie in files
   Device device;
   std::vector<int> parameters;  // inputs that require grad
   bool has_backward = false;    // some of it is a backward pass
@@ -28,8 +28,14 @@ struct Program {
 };
 using ProgramPtr = std::shared_ptr<Program>;
 
-/// Inputs, outputs that take over no input's memory, and the arena.
+/// Inputs, outputs that take over no input's memory, and the arena. Of inputs that lie in files,
+/// what is in memory at one time.
 size_t peak_bytes(const Program& program);
+size_t offloaded_bytes(const Program& program);
+size_t offload_window(const Program& program);
+/// Inputs that are the optimizer's state and large enough for a file, one flag each.
+std::vector<bool> optimizer_state(const Program& program);
+MemoryTimeline memory_timeline(const Program& program);
 MemoryReport report_memory(const Program& program);
 StepCost model_cost(const Executable& executable, double flop_rate, double byte_rate);
 

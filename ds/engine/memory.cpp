@@ -2,6 +2,8 @@
 #include "ds/engine/memory.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <unordered_set>
 
 #include "ds/base/location.h"
@@ -59,12 +61,42 @@ class Reporter {
     report_.arena = arena.plan.bytes;
     report_.lower_bound = arena.plan.lower_bound;
     report_.peak = peak_bytes(program_);
+    report_.offloaded = offloaded_bytes(program_) + program_.executable->spilled_bytes();
     add_inputs();
     add_outputs();
     add_arena(arena);
     std::stable_sort(report_.blocks.begin(), report_.blocks.end(),
                      [](const MemoryBlock& a, const MemoryBlock& b) { return a.bytes > b.bytes; });
     return std::move(report_);
+  }
+
+  std::vector<MemoryKind> input_kinds() const {
+    const std::vector<NodePtr>& inputs = program_.imported.inputs;
+    const auto updated = after_backward(program_.imported);
+    std::vector<MemoryKind> kinds(inputs.size(), MemoryKind::input);
+    for (const auto& [output, input] : program_.donations)
+      if (updated.count(program_.imported.outputs[static_cast<size_t>(output)].node.get()))
+        kinds[static_cast<size_t>(input)] = MemoryKind::optimizer_state;
+    for (const int input : program_.parameters)
+      kinds[static_cast<size_t>(input)] = MemoryKind::parameter;
+    return kinds;
+  }
+
+  MemoryTimeline timeline() {
+    add_inputs();
+    add_outputs();
+    MemoryTimeline line;
+    for (const StepInfo& step : steps_)
+      line.steps.push_back({std::string(step.node->info().name),
+                            location_text(step.node->location()), runs_in_backward(*step.node),
+                            report_.by_kind});
+    for (const Lifetime& life : program_.executable->arena().lifetimes) {
+      if (steps_.empty()) break;
+      const auto kind = static_cast<size_t>(kind_of(node_of(life.first), node_of(life.last)));
+      for (int s = life.first; s <= life.last && s < static_cast<int>(steps_.size()); ++s)
+        line.steps[static_cast<size_t>(s)].by_kind[kind] += align_up(life.bytes);
+    }
+    return line;
   }
 
  private:
@@ -78,15 +110,14 @@ class Reporter {
 
   void add_inputs() {
     const std::vector<NodePtr>& inputs = program_.imported.inputs;
-    const auto updated = after_backward(program_.imported);
-    std::vector<MemoryKind> kinds(inputs.size(), MemoryKind::input);
-    for (const auto& [output, input] : program_.donations)
-      if (updated.count(program_.imported.outputs[static_cast<size_t>(output)].node.get()))
-        kinds[static_cast<size_t>(input)] = MemoryKind::optimizer_state;
-    for (const int input : program_.parameters)
-      kinds[static_cast<size_t>(input)] = MemoryKind::parameter;
+    const std::vector<MemoryKind> kinds = input_kinds();
+    const std::vector<bool>& offloaded = program_.compile_options.offloaded;
     for (size_t i = 0; i < inputs.size(); ++i)
-      add(kinds[i], type_bytes(inputs[i]->type()), nullptr, inputs[i]->type());
+      if (offloaded.empty() || !offloaded[i])
+        add(kinds[i], type_bytes(inputs[i]->type()), nullptr, inputs[i]->type());
+    if (const size_t window = offload_window(program_))
+      add(MemoryKind::optimizer_state, window, nullptr,
+          {DType::u8, {static_cast<int64_t>(window)}});
     for (const InputCopy& copy : program_.executable->input_copies())
       add(kinds[static_cast<size_t>(copy.input)], copy.layout->nbytes(), nullptr,
           inputs[static_cast<size_t>(copy.input)]->type());
@@ -110,12 +141,16 @@ class Reporter {
       if (life.first > peak || life.last < peak || steps_.empty()) continue;
       const Node& writer = node_of(life.first);
       const Node& reader = node_of(life.last);
-      const bool written_back = runs_in_backward(writer), read_back = runs_in_backward(reader);
-      const MemoryKind kind = written_back == read_back ? MemoryKind::workspace
-                              : read_back               ? MemoryKind::activation
-                                                        : MemoryKind::gradient;
-      add(kind, align_up(life.bytes), &writer, writer.type());
+      add(kind_of(writer, reader), align_up(life.bytes), &writer, writer.type());
     }
+  }
+
+  /// Of a temporary by the steps that write and read it.
+  static MemoryKind kind_of(const Node& writer, const Node& reader) {
+    const bool written_back = runs_in_backward(writer), read_back = runs_in_backward(reader);
+    return written_back == read_back ? MemoryKind::workspace
+           : read_back               ? MemoryKind::activation
+                                     : MemoryKind::gradient;
   }
 
   /// Of a step; what is done after all steps counts as the last.
@@ -130,8 +165,31 @@ class Reporter {
 
 }  // namespace
 
+size_t offloaded_bytes(const Program& program) {
+  const std::vector<bool>& offloaded = program.compile_options.offloaded;
+  size_t bytes = 0;
+  for (size_t i = 0; i < offloaded.size(); ++i)
+    if (offloaded[i]) bytes += type_bytes(program.graph.inputs[i]->type());
+  return bytes;
+}
+
+/// What an update reads of the inputs in files at one time: the state of one parameter, which is
+/// three tensors of its size at most.
+size_t offload_window(const Program& program) {
+  const std::vector<bool>& offloaded = program.compile_options.offloaded;
+  std::vector<size_t> sizes;
+  for (size_t i = 0; i < offloaded.size(); ++i)
+    if (offloaded[i]) sizes.push_back(type_bytes(program.graph.inputs[i]->type()));
+  constexpr size_t kTensors = 3;
+  const auto end = sizes.begin() + static_cast<std::ptrdiff_t>(std::min(kTensors, sizes.size()));
+  std::partial_sort(sizes.begin(), end, sizes.end(), std::greater<>());
+  return std::accumulate(sizes.begin(), end, size_t{0});
+}
+
 size_t peak_bytes(const Program& program) {
   size_t bytes = program.executable->arena_bytes();
+  bytes += offload_window(program);
+  bytes -= offloaded_bytes(program);
   for (const NodePtr& input : program.graph.inputs) bytes += type_bytes(input->type());
   for (const InputCopy& copy : program.executable->input_copies()) bytes += copy.layout->nbytes();
   for (const Value& output : program.graph.outputs) bytes += type_bytes(output.type());
@@ -141,5 +199,17 @@ size_t peak_bytes(const Program& program) {
 }
 
 MemoryReport report_memory(const Program& program) { return Reporter(program).run(); }
+MemoryTimeline memory_timeline(const Program& program) { return Reporter(program).timeline(); }
+
+/// Inputs that are worth a file: what the optimizer keeps beside the parameters.
+std::vector<bool> optimizer_state(const Program& program) {
+  constexpr size_t kLeast = size_t{64} << 10;
+  const std::vector<MemoryKind> kinds = Reporter(program).input_kinds();
+  std::vector<bool> state;
+  for (size_t i = 0; i < kinds.size(); ++i)
+    state.push_back(kinds[i] == MemoryKind::optimizer_state &&
+                    type_bytes(program.imported.inputs[i]->type()) >= kLeast);
+  return state;
+}
 
 }  // namespace ds

@@ -37,13 +37,27 @@ struct MemoryReport {
   size_t peak = 0;         // inputs and kept copies of them, outputs and the arena
   size_t arena = 0;        // the block that holds all temporaries
   size_t lower_bound = 0;  // most bytes of temporaries in use at one step
+  size_t offloaded = 0;    // bytes in files: optimizer state, and activations while they wait
   std::array<size_t, kMemoryKindNames.size()> by_kind{};  // at the peak; sums to peak less the
                                                           // arena's gaps
   std::vector<MemoryBlock> blocks;                        // largest first
 };
 
+/// Live bytes by kind at every step of a plan, and what the steps are.
+struct MemoryTimeline {
+  struct Step {
+    std::string op;
+    std::string location;  // the user's line, empty when unknown
+    bool backward = false;
+    std::array<size_t, kMemoryKindNames.size()> by_kind{};
+  };
+  std::vector<Step> steps;
+};
+
 /// Of the last plan with a backward pass, else of the last plan. Zeros when nothing was planned.
 MemoryReport memory_report();
+/// Of the plan with the highest peak evaluated since reset_largest_plan().
+MemoryTimeline largest_memory_timeline();
 /// Of the plan with the highest peak evaluated since reset_largest_plan().
 MemoryReport largest_memory_report();
 void reset_largest_plan();
@@ -64,9 +78,11 @@ StepCost largest_plan_cost(double flop_rate, double byte_rate);
 size_t parse_bytes(const std::string& text);
 
 /// What a plan may need at its peak: where it needs more, it computes part of its forward pass
-/// again (ds/passes/remat.h), the way that takes least time by the model of FrontierPoint.
-/// OutOfMemoryError, naming the least, when nothing fits. No limit when it is 0. At the start it is DS_MEMORY_BUDGET, where "auto" stands for
-/// automatic_memory_budget().
+/// again (ds/passes/remat.h), the way that takes least time by the model of FrontierPoint. Where
+/// that is not enough and there is an offload directory (ds/runtime/offload.h), the optimizer's
+/// state lies in a file there, and then activations wait in one. OutOfMemoryError, naming the
+/// least, when nothing fits. No limit when it is 0. At the start it is DS_MEMORY_BUDGET, where
+/// "auto" stands for automatic_memory_budget().
 void set_memory_budget(size_t bytes);
 size_t memory_budget();
 /// What plans can need now: the memory that is free (ds/base/system_memory.h) less a tenth for the

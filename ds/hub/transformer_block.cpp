@@ -119,9 +119,11 @@ Shape checked_length(const char* model, const Tensor& ids, int64_t limit) {
 }
 
 Tensor next_token_loss(const Tensor& logits, const Tensor& labels) {
-  const int64_t predicted = logits.size(1) - 1;
-  const Tensor before = narrow(logits, 1, 0, predicted), after = narrow(labels, 1, 1, predicted);
-  return cross_entropy(reshape(before, {-1, logits.size(2)}), reshape(after, {-1}));
+  // The labels move, not the logits: a part of those would be a copy of nearly all of them.
+  constexpr int64_t kIgnored = -100;
+  const Tensor last = full({labels.size(0), 1}, kIgnored, labels.dtype(), labels.device());
+  const Tensor next = cat({narrow(labels, 1, 1, labels.size(1) - 1), last}, 1);
+  return cross_entropy(reshape(logits, {-1, logits.size(2)}), reshape(next, {-1}));
 }
 
 Tensor split_heads(const Tensor& x, int64_t heads) {

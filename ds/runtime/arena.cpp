@@ -103,4 +103,33 @@ ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes) {
   return best;
 }
 
+ArenaUse plan_arena(std::vector<Lifetime> lifetimes, const std::vector<int>& takes_over) {
+  const size_t count = lifetimes.size();
+  std::vector<bool> taken(count, false);
+  for (const int block : takes_over)
+    if (block >= 0) taken[static_cast<size_t>(block)] = true;
+  // Blocks of one offset are placed as one: from the last of them to the first.
+  std::vector<Lifetime> joined;
+  std::vector<size_t> place(count);
+  for (size_t i = 0; i < count; ++i) {
+    if (taken[i]) continue;
+    Lifetime life = lifetimes[i];
+    place[i] = joined.size();
+    for (int block = takes_over[i]; block >= 0; block = takes_over[static_cast<size_t>(block)]) {
+      place[static_cast<size_t>(block)] = joined.size();
+      life.first = lifetimes[static_cast<size_t>(block)].first;
+    }
+    joined.push_back(life);
+  }
+  ArenaPlan plan = plan_arena(joined);
+  std::vector<size_t> offsets(count);
+  for (size_t i = 0; i < count; ++i) {
+    offsets[i] = plan.offsets[place[i]];
+    if (takes_over[i] >= 0)
+      lifetimes[static_cast<size_t>(takes_over[i])].last = lifetimes[i].first - 1;
+  }
+  plan.offsets = std::move(offsets);
+  return {std::move(lifetimes), std::move(plan)};
+}
+
 }  // namespace ds

@@ -32,6 +32,10 @@ struct ArenaUse {
 /// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020), in
 /// several orders, the best of which is improved until it is near the lower bound.
 ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes);
+/// The same where some blocks are written over others: takes_over[i] is the block whose offset
+/// block i gets, as large and in use until the step in which i begins; -1 for none. No two take
+/// over one. The earlier block ends a step sooner in the result.
+ArenaUse plan_arena(std::vector<Lifetime> lifetimes, const std::vector<int>& takes_over);
 
 inline size_t align_up(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 

@@ -35,6 +35,12 @@ struct CompileOptions {
   std::vector<LayoutPtr> input_layouts;
   /// One per graph output: the backend may leave it in a layout of its own choice.
   std::vector<bool> any_output_layout;
+  /// Where the arena would be larger, a backend that can keeps what waits for long in a file
+  /// meanwhile (ds/runtime/offload.h). 0 is no limit.
+  size_t arena_limit = 0;
+  /// One per graph input, or empty: its memory is a file's. The backend reads it ahead and gives it
+  /// back to the file behind its last use.
+  std::vector<bool> offloaded;
 };
 
 /// A copy of an input in another layout. Whoever runs the program keeps it with the input, so that
@@ -79,6 +85,8 @@ class Executable {
   /// Temporaries and workspace, and when each is in use.
   virtual const ArenaUse& arena() const = 0;
   size_t arena_bytes() const { return arena().plan.bytes; }
+  /// Bytes that wait in a file at one time, because of CompileOptions::arena_limit.
+  virtual size_t spilled_bytes() const { return 0; }
   virtual const std::vector<InputCopy>& input_copies() const {
     static const std::vector<InputCopy> none;
     return none;

@@ -48,7 +48,7 @@ class Buffer final : public Payload {
   void* data() const { return memory_.get(); }
   const std::shared_ptr<void>& memory() const { return memory_; }
 
-  /// Called by the executor, once.
+  /// Called by the executor: once, and again for a value that moves, which no one else reads.
   void finish(std::shared_ptr<void> memory);
   void fail(std::exception_ptr error, uint32_t location);
   /// The error of a failed buffer, null otherwise.

@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a step needs in memory, known from its plan before it runs."""
 
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
 from . import _core
+from ._format import format_bytes
+from ._timeline import Moment, Timeline
 
 __all__ = [
     "Block",
+    "Moment",
     "Point",
     "Summary",
+    "Timeline",
     "available",
     "budget",
     "format_bytes",
     "frontier",
     "parse_bytes",
     "summary",
+    "timeline",
 ]
 
 
@@ -32,11 +38,13 @@ class Block(NamedTuple):
 
 class Summary(NamedTuple):
     """A plan's memory in bytes. `arena` is the block for all temporaries, `lower_bound` the most of
-    it in use at one moment, `by_kind` and `blocks` what is in use at the peak."""
+    it in use at one moment, `by_kind` and `blocks` what is in use at the peak; `offloaded` lies in
+    files meanwhile."""
 
     peak: int
     arena: int
     lower_bound: int
+    offloaded: int
     by_kind: dict[str, int]
     blocks: list[Block]
 
@@ -51,6 +59,8 @@ class Summary(NamedTuple):
             f"peak {format_bytes(self.peak)}, of it arena {format_bytes(self.arena)} "
             f"({self.fragmentation:.1%} above the least)"
         ]
+        if self.offloaded:
+            lines[0] += f", {format_bytes(self.offloaded)} in files"
         lines += [
             f"  {kind:16} {format_bytes(size):>12}" for kind, size in self.by_kind.items() if size
         ]
@@ -64,18 +74,6 @@ class Summary(NamedTuple):
 
     def __str__(self) -> str:
         return self.table()
-
-
-def format_bytes(count: int) -> str:
-    """1536 as "1.5 KiB"."""
-    if count < 1024:
-        return f"{count} B"
-    size, unit = count / 1024, "KiB"
-    for larger in ("MiB", "GiB", "TiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:.1f} {unit}"
 
 
 class Point(NamedTuple):
@@ -120,14 +118,20 @@ class budget:
 
     limit: bytes, a text such as "2GiB" or "800MB", "auto" for what is free now (control groups
     included) less a tenth, or None for no limit. As a context manager it puts the old limit back.
-    ValueError for what is no amount of memory. A step that does not fit with all recomputation
-    raises OutOfMemoryError, which states the least."""
+    offload: a folder for files, by default DS_OFFLOAD_DIR. Where recomputing is not enough, the
+    optimizer's state lies in a file there, and then activations wait in one. The files have no
+    names: nothing stays behind.
+    ValueError for what is no amount of memory, IOError for a folder that cannot be written to. A
+    step that does not fit raises OutOfMemoryError, which states the least."""
 
-    def __init__(self, limit: int | str | None):
+    def __init__(self, limit: int | str | None, offload: str | os.PathLike | None = None):
+        self._offload_before = _core._offload_directory()
         if limit == "auto":
             size = _core._automatic_memory_budget()
         else:
             size = parse_bytes(limit) if limit is not None else 0
+        if offload is not None:
+            _core._set_offload_directory(os.fspath(offload))
         self._before = _core._memory_budget()
         _core._set_memory_budget(size)
 
@@ -135,6 +139,7 @@ class budget:
         return self
 
     def __exit__(self, *_exc):
+        _core._set_offload_directory(self._offload_before)
         _core._set_memory_budget(self._before)
 
 
@@ -144,3 +149,11 @@ def frontier(step: Callable[[], object]) -> list[Point]:
     _core._reset_largest_plan()
     step()
     return [Point(*row) for row in _core._memory_frontier()]
+
+
+def timeline(step: Callable[[], object]) -> Timeline:
+    """Runs `step` once: what is live at every operation of its largest plan. print() shows it as
+    text, save("step.svg") writes a picture."""
+    _core._reset_largest_plan()
+    step()
+    return Timeline([Moment(*row) for row in _core._memory_timeline()])

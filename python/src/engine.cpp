@@ -5,6 +5,7 @@
 #include "ds/base/system_memory.h"
 #include "ds/engine/memory.h"
 #include "ds/runtime/allocator.h"
+#include "ds/runtime/offload.h"
 #include "ds/tensor/checkpoint.h"
 #include "ds/tensor/sync.h"
 #include "functions.h"
@@ -23,6 +24,7 @@ nb::dict memory_dict(const ds::MemoryReport& report) {
   dict["peak"] = report.peak;
   dict["arena"] = report.arena;
   dict["lower_bound"] = report.lower_bound;
+  dict["offloaded"] = report.offloaded;
   dict["by_kind"] = kinds;
   dict["blocks"] = blocks;
   return dict;
@@ -115,6 +117,18 @@ void bind_engine(nb::module_& m) {
       points.append(nb::make_tuple(p.level, p.peak, p.time));
     return points;
   });
+  m.def("_memory_timeline", [] {
+    nb::list rows;
+    for (const ds::MemoryTimeline::Step& step : ds::largest_memory_timeline().steps) {
+      nb::dict kinds;
+      for (size_t i = 0; i < ds::kMemoryKindNames.size(); ++i)
+        kinds[std::string(ds::kMemoryKindNames[i]).c_str()] = step.by_kind[i];
+      rows.append(nb::make_tuple(step.op, step.location, step.backward, kinds));
+    }
+    return rows;
+  });
+  m.def("_set_offload_directory", &ds::set_offload_directory);
+  m.def("_offload_directory", &ds::offload_directory);
   m.def("_available_memory", [] { return ds::available_memory(); });
   m.def("_automatic_memory_budget", &ds::automatic_memory_budget);
   m.def("_parse_bytes", &ds::parse_bytes);

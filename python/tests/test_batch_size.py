@@ -73,12 +73,12 @@ def test_an_effective_batch_is_kept_by_accumulation():
 
     model = network(norm=False)
     loader = DataLoader(images(), batch_size="auto", effective_batch_size=96)
-    trainer = trainer_of(model, memory_budget="5MiB")
+    trainer = trainer_of(model, memory_budget="4000KB")
     trainer.fit(loader, 2)
     assert loader.batch_size < 96 and 96 % loader.batch_size == 0
     assert trainer.step_count == steps == 4
     for ours, theirs in zip(model.parameters(), expected, strict=True):
-        np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=1e-4, atol=5e-4)
 
 
 def test_looking_for_a_size_leaves_no_trace():

@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import deepseek as ds
 import numpy as np
@@ -334,3 +335,46 @@ def test_the_trainer_takes_a_budget():
         model, ds.optim.SGD, memory_budget="1GiB", progress=False, optimizer_args={"lr": 0.1}
     )
     assert trainer.fit(data)[0]["loss"] > 0
+
+
+# --- timeline -------------------------------------------------------------------------------------
+
+
+def test_timeline_shows_the_step(tmp_path):
+    _, step = text_step()
+    step()
+    line = ds.memory.timeline(step)
+    summary = ds.memory.summary(step)
+    assert line.peak.bytes == sum(summary.by_kind.values())
+    assert {m.backward for m in line.moments} == {False, True}
+    # Activations pile up in the forward pass and go in the backward pass.
+    kept = [m.by_kind["activations"] for m in line.moments]
+    top = kept.index(max(kept))
+    assert kept[0] < kept[top] / 4 and kept[-1] < kept[top] / 4
+    text = str(line)
+    assert (
+        "forward" in text and "backward" in text and ds.memory.format_bytes(line.peak.bytes) in text
+    )
+    line.save(tmp_path / "step.svg")
+    root = ElementTree.parse(tmp_path / "step.svg").getroot()
+    kinds = [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert "activations" in kinds and "parameters" in kinds
+    with pytest.raises(ValueError, match="svg"):
+        line.save(tmp_path / "step.png")
+
+
+def test_the_gradient_of_logits_takes_their_place():
+    rows, width, classes = 64, 8, 4096
+    head = nn.Linear(width, classes, bias=False)
+    x = ds.randn(rows, width)
+    y = ds.randint(0, classes, (rows,))
+
+    def step():
+        head.weight.grad = None
+        loss = nn.functional.cross_entropy(head(x), y)
+        loss.backward()
+        return loss.item(), head.weight.grad.numpy()
+
+    step()
+    logits = rows * classes * 4
+    assert logits <= ds.memory.summary(step).arena < 1.1 * logits

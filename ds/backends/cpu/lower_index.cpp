@@ -26,10 +26,11 @@ bool is_uniform(const View& view) {
 }
 
 /// An output computed into its first input's memory: only the others are read elsewhere.
-void allow_in_place(Step& step, const View& base, const std::vector<View>& others) {
-  if (base.offset != 0) return;
-  step.scattered.clear();
-  for (const View& view : others) step.scattered.push_back(view.slot);
+void allow_in_place(Step& step, const View& base, const View& out,
+                    const std::vector<View>& others) {
+  for (const View& view : others)
+    if (view.slot == base.slot) return;
+  step.allow_in_place(base, out);
 }
 
 void lower_index_select(Lowering& l, const Node& node) {
@@ -68,7 +69,7 @@ void lower_index_write(Lowering& l, const Node& node) {
           index_copy(indices, parts.outer, parts.inner, dtype_size(out.dtype), old, frame.at(src),
                      frame.at(out));
       });
-  if (!uniform) allow_in_place(step, base, {index, src});
+  if (!uniform) allow_in_place(step, base, out, {index, src});
   l.define(node, 0, out);
 }
 
@@ -112,7 +113,7 @@ void lower_scatter(Lowering& l, const Node& node) {
                         scatter(op, numbers, index.dims, dim, dtype, frame.at(src), src.dims,
                                 frame.at(out), out.dims);
                       });
-  if (base.row_major()) allow_in_place(step, base, {index, src});
+  if (base.row_major()) allow_in_place(step, base, out, {index, src});
   l.define(node, 0, l.cast(node, out, type.dtype));
 }
 

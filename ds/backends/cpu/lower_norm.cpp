@@ -73,13 +73,16 @@ void lower_backward(Lowering& l, const Node& node) {
   l.define(node, 2, dbeta);
   if (!l.is_read(node, 0)) return;
   const View dx = l.temp(dtype, src.dims, src.strides);
-  l.emit(node, "cpu:batch_norm_backward", {dy, src, gamma, mean, var, dgamma, dbeta}, {dx},
-         [=](const Frame& frame) {
-           batch_norm_backward_apply(dtype, frame.at(dy), frame.at(src), nullptr, shape,
-                                     batch_operands(frame, mean, var, gamma, nullptr, eps),
-                                     frame.at<float>(dgamma), frame.at<float>(dbeta), false,
-                                     frame.at(dx), nullptr);
-         });
+  Step& step =
+      l.emit(node, "cpu:batch_norm_backward", {dy, src, gamma, mean, var, dgamma, dbeta}, {dx},
+             [=](const Frame& frame) {
+               batch_norm_backward_apply(dtype, frame.at(dy), frame.at(src), nullptr, shape,
+                                         batch_operands(frame, mean, var, gamma, nullptr, eps),
+                                         frame.at<float>(dgamma), frame.at<float>(dbeta), false,
+                                         frame.at(dx), nullptr);
+             });
+  step.allow_in_place(dy, dx);
+  step.allow_in_place(src, dx);
   l.define(node, 0, dx);
 }
 

@@ -67,10 +67,11 @@ bool lower_cross_entropy(Lowering& l, const Node& node, std::string& why) {
   const View diff = l.view(node.input(0)), lse = l.row_major(node, l.view(node.input(3)));
   const View out = l.temp(type.dtype, type.shape);
   const int64_t stride = diff.strides[0];
-  l.emit(node, kernel, {diff, logits, labels, lse}, {out}, [=](const Frame& frame) {
+  Step& step = l.emit(node, kernel, {diff, logits, labels, lse}, {out}, [=](const Frame& frame) {
     cross_entropy_backward(shape, logits.dtype, frame.at<float>(diff), stride, frame.at(logits),
                            frame.at<int64_t>(labels), frame.at<float>(lse), frame.at(out));
   });
+  step.allow_in_place(logits, out);  // row by row
   l.define(node, 0, out);
   return true;
 }

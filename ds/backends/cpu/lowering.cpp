@@ -37,7 +37,7 @@ std::unique_ptr<Executable> Lowering::compile() {
   }
   place_outputs();
   parts_.steps = batch_small_steps(std::move(parts_.steps), memory_of_slots());
-  return finish(std::move(parts_));
+  return finish(std::move(parts_), options_);
 }
 
 /// A number per slot, the same for an output and the input that gives it its memory.
@@ -60,7 +60,7 @@ void Lowering::declare_inputs() {
     const LayoutPtr layout =
         i < options_.input_layouts.size() ? options_.input_layouts[i] : nullptr;
     const size_t bytes = layout ? layout->nbytes() : type_bytes(type);
-    parts_.slots.push_back({SlotKind::input, static_cast<int>(i), bytes, {}, 0});
+    parts_.slots.push_back({SlotKind::input, static_cast<int>(i), bytes, {}});
     DS_ASSERT(!layout, "cpu: input in layout ", layout->text());
     define(node, 0,
            {static_cast<int>(parts_.slots.size()) - 1, type.dtype, type.shape,
@@ -96,14 +96,14 @@ View Lowering::temp(DType dtype, const Shape& dims) {
 
 View Lowering::temp(DType dtype, const Shape& dims, const Shape& strides) {
   const size_t bytes = type_bytes({dtype, dims});
-  parts_.slots.push_back({SlotKind::temporary, 0, bytes, {}, 0});
+  parts_.slots.push_back({SlotKind::temporary, 0, bytes, {}});
   return {static_cast<int>(parts_.slots.size()) - 1, dtype, dims, strides, 0};
 }
 
 View Lowering::scratch(size_t bytes) { return temp(DType::u8, {static_cast<int64_t>(bytes)}); }
 
 View Lowering::constant(DType dtype, const Shape& dims, std::vector<char> bytes) {
-  parts_.slots.push_back({SlotKind::constant, 0, bytes.size(), std::move(bytes), 0});
+  parts_.slots.push_back({SlotKind::constant, 0, bytes.size(), std::move(bytes)});
   return {static_cast<int>(parts_.slots.size()) - 1, dtype, dims, contiguous_strides(dims), 0};
 }
 
@@ -120,7 +120,6 @@ Step& Lowering::emit(const Node& node, std::string kernel, const std::vector<Vie
     step.writes.push_back(view.slot);
     step.info.bytes += static_cast<double>(view.bytes());
   }
-  step.scattered = step.reads;
   step.run = std::move(run);
   parts_.steps.push_back(std::move(step));
   return parts_.steps.back();
@@ -211,7 +210,7 @@ View Lowering::input_copy(const View& input, const PackedLayoutPtr& layout) {
   const auto bytes = static_cast<int64_t>(layout->nbytes());
   const int index = parts_.slots[static_cast<size_t>(input.slot)].index;
   parts_.slots.push_back(
-      {SlotKind::copy, static_cast<int>(parts_.copies.size()), layout->nbytes(), {}, 0});
+      {SlotKind::copy, static_cast<int>(parts_.copies.size()), layout->nbytes(), {}});
   parts_.copies.push_back({index, layout});
   return {static_cast<int>(parts_.slots.size()) - 1, DType::u8, {bytes}, {1}, 0};
 }
@@ -248,7 +247,7 @@ bool Lowering::may_rename(int slot, size_t output, const View& view) const {
     if (written && has(step.reads, donor)) return false;
     if (!written && has(step.writes, slot)) {
       written = true;
-      if (has(step.scattered, donor)) return false;
+      if (has(step.reads, donor) && !step.may_share(donor, slot)) return false;
     }
   }
   // The donor may itself be what another output still has to copy from.
@@ -287,7 +286,7 @@ void Lowering::place_outputs() {
   for (size_t i = 0; i < count; ++i) {
     if (placed[i]) continue;
     const Type& type = graph_.outputs[i].type();
-    parts_.slots.push_back({SlotKind::output, static_cast<int>(i), type_bytes(type), {}, 0});
+    parts_.slots.push_back({SlotKind::output, static_cast<int>(i), type_bytes(type), {}});
     const View out{static_cast<int>(parts_.slots.size()) - 1, type.dtype, type.shape,
                    contiguous_strides(type.shape), 0};
     emit_copy(*graph_.outputs[i].node, sources[i], out);

@@ -2,9 +2,11 @@
 // Program: the steps of a compiled graph over memory slots.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ds/backends/cpu/view.h"
@@ -39,9 +41,14 @@ class TileStep;
 struct Step {
   StepInfo info;
   std::vector<int> reads, writes;  // slots
-  /// Slots that must not share memory with what is written. An elementwise step reads the others
-  /// only at the element it writes, and before it does.
-  std::vector<int> scattered;
+  /// (read, written): slots that may share memory. An elementwise step reads the one only at the
+  /// element of the other that it writes, and before it does.
+  std::vector<std::pair<int, int>> in_place;
+  /// Says so of two views where they lie alike. The step reads `read`'s slot nowhere else.
+  void allow_in_place(const View& read, const View& written);
+  bool may_share(int read, int written) const {
+    return std::find(in_place.begin(), in_place.end(), std::pair(read, written)) != in_place.end();
+  }
   std::function<void(const Frame&)> run;
   std::shared_ptr<TileStep> tiles;  // of an elementwise step
   std::vector<Step> parts;          // what a batch is made of; run() runs them all
@@ -55,7 +62,6 @@ struct Slot {
   int index = 0;  // of the input, output or copy of an input
   size_t bytes = 0;
   std::vector<char> constant;  // its value
-  size_t arena_offset = 0;     // temporaries
 };
 
 /// What lowering produces; finish() makes it executable.
@@ -68,6 +74,6 @@ struct ProgramParts {
 };
 
 /// Plans the arena of the temporaries and returns the executable.
-std::unique_ptr<Executable> finish(ProgramParts parts);
+std::unique_ptr<Executable> finish(ProgramParts parts, const CompileOptions& options);
 
 }  // namespace ds::cpu

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/backends/cpu/tiles.h"
 
+#include <algorithm>
+
 #include "ds/base/parallel.h"
 
 namespace ds::cpu {
@@ -33,16 +35,14 @@ void Tiles::target(int value, const View& view) {
   program.output(value, view.dtype);
 }
 
-std::vector<int> Tiles::scattered() const {
-  std::vector<int> slots;
+void Tiles::allow_in_place(Step& step) const {
   for (const View& source : sources) {
-    bool alike = source.offset == 0;
-    for (const View& target : targets)
-      alike = alike && source.strides == target.strides &&
-              dtype_size(source.dtype) == dtype_size(target.dtype);
-    if (!alike) slots.push_back(source.slot);
+    const bool read_twice = std::count_if(sources.begin(), sources.end(), [&](const View& other) {
+                              return other.slot == source.slot;
+                            }) > 1;
+    if (read_twice) continue;
+    for (const View& target : targets) step.allow_in_place(source, target);
   }
-  return slots;
 }
 
 namespace {
@@ -78,13 +78,12 @@ void emit_tiles(Lowering& l, const Node& node, std::string kernel, Tiles tiles) 
   for (const auto& value : tiles.program.values())
     ops += value.kind == TileProgram::Value::Kind::op;
   const double flops = ops * static_cast<double>(tiles.dims.numel());
-  const std::vector<int> scattered = tiles.scattered();
   const std::vector<View> reads = tiles.sources, writes = tiles.targets;
   auto planned = std::make_shared<TileStep>(std::move(tiles));
   Step& step = l.emit(node, std::move(kernel), reads, writes,
                       [planned](const Frame& frame) { planned->run(frame); });
+  planned->tiles().allow_in_place(step);
   step.tiles = std::move(planned);
-  step.scattered = scattered;
   step.info.flops = flops;
 }
 

@@ -20,8 +20,8 @@ struct Tiles {
   /// x with elements dropped at random. `state` is the row-major rng state; dims must be set.
   int dropout(int x, const View& state, double p, int64_t call);
   void target(int value, const View& view);
-  /// Slots that are read elsewhere than at the element being written.
-  std::vector<int> scattered() const;
+  /// Tells the step which sources each target may be written over.
+  void allow_in_place(Step& step) const;
 
  private:
   std::vector<int> numbers_;  // of the sources
@@ -34,6 +34,7 @@ class TileStep {
   /// Takes the addresses of a run; returns its number of units, which are then run in any order.
   int64_t prepare(const Frame& frame);
   const TileRunner& runner() const { return runner_; }
+  const Tiles& tiles() const { return tiles_; }
   int64_t elements() const { return tiles_.dims.numel(); }
   void run(const Frame& frame);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/backends/null/plan.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -11,6 +12,20 @@ namespace ds::null {
 namespace {
 
 using Key = std::pair<const Node*, int>;
+
+/// Channels may lie last in the result: those of images do on every backend that is fast.
+bool arranges_channels(const Node& node) {
+  switch (node.op()) {
+    case Op::convolution_:
+    case Op::conv_diff_src_:
+    case Op::batch_norm_:
+    case Op::batch_norm_backward_: return node.type().shape.rank() == 4;
+    default: return false;
+  }
+}
+
+/// A product of the sizes behind the channels.
+int64_t pixels(const Shape& shape) { return shape[2] * shape[3]; }
 
 bool is_elementwise(const Node& node) {
   return node.op() == Op::fused_ || (node.info().traits & kFusable) != 0;
@@ -24,33 +39,73 @@ class Planner {
     for (const NodePtr& node : graph_.topological())
       if (node->op() != Op::input_) plan_.nodes.push_back(node);
     steps_ = static_cast<int>(plan_.nodes.size());
+    find_channels_last();
     find_last_reads();
     place_outputs();
     std::vector<Lifetime> lifetimes;
+    std::vector<int> takes_over;
     for (int step = 0; step < steps_; ++step) {
       const NodePtr& node = plan_.nodes[static_cast<size_t>(step)];
       DS_ASSERT(node->info().op_class != OpClass::marker, op_name(node->op()),
                 " in a graph to run");
-      if (is_view(*node)) continue;
+      if (shares_memory(*node)) continue;
       for (int i = 0; i < node->outputs(); ++i) {
         const Key key{node.get(), i};
         if (outside_.count(key)) continue;
         const auto last = last_.find(key);
+        takes_over.push_back(taken_by(*node, i, step, lifetimes));
+        block_[key] = static_cast<int>(lifetimes.size());
         lifetimes.push_back(
             {type_bytes(node->type(i)), step, last == last_.end() ? step : last->second});
       }
     }
-    ArenaPlan offsets = plan_arena(lifetimes);
-    plan_.arena = {std::move(lifetimes), std::move(offsets)};
+    plan_.arena = plan_arena(std::move(lifetimes), takes_over);
     return std::move(plan_);
   }
 
  private:
+  void find_channels_last() {
+    for (const NodePtr& node : plan_.nodes) {
+      const bool keeps = is_elementwise(*node) || node->info().op_class == OpClass::pool;
+      const auto same = [&](const Value& input) {
+        return channels_last_.count(input.node.get()) > 0 &&
+               input.shape().rank() == node->type().shape.rank();
+      };
+      if (arranges_channels(*node) ||
+          (keeps && std::any_of(node->inputs().begin(), node->inputs().end(), same)))
+        channels_last_.insert(node.get());
+    }
+  }
+
+  /// The node computes nothing. Images become rows by a copy.
+  bool shares_memory(const Node& node) const {
+    const bool flattens = node.op() == Op::reshape_ &&
+                          channels_last_.count(node.input(0).node.get()) > 0 &&
+                          pixels(node.input(0).shape()) > 1;
+    return is_view(node) && !flattens;
+  }
+
   /// The value whose memory holds `value`.
-  static Key memory_of(Value value) {
-    while (is_view(*value.node) && !value.node->inputs().empty())
+  Key memory_of(Value value) const {
+    while (shares_memory(*value.node) && !value.node->inputs().empty())
       value = Value(value.node->input(0));
     return {value.node.get(), value.index};
+  }
+
+  /// The block that output `i` of the node is written over: an input as large that is read for the
+  /// last time. -1 for none.
+  int taken_by(const Node& node, int i, int step, const std::vector<Lifetime>& lifetimes) {
+    if (!is_elementwise(node) && node.op() != Op::softmax_cross_entropy_backward_) return -1;
+    for (const Value& input : node.inputs()) {
+      const auto block = block_.find(memory_of(input));
+      const bool alike = channels_last_.count(input.node.get()) == channels_last_.count(&node);
+      if (block == block_.end() || taken_.count(block->second) || !alike) continue;
+      const Lifetime& life = lifetimes[static_cast<size_t>(block->second)];
+      if (life.last != step || life.bytes != type_bytes(node.type(i))) continue;
+      taken_.insert(block->second);
+      return block->second;
+    }
+    return -1;
   }
 
   void find_last_reads() {
@@ -85,8 +140,11 @@ class Planner {
   const Graph& graph_;
   const CompileOptions& options_;
   int steps_ = 0;
-  std::map<Key, int> last_;  // step that reads a value's memory last
-  std::set<Key> outside_;    // the arena
+  std::set<const Node*> channels_last_;
+  std::map<Key, int> last_;   // step that reads a value's memory last
+  std::set<Key> outside_;     // the arena
+  std::map<Key, int> block_;  // number of a value's block in the arena
+  std::set<int> taken_;       // blocks that are written over
   Plan plan_;
 };
 

@@ -36,6 +36,19 @@ TEST_CASE("blocks one after the other share their place") {
   CHECK(plan.bytes <= 2 * align_up(100));
 }
 
+TEST_CASE("a block that takes over another lies there") {
+  // 3 is written over 1, which is written over 0; 2 is in use meanwhile.
+  const std::vector<Lifetime> lifetimes = {{128, 0, 2}, {128, 2, 4}, {64, 1, 5}, {128, 4, 6}};
+  const ArenaUse use = plan_arena(lifetimes, {-1, 0, -1, 1});
+  check_plan(use.lifetimes, use.plan);
+  CHECK(use.plan.offsets[0] == use.plan.offsets[1]);
+  CHECK(use.plan.offsets[1] == use.plan.offsets[3]);
+  CHECK(use.lifetimes[0].last == 1);
+  CHECK(use.lifetimes[1].last == 3);
+  CHECK(use.plan.bytes == 192);
+  CHECK(use.plan.lower_bound == 192);
+}
+
 TEST_CASE("no blocks, empty blocks") {
   CHECK(plan_arena({}).bytes == 0);
   const std::vector<Lifetime> lifetimes = {{0, 0, 5}, {64, 0, 5}, {0, 2, 2}};

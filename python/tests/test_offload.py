@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Optimizer state and activations in files, where recomputing does not meet the budget."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import deepseek as ds
+import numpy as np
+import pytest
+from deepseek import nn
+
+
+def make_step(width=160, depth=5, rows=256):
+    """A step of training that has to keep about as much for the backward pass as for AdamW."""
+    ds.manual_seed(0)
+    model = nn.Sequential(
+        *(
+            nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width), nn.GELU(), nn.Dropout(0.1))
+            for _ in range(depth)
+        )
+    )
+    optimizer = ds.optim.AdamW(model.parameters(), lr=1e-2)
+    x = ds.tensor(np.random.default_rng(0).standard_normal((rows, width)).astype(np.float32))
+    ds.manual_seed(1)
+
+    def step():
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return model, optimizer, step
+
+
+def results(model, step, steps=4):
+    losses = [step() for _ in range(steps)]
+    return losses, [p.detach().numpy().tobytes() for p in model.parameters()]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    model, _, step = make_step()
+    expected = results(model, step)
+    _, _, step = make_step()
+    step()
+    return expected, ds.memory.frontier(step)[-1].peak
+
+
+@pytest.mark.parametrize("share", [0.9, 0.7, 0.6])
+def test_no_bit_changes_and_no_file_stays(plain, share, tmp_path):
+    expected, least = plain
+    model, optimizer, step = make_step()
+    with ds.memory.budget(int(share * least), offload=tmp_path):
+        assert results(model, step) == expected
+        summary = ds.memory.summary()
+        assert summary.peak <= share * least
+        state = sum(p.numel() * 8 for p in model.parameters() if p.numel() * 4 >= 1 << 16)
+        assert summary.offloaded >= state
+        assert os.listdir(tmp_path) == []
+        assert "in files" in str(summary)
+    # The state is where it was, and goes on without a budget.
+    moments = optimizer.state_dict()["state"][0]["exp_avg"].numpy()
+    assert np.isfinite(moments).all() and np.abs(moments).max() > 0
+    step()
+
+
+def test_activations_wait_in_files_when_the_state_is_not_enough(plain, tmp_path):
+    _, least = plain
+    model, _, step = make_step()
+    with ds.memory.budget(int(0.6 * least), offload=tmp_path):
+        step()
+        summary = ds.memory.summary()
+    state = sum(p.numel() * 8 for p in model.parameters() if p.numel() * 4 >= 1 << 16)
+    assert summary.offloaded > state
+
+
+def test_the_least_is_said(tmp_path):
+    _, _, step = make_step()
+    step()  # the state is there
+    with (
+        ds.memory.budget(1000, offload=tmp_path),
+        pytest.raises(ds.OutOfMemoryError, match="in files") as error,
+    ):
+        step()
+    least = int(str(error.value).split(" with the optimizer")[0].split()[-1])
+    _, _, step = make_step()
+    step()
+    with ds.memory.budget(least, offload=tmp_path):
+        step()
+        assert ds.memory.summary().peak <= least
+    with ds.memory.budget(1000), pytest.raises(ds.OutOfMemoryError, match="folder to offload to"):
+        step()
+
+
+def test_a_folder_that_cannot_be_used(tmp_path):
+    with pytest.raises(OSError, match="cannot make a file"):
+        ds.memory.budget("1GiB", offload=tmp_path / "missing")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot make a file"):
+        ds.memory.budget("1GiB", offload=tmp_path / "file")
+
+
+def test_the_environment_names_the_folder(tmp_path):
+    code = "import deepseek as ds; print(ds._core._offload_directory())"
+    env = {**os.environ, "DS_OFFLOAD_DIR": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert run.stdout.strip() == str(tmp_path)
+
+
+FULL = """
+import resource, sys
+sys.path.insert(0, {tests!r})
+from test_offload import *
+model, optimizer, step = make_step()
+def weights():
+    return [p.detach().clone().numpy().tobytes() for p in model.parameters()]
+step()
+least = ds.memory.frontier(step)[-1].peak
+before = weights()
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+with ds.memory.budget(int(0.6 * least), offload={folder!r}):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    try:
+        step()
+    except OSError as error:
+        print("refused:", error)
+    assert weights() == before
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    print("goes on:", step() < 10)
+"""
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    """A limit on the size of files stands for a disk without room."""
+    code = FULL.format(tests=os.path.dirname(__file__), folder=str(tmp_path))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "refused: offload: no room for" in run.stdout, run.stdout + run.stderr
+    assert "goes on: True" in run.stdout, run.stdout + run.stderr
+    assert os.listdir(tmp_path) == []
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

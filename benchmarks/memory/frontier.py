@@ -2,13 +2,18 @@
 """Time against memory of a training step, against PyTorch with and without checkpoints.
 
     python benchmarks/memory/frontier.py
-    python benchmarks/memory/frontier.py --cases resnet50:32x3x224x224:sgd --shares 0.5,0.25
+    python benchmarks/memory/frontier.py --cases resnet50:32x3x224x224:sgd --shares 0.5,0.25 --alone
 
 Each way to run the step has a process of its own: deepseek without a budget and with budgets that
 leave shares of its temporaries, PyTorch as it comes and with torch.utils.checkpoint around every
 block. Outputs, losses and gradients are compared first (without dropout); within a budget three
 steps have to give the losses of the run without one, bit for bit. Then the processes take turns.
-The peak is the largest resident size, read from outside, of another process that only trains."""
+The peak is the largest resident size, read from outside, of another process that only trains.
+
+--torch-budgets adds torch.compile with torch._functorch.config.activation_memory_budget.
+With --alone processes follow each other, each with a step to warm up, for cases that do not fit side
+by side;
+then only the losses of deepseek's own ways are compared."""
 
 import argparse
 import json
@@ -62,15 +67,28 @@ def _plan(case, args) -> dict:
         worker.close()
 
 
+def all_ways(case, args) -> dict[str, str]:
+    """Peers by the names of the ways; the first two have no budget."""
+    plan = _plan(case, args)
+    limits = {share: int(plan["peak"] - (1 - share) * plan["arena"]) for share in args.shares}
+    return {
+        "torch": "torch",
+        "deepseek": "deepseek",
+        **{f"deepseek, {s:.0%}": f"deepseek:budget={limit}" for s, limit in limits.items()},
+        "torch, checkpoint": "torch:checkpoint",
+        **{
+            f"torch.compile, budget {share:g}": f"torch:compile:activation_budget={share:g}"
+            for share in args.torch_budgets
+        },
+    }
+
+
 def start_all(case, args, folder: Path) -> tuple[dict[str, Process], dict[str, str]]:
     """Workers by name, all of which agree with PyTorch; ways that cannot run, with the reason."""
     workers, skipped = {"torch": models.start_reference(case, args, folder)}, {}
     try:
         workers["deepseek"] = models.start("deepseek", case, args, folder)
-        plan = _plan(case, args)
-        limits = {share: int(plan["peak"] - (1 - share) * plan["arena"]) for share in args.shares}
-        ways = {f"deepseek, {s:.0%}": f"deepseek:budget={limit}" for s, limit in limits.items()}
-        for name, peer in {**ways, "torch, checkpoint": "torch:checkpoint"}.items():
+        for name, peer in list(all_ways(case, args).items())[2:]:
             try:
                 workers[name] = models.start(peer, case, args, folder)
             except WorkerError as error:
@@ -95,6 +113,35 @@ def compare_losses(workers: dict[str, Process]) -> None:
             raise WorkerError(
                 f"{name} has the losses {found}, without a budget {losses['deepseek']}"
             )
+
+
+def run_alone(case, args) -> dict:
+    """The figures of run_case() from processes that follow each other."""
+    ways, skipped, losses = {}, {}, {}
+    peers = all_ways(case, args)
+    for _ in range(args.rounds):
+        for way, peer in peers.items():
+            worker = Process(peer, case, args.threads, args.limit, args.clock)
+            try:
+                worker.ask("build")
+                ours = way.startswith("deepseek")
+                if ours:
+                    found = worker.ask("losses", 1)["losses"]
+                    if losses.setdefault("of all", found) != found:
+                        raise WorkerError(f"{way} has the loss {found}, another {losses}")
+                else:
+                    worker.ask("steps", 1)
+                figures = ways.setdefault(way, {"seconds": [], "resident": 0})
+                figures["seconds"].append(worker.ask("steps", 1)["seconds"])
+                figures["resident"] = max(figures["resident"], resident(worker))
+                if ours:
+                    figures.update(worker.ask("plan"))
+            except WorkerError as error:
+                skipped[way] = str(error)
+            finally:
+                worker.close()
+        peers = {way: peer for way, peer in peers.items() if way not in skipped}
+    return {"case": case.name, "batch": list(case.batch), "ways": ways, "skipped": skipped}
 
 
 def run_case(case, args) -> dict:
@@ -148,6 +195,10 @@ def main() -> int:
         default="0.75,0.5,0.42",
         help="of the temporaries that a budget leaves (default %(default)s)",
     )
+    parser.add_argument(
+        "--torch-budgets", default="", help="of torch.compile's activations, as 0.5,0.25"
+    )
+    parser.add_argument("--alone", action="store_true", help="one process at a time")
     parser.add_argument("--rounds", type=int, default=9, help="at most (default %(default)s)")
     parser.add_argument("--budget", type=float, default=60, help="seconds of timing per case")
     parser.add_argument("--limit", type=float, default=600, help="seconds for an answer")
@@ -157,10 +208,12 @@ def main() -> int:
     args = parser.parse_args()
     try:
         args.shares = [float(share) for share in args.shares.split(",")]
+        args.torch_budgets = [float(share) for share in args.torch_budgets.split(",") if share]
         cases = [parse_case(text) for text in args.cases.split(",")]
         results = []
         for case in cases:
-            results.append(run_case(case, SimpleNamespace(**vars(args))))
+            run = run_alone if args.alone else run_case
+            results.append(run(case, SimpleNamespace(**vars(args))))
             print(table(results[-1]) + "\n", flush=True)
     except (CaseError, ValueError, WorkerError) as error:
         sys.exit(f"frontier.py: {error}")

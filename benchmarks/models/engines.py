@@ -150,6 +150,12 @@ class Torch(Eager):
 
             if not checkpoint_blocks(self.model, checkpoint):
                 raise Absent("the network repeats no block to checkpoint")
+        for option in options:
+            name, _, value = option.partition("=")
+            if name == "activation_budget":
+                import torch._functorch.config as partitioner
+
+                partitioner.activation_memory_budget = float(value)
         if "compile" in options:
             self.forward = torch.compile(self.model)
 

@@ -11,9 +11,8 @@ steps have to give the losses of the run without one, bit for bit. Then the proc
 The peak is the largest resident size, read from outside, of another process that only trains.
 
 --torch-budgets adds torch.compile with torch._functorch.config.activation_memory_budget.
-With --alone processes follow each other, each with a step to warm up, for cases that do not fit side
-by side;
-then only the losses of deepseek's own ways are compared."""
+With --alone processes follow each other, each with a step to warm up, for cases that do not fit
+side by side; then only the losses of deepseek's own ways are compared."""
 
 import argparse
 import json

@@ -7,6 +7,7 @@
 #include "ds/passes/fuse.h"
 #include "ds/passes/join_sums.h"
 #include "ds/passes/recompute.h"
+#include "ds/passes/release_early.h"
 #include "ds/passes/remat.h"
 #include "ds/passes/simplify.h"
 
@@ -36,6 +37,7 @@ Graph run_pipeline(const Graph& graph, const TargetInfo& target, int remat_level
   result = checked("expand_norm", expand_norm(result, target, interner));
   result = checked("simplify again", simplify(result, interner));
   result = checked("rematerialize", rematerialize(result, remat_level, interner));
+  result = checked("release_early", release_early(result, interner));
   result = checked("fuse_elementwise", fuse_elementwise(result, target, interner));
   return checked("recompute_cheap", recompute_cheap(result, interner));
 }

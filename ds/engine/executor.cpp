@@ -175,6 +175,16 @@ void offload_inputs(const Job& job) {
   if (moved) empty_cache();  // what they left is to be free
 }
 
+/// Memory for an output: of a file where the budget has no room beside what is in use and there is
+/// a folder for files.
+std::shared_ptr<void> output_memory(const Job& job, size_t bytes) {
+  const size_t limit = memory_budget();
+  if (limit > 0 && bytes >= kLeastOffload && !offload_directory().empty() &&
+      memory_stats().in_use + bytes > limit)
+    return allocate_offloaded(bytes);
+  return backend_of(job.device).alloc(bytes);
+}
+
 void run_job(const Job& job, Arenas& arenas) {
   Program& program = *job.program;
   RunContext context;
@@ -192,9 +202,8 @@ void run_job(const Job& job, Arenas& arenas) {
     for (size_t i = 0; i < job.outputs.size(); ++i) {
       const Buffer& buffer = *job.outputs[i];
       if (!memory[i])
-        memory[i] =
-            backend_of(job.device)
-                .alloc(buffer.layout() ? buffer.layout()->nbytes() : type_bytes(buffer.type()));
+        memory[i] = output_memory(
+            job, buffer.layout() ? buffer.layout()->nbytes() : type_bytes(buffer.type()));
       outputs.push_back(memory[i].get());
     }
     std::vector<std::shared_ptr<void>> copies = find_copies(job, context);
@@ -224,8 +233,11 @@ void run_job(const Job& job, Arenas& arenas) {
       }
     }
     if (timed) keep_timed_run(program, start, std::move(seconds_before));
-    for (size_t i = 0; i < job.outputs.size(); ++i)
-      if (!error || !context.lost_outputs[i]) job.outputs[i]->finish(std::move(memory[i]));
+    for (size_t i = 0; i < job.outputs.size(); ++i) {
+      if (error && context.lost_outputs[i]) continue;
+      write_behind(memory[i].get(), type_bytes(job.outputs[i]->type()));
+      job.outputs[i]->finish(std::move(memory[i]));
+    }
     if (error)
       settle_lost(job, context, error, location);
     else

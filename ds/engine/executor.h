@@ -33,6 +33,8 @@ using ProgramPtr = std::shared_ptr<Program>;
 size_t peak_bytes(const Program& program);
 size_t offloaded_bytes(const Program& program);
 size_t offload_window(const Program& program);
+/// Smaller values are not worth a file.
+inline constexpr size_t kLeastOffload = size_t{64} << 10;
 /// Inputs that are the optimizer's state and large enough for a file, one flag each.
 std::vector<bool> optimizer_state(const Program& program);
 MemoryTimeline memory_timeline(const Program& program);

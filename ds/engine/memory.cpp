@@ -203,12 +203,11 @@ MemoryTimeline memory_timeline(const Program& program) { return Reporter(program
 
 /// Inputs that are worth a file: what the optimizer keeps beside the parameters.
 std::vector<bool> optimizer_state(const Program& program) {
-  constexpr size_t kLeast = size_t{64} << 10;
   const std::vector<MemoryKind> kinds = Reporter(program).input_kinds();
   std::vector<bool> state;
   for (size_t i = 0; i < kinds.size(); ++i)
     state.push_back(kinds[i] == MemoryKind::optimizer_state &&
-                    type_bytes(program.imported.inputs[i]->type()) >= kLeast);
+                    type_bytes(program.imported.inputs[i]->type()) >= kLeastOffload);
   return state;
 }
 

@@ -4,10 +4,27 @@
 #include <algorithm>
 
 #include "ds/base/error.h"
+#include "ds/engine/memory.h"
 #include "ds/tensor/ops.h"
 #include "ds/tensor/record.h"
 
 namespace ds::optim {
+
+namespace {
+
+/// Sets a flag while it lives.
+class Rehearsal {
+ public:
+  explicit Rehearsal(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Rehearsal() { flag_ = false; }
+  Rehearsal(const Rehearsal&) = delete;
+  Rehearsal& operator=(const Rehearsal&) = delete;
+
+ private:
+  bool& flag_;
+};
+
+}  // namespace
 
 double ParamGroup::at(const std::string& name) const {
   const auto found = hyper.find(name);
@@ -60,23 +77,63 @@ Tensor Optimizer::scalar(const char* name, double value) {
 }
 
 Tensor& Optimizer::zeros_state(ParamState& state, const std::string& name, const Tensor& param,
-                               double value) {
+                               const Shape& shape, double value) {
   Tensor& tensor = state.tensors[name];
-  if (!tensor.defined()) {
-    tensor = full(param.shape(), value, param.dtype(), param.device());
-    tensor.evaluate();
-  }
+  if (tensor.defined()) return tensor;
+  if (const auto found = ready_.find({&state, name}); found != ready_.end())
+    return tensor = std::move(ready_.extract(found).mapped());
+  tensor = full(shape, value, param.dtype(), param.device());
+  if (!rehearsing_) tensor.evaluate();
   return tensor;
 }
 
 void Optimizer::write(const Tensor& target, const Tensor& value) {
+  if (rehearsing_) return;
   ds::assign(target, guard_.found_inf.defined() ? where(guard_.found_inf, target, value) : value);
+}
+
+Tensor Optimizer::next_value(const Tensor& param, const Tensor& grad) {
+  const ParamGroup& group = groups_[group_];
+  return update(param, to_dtype(grad, param.dtype()), states_[param.impl().get()], group,
+                scalar("lr", group.at("lr")));
+}
+
+void Optimizer::make_states() {
+  std::vector<Tensor> made;
+  const Rehearsal rehearsal(rehearsing_);
+  for (group_ = 0; group_ < groups_.size(); ++group_)
+    for (const Tensor& param : groups_[group_].params) {
+      if (!param.grad().defined() || !stepped_.insert(param.impl().get()).second) continue;
+      ParamState& state = states_[param.impl().get()];
+      ParamState before = state;
+      next_value(param, param.grad());
+      for (auto& [name, tensor] : state.tensors)
+        if (!before.tensors.count(name)) made.push_back(ready_[{&state, name}] = tensor);
+      state = std::move(before);
+    }
+  scalars_.clear();
+  // One plan for all, or as much in each as a budget leaves room for.
+  const size_t limit = memory_budget() / 8;
+  std::vector<Tensor> part;
+  size_t bytes = 0;
+  for (const Tensor& tensor : made) {
+    const size_t more = static_cast<size_t>(tensor.numel()) * dtype_size(tensor.dtype());
+    if (limit > 0 && !part.empty() && bytes + more > limit) {
+      evaluate(part);
+      part.clear();
+      bytes = 0;
+    }
+    part.push_back(tensor);
+    bytes += more;
+  }
+  evaluate(part);
 }
 
 void Optimizer::step(const StepGuard& guard) {
   const GradMode no_grad(false);
-  guard_ = guard;
   scalars_.clear();
+  make_states();
+  guard_ = guard;
   std::vector<Tensor> updated;
   for (group_ = 0; group_ < groups_.size(); ++group_) {
     const ParamGroup& group = groups_[group_];
@@ -85,10 +142,7 @@ void Optimizer::step(const StepGuard& guard) {
       if (!grad.defined()) continue;
       if (guard.inverse_scale.defined()) grad = mul(grad, guard.inverse_scale);
       if (group.hyper.count("maximize") && group.flag("maximize")) grad = neg(grad);
-      ParamState& state = states_[param.impl().get()];
-      const Tensor next =
-          update(param, to_dtype(grad, param.dtype()), state, group, scalar("lr", group.at("lr")));
-      write(param, next);
+      write(param, next_value(param, grad));
       updated.push_back(param);
     }
   }

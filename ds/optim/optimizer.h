@@ -10,6 +10,7 @@
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -82,9 +83,14 @@ class Optimizer {
   /// names and groups never do, so that equal numbers by chance do not change the plan.
   Tensor scalar(const char* name, double value);
 
-  /// A zero tensor like `param` in `state`, computed at once so that every step has one plan.
-  static Tensor& zeros_state(ParamState& state, const std::string& name, const Tensor& param,
-                             double value = 0.0);
+  /// A tensor of `value` like `param`, or of `shape`, in `state`: computed before the step, so that
+  /// every step has one plan.
+  Tensor& zeros_state(ParamState& state, const std::string& name, const Tensor& param,
+                      double value = 0.0) {
+    return zeros_state(state, name, param, param.shape(), value);
+  }
+  Tensor& zeros_state(ParamState& state, const std::string& name, const Tensor& param,
+                      const Shape& shape, double value = 0.0);
   /// Writes a state tensor, or keeps the old one where the guard skips the step.
   void write(const Tensor& target, const Tensor& value);
 
@@ -96,6 +102,14 @@ class Optimizer {
   std::map<std::tuple<size_t, std::string, double>, Tensor> scalars_;  // of the current step
   size_t group_ = 0;                                                   // being updated
   StepGuard guard_;
+
+  /// update() for a parameter of the group being updated: its next value.
+  Tensor next_value(const Tensor& param, const Tensor& grad);
+  /// Computes what zeros_state() will ask for in the first step of a parameter, all in one plan.
+  void make_states();
+  std::unordered_set<const TensorImpl*> stepped_;                // parameters
+  std::map<std::pair<ParamState*, std::string>, Tensor> ready_;  // for zeros_state()
+  bool rehearsing_ = false;  // update() is called for the names of its states only
 };
 
 }  // namespace ds::optim

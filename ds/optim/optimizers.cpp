@@ -181,12 +181,8 @@ Tensor Adafactor::update(const Tensor& param, const Tensor& grad, ParamState& st
     Shape row_shape = param.shape(), col_shape = param.shape();
     row_shape.back() = 1;
     col_shape[param.dim() - 2] = 1;
-    const auto state_of = [&](const char* name, const Shape& shape) {
-      Tensor& t = state.tensors[name];
-      if (!t.defined()) t = zeros(shape, param.dtype(), param.device()).evaluate();
-      return t;
-    };
-    const Tensor row = state_of("row_var", row_shape), col = state_of("col_var", col_shape);
+    const Tensor row = zeros_state(state, "row_var", param, row_shape),
+                 col = zeros_state(state, "col_var", param, col_shape);
     const Tensor square = grad * grad;
     const Tensor row_next = lerp(row, mean(square, {-1}, true), share);
     const Tensor col_next = lerp(col, mean(square, {-2}, true), share);

@@ -141,3 +141,46 @@ def test_a_full_disk_loses_nothing(tmp_path):
     assert "goes on: True" in run.stdout, run.stdout + run.stderr
     assert os.listdir(tmp_path) == []
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+THREE_TIMES = """
+import sys
+import deepseek as ds
+from deepseek import nn
+
+ds.manual_seed(0)
+model = nn.Sequential(
+    *(nn.Sequential(nn.Linear(512, 512), nn.GELU(), nn.LayerNorm(512)) for _ in range(24))
+)
+optimizer = ds.optim.AdamW(model.parameters(), lr=1e-3)
+x = ds.randn(2048, 512)
+
+
+def step():
+    optimizer.zero_grad()
+    loss = model(x).square().mean()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+if len(sys.argv) > 1:
+    ds.memory.budget(sys.argv[1], offload=sys.argv[2])
+start = int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) * 1024
+losses = [step() for _ in range(3)]
+peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024 - start
+print(repr((losses, ds.memory.summary().peak, peak)))
+"""
+
+
+def test_a_model_of_three_times_the_budget_trains_to_the_same_losses(tmp_path):
+    """The peak is planned, and the process takes no more than that and what it is made of."""
+    run = [sys.executable, "-c", THREE_TIMES]
+    losses, free, _ = eval(subprocess.run(run, capture_output=True, text=True).stdout)
+    run += [str(free // 3), str(tmp_path)]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    same, planned, resident = eval(done.stdout)
+    assert same == losses
+    assert planned <= free // 3
+    assert resident < planned + (100 << 20) < 0.7 * free

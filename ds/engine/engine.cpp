@@ -58,11 +58,8 @@ BufferPtr constant_buffer(const Node& node, Device device) {
 std::vector<std::pair<int, int>> donation_pairs(const EvaluateRequest& request,
                                                 const Trace& trace) {
   std::vector<std::pair<int, int>> pairs;
-  for (const auto& [output, buffer] : request.donations) {
-    const auto found = std::find(trace.inputs.begin(), trace.inputs.end(), buffer);
-    if (found != trace.inputs.end())
-      pairs.emplace_back(static_cast<int>(output), static_cast<int>(found - trace.inputs.begin()));
-  }
+  for (const auto& [output, slot] : find_donations(request, trace))
+    pairs.emplace_back(static_cast<int>(output), static_cast<int>(slot));
   return pairs;
 }
 
@@ -169,8 +166,7 @@ void evaluate(const EvaluateRequest& request) {
     s.profiled.push_back(program);
   Job job{program, request.device, trace.inputs, {}, {}};
   for (size_t k = 0; k < trace.constants.size(); ++k)
-    if (entry.lifted[k])
-      job.inputs.push_back(constant_buffer(*trace.nodes[trace.constants[k]], request.device));
+    if (entry.lifted[k]) job.inputs.push_back(constant_buffer(*trace.constants[k], request.device));
   realize_outputs(request, *program, job);
   job.fallbacks.resize(job.outputs.size());
   for (const auto& [output, buffer] : request.fallbacks)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <unordered_map>
 
 #include "ds/base/error.h"
 #include "ds/base/hash.h"
@@ -87,21 +88,80 @@ class Walk {
   void append(const Node& node) {
     DS_ASSERT(node.op() != Op::input_, "an input node without a buffer");
     node.visit_index = static_cast<uint32_t>(trace_.nodes.size());
-    if (is_constant(node)) {
-      trace_.constants.push_back(node.visit_index);
-      trace_.constant_bits.push_back(constant_value_bits(node));
-    }
+    note_constant(node);
     hash = hash_combine(hash, node.static_hash());
+    if (node.op() == Op::fused_) hash = hash_combine(hash, body_hash(*node.body()));
     for (const Value& input : node.inputs()) hash = hash_combine(hash, reference(input));
     trace_.nodes.push_back(&node);
+  }
+
+  void note_constant(const Node& node) {
+    if (!is_constant(node)) return;
+    trace_.constants.push_back(&node);
+    trace_.constant_bits.push_back(constant_value_bits(node));
+  }
+
+  /// Many nodes share a body, whose constants count once.
+  uint64_t body_hash(const Graph& body) {
+    const auto [entry, made] = bodies_.try_emplace(&body, 0);
+    if (!made) return entry->second;
+    uint64_t hash = 0;
+    std::unordered_map<const Node*, uint64_t> numbers;
+    const auto add = [&](const Value& value) {
+      hash = hash_combine(hash,
+                          numbers.at(value.node.get()) * 64 + static_cast<uint64_t>(value.index));
+    };
+    for (const NodePtr& node : body.topological()) {
+      numbers.emplace(node.get(), numbers.size());
+      note_constant(*node);
+      hash = hash_combine(hash, node->static_hash());
+      for (const Value& input : node->inputs()) add(input);
+    }
+    for (const Value& output : body.outputs) add(output);
+    return entry->second = hash;
   }
 
   Trace& trace_;
   uint64_t epoch_;
   std::vector<Frame> stack_;
+  std::unordered_map<const Graph*, uint64_t> bodies_;
 };
 
+/// What a body computes, on values of the importing graph.
+Values inline_body(const Graph& body, const Values& inputs,
+                   const std::unordered_map<const Node*, Values>& lifted, Interner& interner) {
+  std::unordered_map<const Node*, Values> done = lifted;
+  for (size_t i = 0; i < inputs.size(); ++i) done[body.inputs[i].get()] = {inputs[i]};
+  const auto find = [&](const Value& value) {
+    return done.at(value.node.get())[static_cast<size_t>(value.index)];
+  };
+  for (const NodePtr& node : body.topological()) {
+    if (done.count(node.get())) continue;
+    const LocationScope place(node->location());
+    Values operands;
+    for (const Value& input : node->inputs()) operands.push_back(find(input));
+    const NodePtr made = interner.node(node->op(), std::move(operands), node->attrs());
+    for (int i = 0; i < made->outputs(); ++i) done[node.get()].push_back({made, i});
+  }
+  Values outputs;
+  for (const Value& output : body.outputs) outputs.push_back(find(output));
+  return outputs;
+}
+
 }  // namespace
+
+std::vector<std::pair<size_t, size_t>> find_donations(const EvaluateRequest& request,
+                                                      const Trace& trace) {
+  std::vector<std::pair<size_t, size_t>> pairs;
+  if (request.donations.empty()) return pairs;
+  std::unordered_map<const Buffer*, size_t> slots;
+  slots.reserve(trace.inputs.size());
+  for (size_t i = 0; i < trace.inputs.size(); ++i) slots.emplace(trace.inputs[i].get(), i);
+  for (const auto& [output, buffer] : request.donations)
+    if (const auto found = slots.find(buffer.get()); found != slots.end())
+      pairs.emplace_back(output, found->second);
+  return pairs;
+}
 
 Trace make_trace(const EvaluateRequest& request) {
   Trace trace;
@@ -109,12 +169,8 @@ Trace make_trace(const EvaluateRequest& request) {
   for (const Value& output : request.outputs) walk.visit(output.node.get());
   for (const Value& output : request.outputs)
     walk.hash = hash_combine(walk.hash, walk.reference(output));
-  for (const auto& [output, buffer] : request.donations) {
-    const auto found = std::find(trace.inputs.begin(), trace.inputs.end(), buffer);
-    if (found != trace.inputs.end())
-      walk.hash = hash_combine(
-          walk.hash, output * 1000003 + static_cast<size_t>(found - trace.inputs.begin()));
-  }
+  for (const auto& [output, slot] : find_donations(request, trace))
+    walk.hash = hash_combine(walk.hash, output * 1000003 + slot);
   trace.key = hash_combine(walk.hash, request.device.backend);
   return trace;
 }
@@ -127,25 +183,35 @@ Graph import_trace(const Trace& trace, const Values& outputs, const std::vector<
     graph.inputs.push_back(interner.node(Op::input_, {}, {index, type.dtype, type.shape}));
   };
   for (const BufferPtr& buffer : trace.inputs) add_input(buffer->type());
-  std::vector<NodePtr> imported(trace.nodes.size());
+  std::unordered_map<const Node*, Values> lifted_constants;
   for (size_t k = 0; k < trace.constants.size(); ++k)
     if (lifted[k]) {
-      add_input(trace.nodes[trace.constants[k]]->type());
-      imported[trace.constants[k]] = graph.inputs.back();
+      add_input(trace.constants[k]->type());
+      lifted_constants[trace.constants[k]] = {{graph.inputs.back(), 0}};
     }
+  std::vector<Values> imported;  // per node its outputs
+  imported.reserve(trace.nodes.size());
   const auto find = [&](const Value& value) -> Value {
     const Value v = strip_markers(value);
     if (v.node->realized(v.index))
       return {graph.inputs[v.node->visit_index + static_cast<uint32_t>(v.index)], 0};
-    return {imported[v.node->visit_index], v.index};
+    return imported[v.node->visit_index][static_cast<size_t>(v.index)];
   };
-  for (size_t i = 0; i < trace.nodes.size(); ++i) {
-    if (imported[i]) continue;
-    const Node& node = *trace.nodes[i];
-    const LocationScope place(node.location());
+  for (const Node* node : trace.nodes) {
+    if (const auto found = lifted_constants.find(node); found != lifted_constants.end()) {
+      imported.push_back(found->second);
+      continue;
+    }
     Values inputs;
-    for (const Value& input : node.inputs()) inputs.push_back(find(input));
-    imported[i] = interner.node(node.op(), std::move(inputs), node.attrs());
+    for (const Value& input : node->inputs()) inputs.push_back(find(input));
+    if (node->op() == Op::fused_) {
+      imported.push_back(inline_body(*node->body(), inputs, lifted_constants, interner));
+      continue;
+    }
+    const LocationScope place(node->location());
+    const NodePtr made = interner.node(node->op(), std::move(inputs), node->attrs());
+    imported.emplace_back();
+    for (int i = 0; i < made->outputs(); ++i) imported.back().push_back({made, i});
   }
   for (const Value& output : outputs) graph.outputs.push_back(find(output));
   return graph;

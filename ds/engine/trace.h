@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ds/engine/engine.h"
@@ -13,9 +14,9 @@ namespace ds {
 struct Trace {
   std::vector<const Node*> nodes;  // to compute, inputs first
   std::vector<BufferPtr> inputs;   // realized values they read
-  /// Positions in `nodes` of constants, and their values' bits: constants that differ from run to
-  /// run become inputs of the plan (see ProgramCache).
-  std::vector<uint32_t> constants;
+  /// Constants among `nodes` and in bodies of recorded functions, and their values' bits: constants
+  /// that differ from run to run become inputs of the plan (see ProgramCache).
+  std::vector<const Node*> constants;
   std::vector<uint64_t> constant_bits;
   uint64_t key = 0;  // structure, types, layouts and donations; not the constants' values
 };
@@ -24,7 +25,12 @@ struct Trace {
 /// input slot. Call under graph_mutex().
 Trace make_trace(const EvaluateRequest& request);
 
+/// (output, input slot) of the request's donations whose buffer the trace reads.
+std::vector<std::pair<size_t, size_t>> find_donations(const EvaluateRequest& request,
+                                                      const Trace& trace);
+
 /// The trace as a graph: inputs first, then one 0-d input for each constant k with lifted[k].
+/// Recorded functions (ds/tensor/function.h) are replaced by the operations of their bodies.
 Graph import_trace(const Trace& trace, const Values& outputs, const std::vector<bool>& lifted,
                    Interner& interner);
 

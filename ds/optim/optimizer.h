@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Optimizer: parameter groups, per-parameter state and the step, as torch.optim.
 //
-// A step records the update of every parameter as ordinary tensor operations and closes the
-// training step: forward, backward and update become one plan, whose fused updates write in place.
+// A step records the update of parameters that are alike once, as ordinary tensor operations, and
+// applies it to each as one node (ds/tensor/function.h). It closes the training step: forward,
+// backward and update become one plan, whose fused updates write in place.
 // What changes between steps (learning rate, bias corrections) is an input of the plan.
 #pragma once
 
@@ -10,7 +11,6 @@
 #include <string>
 #include <tuple>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -85,31 +85,36 @@ class Optimizer {
 
   /// A tensor of `value` like `param`, or of `shape`, in `state`: computed before the step, so that
   /// every step has one plan.
-  Tensor& zeros_state(ParamState& state, const std::string& name, const Tensor& param,
-                      double value = 0.0) {
+  Tensor zeros_state(ParamState& state, const std::string& name, const Tensor& param,
+                     double value = 0.0) {
     return zeros_state(state, name, param, param.shape(), value);
   }
-  Tensor& zeros_state(ParamState& state, const std::string& name, const Tensor& param,
-                      const Shape& shape, double value = 0.0);
+  Tensor zeros_state(ParamState& state, const std::string& name, const Tensor& param,
+                     const Shape& shape, double value = 0.0);
   /// Writes a state tensor, or keeps the old one where the guard skips the step.
   void write(const Tensor& target, const Tensor& value);
 
   Hyper defaults_;
 
  private:
+  struct Update;
+  class UpdateRecorder;
+
+  /// The gradient as update() wants it.
+  Tensor prepared(const Tensor& grad, const Tensor& param, const ParamGroup& group) const;
+  Update record_update(const Tensor& param, const Tensor& grad, const ParamState& state,
+                       const ParamGroup& group);
+  /// Makes the states that an update adds; returns them, not yet computed.
+  static std::vector<Tensor> make_states(const Update& update, ParamState& state);
+  static void apply(const Update& update, const Tensor& param, const Tensor& grad,
+                    ParamState& state);
+
   std::vector<ParamGroup> groups_;
   std::unordered_map<const TensorImpl*, ParamState> states_;
   std::map<std::tuple<size_t, std::string, double>, Tensor> scalars_;  // of the current step
   size_t group_ = 0;                                                   // being updated
   StepGuard guard_;
-
-  /// update() for a parameter of the group being updated: its next value.
-  Tensor next_value(const Tensor& param, const Tensor& grad);
-  /// Computes what zeros_state() will ask for in the first step of a parameter, all in one plan.
-  void make_states();
-  std::unordered_set<const TensorImpl*> stepped_;                // parameters
-  std::map<std::pair<ParamState*, std::string>, Tensor> ready_;  // for zeros_state()
-  bool rehearsing_ = false;  // update() is called for the names of its states only
+  UpdateRecorder* recorder_ = nullptr;  // while an update is being recorded
 };
 
 }  // namespace ds::optim

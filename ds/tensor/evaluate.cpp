@@ -14,6 +14,7 @@
 #include "ds/grad/rules.h"
 #include "ds/ir/build.h"
 #include "ds/tensor/checkpoint.h"
+#include "ds/tensor/function.h"
 #include "ds/tensor/random.h"
 #include "ds/tensor/tensor_impl.h"
 
@@ -101,13 +102,21 @@ class Outputs {
     for (const NodePtr& node : order_) {
       const std::vector<bool>& wanted = wanted_.at(node.get());
       for (int i = 0; i < node->outputs(); ++i)
-        if (wanted[static_cast<size_t>(i)]) list_.push_back({node, i});
+        if (wanted[static_cast<size_t>(i)]) {
+          positions_[node.get()].emplace_back(i, list_.size());
+          list_.push_back({node, i});
+        }
     }
     return list_;
   }
 
   size_t index_of(const Value& value) {
-    return static_cast<size_t>(std::find(list().begin(), list().end(), value) - list().begin());
+    const size_t none = list().size();
+    const auto found = positions_.find(value.node.get());
+    if (found == positions_.end()) return none;
+    for (const auto& [output, position] : found->second)
+      if (output == value.index) return position;
+    return none;
   }
 
   /// Nodes without all their outputs count as not computed once their tensors are leaves.
@@ -123,6 +132,8 @@ class Outputs {
   std::unordered_map<const Node*, std::vector<bool>> wanted_;
   std::vector<NodePtr> order_;
   Values list_;
+  /// Per node the outputs in the list and their places there.
+  std::unordered_map<const Node*, std::vector<std::pair<int, size_t>>> positions_;
 };
 
 /// What a later backward will read is computed now with the rest, as an eager framework keeps it.
@@ -267,6 +278,7 @@ void evaluate(const std::vector<Tensor>& tensors) {
 
 void bound_growth() {
   if (g_recorded.fetch_add(1, std::memory_order_relaxed) < kMaxRecorded) return;
+  if (recording_function()) return;  // placeholders have no values
   const std::lock_guard lock(graph_mutex());
   std::vector<TensorImpl*> live;
   for_each_live([&](TensorImpl& impl) {

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A computation that is recorded once over placeholders and applied many times, each time as one
+// node. Planning puts the operations of the body in its place, so plans are what they would be
+// without it; recording and looking up a plan cost one node instead of all of them.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "ds/ir/graph.h"
+#include "ds/tensor/tensor.h"
+
+namespace ds {
+
+/// While it lives this thread records a body, and no thread computes anything. Not for
+/// options().eager, which computes what is recorded at once; gradients must be off.
+class FunctionRecorder {
+ public:
+  FunctionRecorder();
+  ~FunctionRecorder();
+  FunctionRecorder(const FunctionRecorder&) = delete;
+  FunctionRecorder& operator=(const FunctionRecorder&) = delete;
+
+  /// The next input of the body.
+  Tensor input(const Type& type, Device device);
+  /// The body whose outputs are the tensors' values now.
+  std::shared_ptr<const Graph> finish(const std::vector<Tensor>& outputs) const;
+
+ private:
+  std::unique_lock<std::recursive_mutex> lock_;
+  std::vector<NodePtr> inputs_;
+};
+
+/// A FunctionRecorder of this thread lives.
+bool recording_function();
+
+/// The body's outputs for these inputs, without gradient.
+Values apply_function(const std::shared_ptr<const Graph>& body, const std::vector<Tensor>& inputs);
+
+}  // namespace ds

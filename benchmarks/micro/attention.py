@@ -11,12 +11,11 @@ deepseek of one round, above 1 is faster; median and quartiles over the rounds a
 import argparse
 import json
 import statistics
-import time
-from pathlib import Path
 
 import deepseek as ds
 import numpy as np
 import torch
+from timing import CLOCKS, add_options, timed
 
 CASES = {
     # name: ([B, H, T, D], causal)
@@ -24,7 +23,6 @@ CASES = {
     "gpt2-small": ((2, 12, 512, 64), True),
     "vit-s": ((16, 6, 197, 64), False),
 }
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 TURN_SECONDS = 0.05  # far above the clock's resolution
 
 
@@ -80,13 +78,6 @@ def check_agreement(ours, theirs) -> None:
         error = np.abs(mine.detach().numpy() - other.detach().numpy()).max()
         if not error < 1e-4:
             raise SystemExit(f"{name} differs by {error:.3g}; not timed")
-
-
-def timed(step, repeat: int, clock) -> float:
-    start = clock()
-    for _ in range(repeat):
-        step()
-    return (clock() - start) / repeat
 
 
 def alternate(steps: dict, rounds: int, clock) -> dict:
@@ -147,14 +138,7 @@ def main() -> None:
         help="heads as views of [B, T, H, D], as projections leave them",
     )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument(
-        "--clock",
-        choices=CLOCKS,
-        default="wall",
-        help="cpu: processor time of all threads, for a machine that is shared",
-    )
-    parser.add_argument("--json", type=Path)
+    add_options(parser)
     args = parser.parse_args()
     ds.set_num_threads(args.threads)
     torch.set_num_threads(args.threads)

@@ -13,20 +13,19 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import deepseek as ds
 import numpy as np
 import torch
 import transformers
+from worker import CLOCKS
 
 SIZES = {
     "tiny": dict(vocab_size=97, n_embd=32, n_layer=2, n_head=4),
     "small": {},
     "medium": dict(n_embd=1024, n_layer=24, n_head=16),
 }
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def make_models(size: str):

@@ -93,7 +93,9 @@ Tensor nanmean(const Tensor& input, const Dims& dim, bool keepdim, std::optional
   return total / to_dtype(count, total.dtype());
 }
 
-Tensor count_nonzero(const Tensor& input, const Dims& dim) { return sum(ne(input, 0), dim); }
+Tensor count_nonzero(const Tensor& input, const Dims& dim) {
+  return sum(input.dtype() == DType::bool_ ? input : ne(input, 0), dim);
+}
 
 std::pair<Tensor, Tensor> var_mean(const Tensor& input, const Dims& dim, double correction,
                                    bool keepdim) {

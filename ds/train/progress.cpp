@@ -37,6 +37,11 @@ std::string head(const ProgressState& state) {
   return str("epoch ", state.epoch + 1, "/", state.epochs);
 }
 
+std::string memory_text(size_t bytes) {
+  const auto size = static_cast<double>(bytes);
+  return size < 1e9 ? number("%.0f MB", size / 1e6) : number("%.1f GB", size / 1e9);
+}
+
 }  // namespace
 
 std::string duration_text(double seconds) {
@@ -62,6 +67,7 @@ std::string progress_line(const ProgressState& state, int width) {
   }
   for (const auto& [name, value] : state.values) line += " " + name + " " + value_text(value);
   line += " " + rate_text(state);
+  if (state.memory > 0) line += " " + memory_text(state.memory);
   if (state.batches && state.batch > 0) {
     // Of the whole run: this epoch's batches and those of the epochs to come.
     const double left = static_cast<double>(*state.batches - state.batch) +

@@ -23,9 +23,10 @@ struct ProgressState {
   int64_t samples = 0;  // of this epoch so far
   double seconds = 0;   // in this epoch so far
   NamedValues values;   // loss, metrics
+  size_t memory = 0;    // bytes in use now; not shown when 0
 };
 
-/// "epoch 2/10 [#####.....] 50% loss 0.1234 512/s 0:12 left", cut or padded to `width`.
+/// "epoch 2/10 [#####.....] 50% loss 0.1234 512/s 1.2 GB 0:12 left", cut or padded to `width`.
 std::string progress_line(const ProgressState& state, int width);
 /// "epoch 2/10: loss 0.1234, accuracy 0.9800 (1024 samples in 2.0 s, 512/s)".
 std::string epoch_line(const ProgressState& state);

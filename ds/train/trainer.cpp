@@ -8,6 +8,7 @@
 #include "ds/base/error.h"
 #include "ds/optim/optimizers.h"
 #include "ds/optim/schedulers_compose.h"
+#include "ds/runtime/allocator.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 #include "ds/tensor/record.h"
@@ -321,6 +322,7 @@ ProgressState MixedPrecisionTrainer::progress_state(NamedValues values) const {
   state.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - epoch_start_).count();
   state.values = std::move(values);
+  state.memory = memory_stats().in_use;
   return state;
 }
 

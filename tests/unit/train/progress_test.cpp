@@ -33,6 +33,11 @@ TEST_CASE("a line has epoch, part, loss, throughput and time left") {
   CHECK(progress_line(halfway(), 79).substr(0, 73) ==
         "epoch 2/3 [##########..........]  50% loss 0.2500 8/s 0:30 left          ");
   CHECK(progress_line(halfway(), 20).size() == 20);
+  ProgressState measured = halfway();
+  measured.memory = 812'400'000;
+  CHECK(progress_line(measured, 79).find("8/s 812 MB 0:30 left") != std::string::npos);
+  measured.memory = 1'250'000'000;
+  CHECK(progress_line(measured, 79).find("8/s 1.2 GB 0:30 left") != std::string::npos);
   ProgressState unknown = halfway();
   unknown.batches = std::nullopt;
   CHECK(progress_line(unknown, 60).find("epoch 2/3 batch 5 loss 0.2500 8/s") == 0);

@@ -11,7 +11,7 @@ steps have to give the losses of the run without one, bit for bit. Then the proc
 The peak is the largest resident size, read from outside, of another process that only trains.
 
 --torch-budgets adds torch.compile with torch._functorch.config.activation_memory_budget.
-With --alone processes follow each other, each with a step to warm up, for cases that do not fit
+With --alone processes follow each other, each with two steps to warm up, for cases that do not fit
 side by side; then only the losses of deepseek's own ways are compared."""
 
 import argparse
@@ -125,11 +125,11 @@ def run_alone(case, args) -> dict:
                 worker.ask("build")
                 ours = way.startswith("deepseek")
                 if ours:
-                    found = worker.ask("losses", 1)["losses"]
+                    found = worker.ask("losses", 2)["losses"]
                     if losses.setdefault("of all", found) != found:
-                        raise WorkerError(f"{way} has the loss {found}, another {losses}")
+                        raise WorkerError(f"{way} has the losses {found}, another {losses}")
                 else:
-                    worker.ask("steps", 1)
+                    worker.ask("steps", 2)
                 figures = ways.setdefault(way, {"seconds": [], "resident": 0})
                 figures["seconds"].append(worker.ask("steps", 1)["seconds"])
                 figures["resident"] = max(figures["resident"], resident(worker))

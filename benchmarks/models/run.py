@@ -48,8 +48,9 @@ def start(peer: str, case: Case, args, folder: Path) -> Process:
         worker.first = worker.ask("first", str(folder / "state.npz"))["seconds"]
         found = folder / f"{peer.replace(':', '-')}.npz"
         worker.ask("check", str(found))
-        precision = "bf16" if "bf16" in peer or peer.endswith(":all") else case.precision
-        compare(found, folder / "reference.npz", precision)
+        precision = "bf16" if halves(peer) else case.precision
+        rounded = folder / "rounded.npz" if precision == "bf16" else None
+        compare(found, folder / "reference.npz", precision, rounded)
         return worker
     except BaseException:
         worker.close()
@@ -71,11 +72,28 @@ def start_reference(case: Case, args, folder: Path) -> Process:
         raise
 
 
+def halves(peer: str) -> bool:
+    return "bf16" in peer or peer.endswith(":all")
+
+
+def check_rounded(case: Case, args, folder: Path) -> None:
+    """What PyTorch eager computes under bfloat16 autocast: how much this precision loses."""
+    worker = Process("torch:bf16", case, args.threads, args.limit, args.clock)
+    try:
+        worker.ask("build")
+        worker.ask("first", str(folder / "state.npz"))
+        worker.ask("check", str(folder / "rounded.npz"))
+    finally:
+        worker.close()
+
+
 def start_all(case: Case, args, folder: Path) -> tuple[dict[str, Process], dict[str, str]]:
     """Workers by peer, and the peers left out with the reason."""
     workers, skipped = {"torch": start_reference(case, args, folder)}, {}
     try:
         peers = [p for p in args.peers if p != "torch"]
+        if case.precision == "bf16" or any(map(halves, peers)):
+            check_rounded(case, args, folder)
         if case.mode == "infer" and {"onnxruntime", "openvino"} & set(peers):
             try:
                 workers["torch"].ask("export", str(folder / "model.onnx"))

@@ -11,12 +11,17 @@
 namespace ds {
 namespace {
 
+/// How often each node of the graph is read, as an output of the graph too.
+using Uses = std::unordered_map<const Node*, int>;
+
 /// A node about to be rebuilt on new inputs.
 struct Site {
   const Node& node;
   const Values& in;
   Interner& interner;
-  bool only_user;  // of its first input
+  const Uses& uses;
+  /// Whether `value` of the graph before rebuilding is read once.
+  bool read_once(const Value& value) const { return uses.at(value.node.get()) == 1; }
   Op op() const { return node.op(); }
   const Type& type() const { return node.type(); }
 };
@@ -96,17 +101,25 @@ Value transposed(const Site& s, const Value& x) {
   return s.interner.make(Op::permute_, {x}, {dims});
 }
 
-/// (a b)^T = b^T a^T. The gradient of a linear layer's weights is such a transpose; as a product it
-/// lies as the weights do, and the update reads all its operands in order.
+/// (a b)^T = b^T a^T, also of a product that is converted first. The gradient of a linear layer's
+/// weights is such a transpose; as a product it lies as the weights do, and the update reads all
+/// its operands in order.
 Value transpose_product(const Site& s) {
-  const auto is_product = [](const Value& v) { return v.node->op() == Op::matmul_; };
-  if (s.op() != Op::permute_ || !is_product(s.in[0])) return {};
+  if (s.op() != Op::permute_ || s.node.attr_ints("dims") != swapped_dims(s.type().shape.rank()))
+    return {};
+  Value before = s.node.input(0), now = s.in[0];
   // A product that others read would be computed twice.
-  if (!is_product(s.node.input(0)) || !s.only_user) return {};
-  if (s.node.attr_ints("dims") != swapped_dims(s.type().shape.rank())) return {};
-  const Node& product = *s.in[0].node;
-  return s.interner.make(Op::matmul_,
-                         {transposed(s, product.input(1)), transposed(s, product.input(0))});
+  if (!s.read_once(before)) return {};
+  const bool converted = now.node->op() == Op::cast_ && before.node->op() == Op::cast_;
+  if (converted) {
+    before = before.node->input(0);
+    now = now.node->input(0);
+    if (!s.read_once(before)) return {};
+  }
+  if (now.node->op() != Op::matmul_ || before.node->op() != Op::matmul_) return {};
+  const Value product = s.interner.make(
+      Op::matmul_, {transposed(s, now.node->input(1)), transposed(s, now.node->input(0))});
+  return converted ? s.interner.make(Op::cast_, {product}, {s.type().dtype}) : product;
 }
 
 /// Sums over dimensions of size 1 move nothing. (mean, amax and the like too, but they are rare.)
@@ -186,9 +199,8 @@ constexpr Rule kRules[] = {drop_one,       drop_double_neg, drop_identity,     m
                            unit_reduction, drop_expand,     transpose_product, sink_expand,
                            cast_constant,  where_is_limit};
 
-/// How often each node is read, as an output of the graph too.
-std::unordered_map<const Node*, int> count_uses(const Graph& graph) {
-  std::unordered_map<const Node*, int> uses;
+Uses count_uses(const Graph& graph) {
+  Uses uses;
   for (const NodePtr& node : graph.topological())
     for (const Value& input : node->inputs()) ++uses[input.node.get()];
   for (const Value& output : graph.outputs) ++uses[output.node.get()];
@@ -198,13 +210,12 @@ std::unordered_map<const Node*, int> count_uses(const Graph& graph) {
 }  // namespace
 
 Graph simplify(const Graph& graph, Interner& interner) {
-  const std::unordered_map<const Node*, int> uses = count_uses(graph);
+  const Uses uses = count_uses(graph);
   return rewrite_graph(graph, interner, [&](const Node& node, const Values& inputs) -> Values {
     if (inputs.empty() || node.outputs() != 1) return {};
     const LocationScope place(node.location());
-    const bool only_user = uses.at(node.input(0).node.get()) == 1;
     for (const Rule rule : kRules)
-      if (Value replaced = rule({node, inputs, interner, only_user})) return {replaced};
+      if (Value replaced = rule({node, inputs, interner, uses})) return {replaced};
     return {};
   });
 }

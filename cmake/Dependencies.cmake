@@ -12,6 +12,12 @@ if(DS_BUILD_TESTS)
   find_package(doctest REQUIRED)
 endif()
 
+# Machine code for elementwise chains, on x86-64 only; elsewhere they are interpreted.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  find_path(XBYAK_INCLUDE_DIR xbyak/xbyak.h REQUIRED)
+  add_library(ds_xbyak INTERFACE)
+  target_include_directories(ds_xbyak SYSTEM INTERFACE "${XBYAK_INCLUDE_DIR}")
+endif()
 find_path(HWY_INCLUDE_DIR hwy/highway.h REQUIRED)
 find_library(HWY_LIBRARY hwy REQUIRED)
 add_library(ds_hwy INTERFACE)

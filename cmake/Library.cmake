@@ -33,6 +33,11 @@ set_source_files_properties(
   "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/typed.cpp"
   "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/typed_reduce.cpp"
   PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>")
+if(TARGET ds_xbyak)
+  list(APPEND ds_libraries_backend_cpu ds_xbyak)
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/tile_jit.cpp"
+    PROPERTIES COMPILE_DEFINITIONS "DS_TILE_JIT=1")
+endif()
 foreach(backend IN LISTS DS_BACKENDS)
   ds_add_room(ds_backend_${backend} ds/backends/${backend} ${ds_libraries_backend_${backend}})
 endforeach()

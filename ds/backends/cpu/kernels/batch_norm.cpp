@@ -101,13 +101,17 @@ void SumColumns(DType dtype, const void* dy, const void* x, const void* y, int64
   });
 }
 
-/// The same for four f32 rows `step` apart at a time: the sums are read and written once for all.
-void SumFourRows(const float* dy, const float* x, int64_t step, size_t n, const float* mean,
-                 float* sum, float* dot) {
+/// The same for four rows `step` apart at a time: the sums are read and written once for all, and
+/// the next four are asked for ahead.
+template <class T>
+HWY_INLINE void SumFour(const T* dy, const T* x, int64_t step, size_t n, const float* mean,
+                        float* sum, float* dot) {
   ForVec(n, [=](auto at) HWY_ATTR {
     const VF m = at.Load(mean);
     VF s = at.Load(sum), d = at.Load(dot);
     for (int64_t row = 0; row < 4; ++row) {
+      hwy::Prefetch(dy + (row + 4) * step + at.i);
+      hwy::Prefetch(x + (row + 4) * step + at.i);
       const VF g = at.Load(dy + row * step);
       s = hn::Add(s, g);
       d = hn::MulAdd(g, hn::Sub(at.Load(x + row * step), m), d);
@@ -115,6 +119,13 @@ void SumFourRows(const float* dy, const float* x, int64_t step, size_t n, const 
     at.Store(s, sum);
     at.Store(d, dot);
   });
+}
+void SumFourRows(DType dtype, const void* dy, const void* x, int64_t offset, int64_t step, size_t n,
+                 const float* mean, float* sum, float* dot) {
+  const auto run = [&]<class T>(const T* d) HWY_ATTR {
+    SumFour(d + offset, static_cast<const T*>(x) + offset, step, n, mean, sum, dot);
+  };
+  dtype == DType::bf16 ? run(static_cast<const bf16*>(dy)) : run(static_cast<const float*>(dy));
 }
 
 void FlushColumns(float* sum, float* dot, double* wide_sum, double* wide_dot, size_t n) {
@@ -245,7 +256,7 @@ void sum_channels_last(DType dtype, const void* dy, const void* x, const void* y
   const auto columns = HWY_DYNAMIC_DISPATCH(SumColumns);
   const auto four_rows = HWY_DYNAMIC_DISPATCH(SumFourRows);
   const auto flush = HWY_DYNAMIC_DISPATCH(FlushColumns);
-  const bool by_fours = dtype == DType::f32 && !y;
+  const bool by_fours = (dtype == DType::f32 || dtype == DType::bf16) && !y;
   const int64_t group = pixels_per_row(shape), width = group * shape.c;
   const int64_t total = shape.n * shape.s * shape.c, rows = (total + width - 1) / width;
   const int64_t pieces = std::clamp<int64_t>(rows / 32, 1, 64);
@@ -261,9 +272,8 @@ void sum_channels_last(DType dtype, const void* dy, const void* x, const void* y
       for (int64_t r = first; r < last;) {
         const int64_t from = r;
         if (by_fours && r + 4 <= last && (r + 4) * width <= total) {
-          four_rows(static_cast<const float*>(dy) + r * width,
-                    static_cast<const float*>(x) + r * width, width, run_sum.size(), means.data(),
-                    run_sum.data(), run_dot.data());
+          four_rows(dtype, dy, x, r * width, width, run_sum.size(), means.data(), run_sum.data(),
+                    run_dot.data());
           r += 4;
         } else {
           const int64_t len = std::min(width, total - r * width);

@@ -113,6 +113,10 @@ class Worker {
     load();
     const size_t n = static_cast<size_t>(rows_ * cols_);
     for (const TileCall& call : plan_.calls) {
+      if (call.code) {
+        run_code(call, n);
+        continue;
+      }
       const auto at = [&](int i) -> const float* {
         return call.args[i] < 0 ? nullptr : pointers_[call.args[i]];
       };
@@ -122,6 +126,16 @@ class Worker {
   }
 
  private:
+  void run_code(const TileCall& call, size_t n) const {
+    void* pointers[kMaxTilePointers];
+    for (size_t i = 0; i < call.pointers.size(); ++i) {
+      const int p = call.pointers[i];
+      pointers[i] = p >= 0 ? static_cast<void*>(pointers_[static_cast<size_t>(p)])
+                           : static_cast<void*>(addresses_[static_cast<size_t>(~p)]);
+    }
+    call.code(pointers, n);
+  }
+
   /// Decodes the unit into the address of every operand.
   void locate(int64_t unit) {
     const int rank = space_.rank;

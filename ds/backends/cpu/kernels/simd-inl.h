@@ -9,6 +9,7 @@
 #define DS_CPU_KERNELS_SIMD_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <cstddef>
@@ -170,12 +171,18 @@ HWY_INLINE void PutFloats(DType dtype, const float* src, void* base, int64_t off
 /// A vector's worth of positions in a row: `Whole` lanes from i on, or only the first `count`.
 struct Whole {
   size_t i;
-  HWY_INLINE VF Load(const float* p) const { return LoadVec(p + i); }
+  template <class T>
+  HWY_INLINE VF Load(const T* p) const {
+    return LoadVec(p + i);
+  }
   HWY_INLINE void Store(VF v, float* p) const { StoreVec(v, p + i); }
 };
 struct Part {
   size_t i, count;
-  HWY_INLINE VF Load(const float* p) const { return LoadPart(p + i, count); }  ///< zero-filled
+  template <class T>
+  HWY_INLINE VF Load(const T* p) const {  ///< zero-filled
+    return LoadPart(p + i, count);
+  }
   HWY_INLINE void Store(VF v, float* p) const { StorePart(v, p + i, count); }
 };
 /// f(Whole or Part) over [0, n).

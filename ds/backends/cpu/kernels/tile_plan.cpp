@@ -180,19 +180,181 @@ void place_temporaries(const TileProgram& program, const std::vector<int>& last,
   }
 }
 
+bool is_live_op(const TileProgram& program, const std::vector<int>& last, const TilePlan& plan,
+                size_t v) {
+  return program.values()[v].kind == Kind::op && !is_splat(plan, static_cast<int>(v)) &&
+         last[v] >= 0;
+}
+
+/// Collects the ops of one piece of machine code and what they read and write.
+class JitBuilder {
+ public:
+  JitBuilder(const TileProgram& program, const TilePlan& plan) : program_(program), plan_(plan) {}
+
+  bool empty() const { return ops_.empty() && outputs_.empty(); }
+  size_t size() const { return ops_.size(); }
+  /// Operand `index`'s own memory stands for the value of its dtype.
+  void read_directly(int value, int index, DType dtype) { input(value, ~index, dtype); }
+  void add(int value) {
+    const auto& op = program_.values()[static_cast<size_t>(value)];
+    for (int i = 0; i < tile_arity(op.op); ++i)
+      if (!knows(op.args[i])) input(op.args[i], op.args[i], DType::f32);
+    ops_.push_back(value);
+    known_.push_back(value);
+  }
+  void write(int value, int pointer, DType dtype) {
+    if (!knows(value)) input(value, value, DType::f32);
+    outputs_.push_back({value, dtype});
+    written_.push_back(pointer);
+  }
+  bool knows(int value) const {
+    return std::find(known_.begin(), known_.end(), value) != known_.end();
+  }
+  const std::vector<int>& ops() const { return ops_; }
+
+  /// The call; its code is null where there can be none.
+  TileCall call() const {
+    JitProgram jit;
+    TileCall made;
+    std::vector<int> number(program_.values().size(), -1);
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      number[static_cast<size_t>(inputs_[i].value)] = static_cast<int>(i);
+      jit.inputs.push_back({inputs_[i].dtype, is_splat(plan_, inputs_[i].value)});
+      made.pointers.push_back(inputs_[i].pointer);
+    }
+    for (const int v : ops_) {
+      const auto& op = program_.values()[static_cast<size_t>(v)];
+      JitProgram::Op next{op.op, {-1, -1, -1}};
+      for (int i = 0; i < tile_arity(op.op); ++i)
+        next.args[i] = number[static_cast<size_t>(op.args[i])];
+      number[static_cast<size_t>(v)] = static_cast<int>(jit.inputs.size() + jit.ops.size());
+      jit.ops.push_back(next);
+    }
+    for (const auto& output : outputs_)
+      jit.outputs.push_back({number[static_cast<size_t>(output.value)], output.dtype});
+    made.pointers.insert(made.pointers.end(), written_.begin(), written_.end());
+    if (made.pointers.size() <= kMaxTilePointers) made.code = jit_compile(jit);
+    return made;
+  }
+
+ private:
+  struct Input {
+    int value, pointer;
+    DType dtype;
+  };
+  void input(int value, int pointer, DType dtype) {
+    inputs_.push_back({value, pointer, dtype});
+    known_.push_back(value);
+  }
+
+  const TileProgram& program_;
+  const TilePlan& plan_;
+  std::vector<Input> inputs_;
+  std::vector<int> ops_, known_, written_;
+  std::vector<TileProgram::Output> outputs_;
+};
+
+/// One run of the operand's own elements, which machine code reads or writes as they are.
+bool is_jit_operand(const TileSpace& space, const TileOperand& operand) {
+  return !operand.mask && jit_has(operand.dtype) && operand.strides[space.rank - 1] == 1 &&
+         is_flat(space, operand);
+}
+
+/// The whole program as one piece of machine code: only operands in another order, or of dtypes
+/// that it does not convert, pass through a buffer. False when there can be none.
+bool plan_whole(const TileProgram& program, const TileSpace& space, const std::vector<int>& last,
+                TilePlan& plan) {
+  const auto& values = program.values();
+  bool any = false;
+  for (size_t v = 0; v < values.size(); ++v) {
+    if (!is_live_op(program, last, plan, v)) continue;
+    if (!jit_has(values[v].op)) return false;
+    any = true;
+  }
+  for (const auto& output : program.outputs()) any = any || !is_splat(plan, output.value);
+  if (!any || !jit_has(TileOp::copy)) return false;
+  TilePlan made = plan;
+  made.source_slots.assign(static_cast<size_t>(program.input_count()), -1);
+  made.stored.assign(program.outputs().size(), 1);
+  JitBuilder builder(program, made);
+  for (size_t v = 0; v < values.size(); ++v) {
+    if (values[v].kind != Kind::input || is_splat(plan, static_cast<int>(v)) || last[v] < 0)
+      continue;
+    const int source = values[v].args[0];
+    const TileOperand& operand = space.operands[static_cast<size_t>(source)];
+    if (is_jit_operand(space, operand)) {
+      builder.read_directly(static_cast<int>(v), source, operand.dtype);
+    } else {
+      made.source_slots[static_cast<size_t>(source)] = made.buffers;
+      made.places[v] = {TilePlace::Kind::buffer, made.buffers++};
+    }
+  }
+  for (size_t v = 0; v < values.size(); ++v)
+    if (is_live_op(program, last, plan, v)) builder.add(static_cast<int>(v));
+  for (size_t o = 0; o < program.outputs().size(); ++o) {
+    const int v = program.outputs()[o].value;
+    if (is_splat(plan, v)) {
+      if (made.scratch < 0) made.scratch = made.buffers++;
+      continue;
+    }
+    const size_t index = static_cast<size_t>(program.input_count()) + o;
+    const TileOperand& target = space.operands[index];
+    if (is_jit_operand(space, target)) {
+      builder.write(v, ~static_cast<int>(index), target.dtype);
+      made.stored[o] = 0;
+    } else if (made.places[static_cast<size_t>(v)].kind == TilePlace::Kind::none) {
+      made.places[static_cast<size_t>(v)] = {TilePlace::Kind::buffer, made.buffers++};
+      builder.write(v, v, DType::f32);
+    }
+  }
+  if (builder.empty()) return false;
+  TileCall call = builder.call();
+  if (!call.code) return false;
+  made.calls.push_back(std::move(call));
+  plan = std::move(made);
+  return true;
+}
+
+TileCall plain_call(const TileProgram& program, const TilePlan& plan, int v) {
+  const auto& value = program.values()[static_cast<size_t>(v)];
+  TileCall call;
+  call.fn = tile_fn(value.op);
+  call.value = v;
+  call.args = value.args;
+  for (int i = 0; i < tile_arity(value.op); ++i)
+    if (is_splat(plan, value.args[i])) call.splat |= 1u << i;
+  return call;
+}
+
+/// The ops in order; runs of two and more with machine code become one call.
 std::vector<TileCall> make_calls(const TileProgram& program, const std::vector<int>& last,
                                  const TilePlan& plan) {
   std::vector<TileCall> calls;
-  for (size_t v = 0; v < program.values().size(); ++v) {
-    const auto& value = program.values()[v];
-    if (value.kind != Kind::op || is_splat(plan, static_cast<int>(v)) || last[v] < 0) continue;
-    TileCall call{tile_fn(value.op), static_cast<int>(v), {-1, -1, -1}, 0};
-    for (int i = 0; i < tile_arity(value.op); ++i) {
-      call.args[i] = value.args[i];
-      if (is_splat(plan, value.args[i])) call.splat |= 1u << i;
+  std::vector<int> run;
+  const auto finish = [&] {
+    if (run.size() > 1) {
+      JitBuilder builder(program, plan);
+      for (const int v : run) builder.add(v);
+      for (const int v : run)
+        if (last[static_cast<size_t>(v)] > run.back()) builder.write(v, v, DType::f32);
+      if (TileCall call = builder.call(); call.code) {
+        calls.push_back(std::move(call));
+        run.clear();
+      }
     }
-    calls.push_back(call);
+    for (const int v : run) calls.push_back(plain_call(program, plan, v));
+    run.clear();
+  };
+  for (size_t v = 0; v < program.values().size(); ++v) {
+    if (!is_live_op(program, last, plan, v)) continue;
+    if (jit_has(program.values()[v].op)) {
+      run.push_back(static_cast<int>(v));
+    } else {
+      finish();
+      calls.push_back(plain_call(program, plan, static_cast<int>(v)));
+    }
   }
+  finish();
   return calls;
 }
 
@@ -229,6 +391,11 @@ TilePlan plan_tiles(const TileProgram& program, TileSpace& space) {
     plan = TilePlan{};
     plan.places.resize(program.values().size());
     place_splats(program, space, plan);
+    if (plan_whole(program, space, last, plan)) {
+      tile = tile_size(plan, 0);
+      if (attempt == 0 && tile < static_cast<int64_t>(kTileSize)) continue;
+      return plan;
+    }
     place_sources(program, space, last, plan);
     place_targets(program, space, last, plan);
     place_temporaries(program, last, plan);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ds/backends/cpu/kernels/elementwise.h"
+#include "ds/backends/cpu/kernels/tile_jit.h"
 
 namespace ds::cpu {
 
@@ -34,13 +35,19 @@ struct TileSpace {
   int64_t units() const { return outer * row_tiles * col_tiles; }
 };
 
-/// An op with its kernel looked up and its dead and splat cases gone.
+/// An op with its kernel looked up and its dead and splat cases gone; or, where `code` is set,
+/// several ops as machine code.
 struct TileCall {
-  TileFn fn;
-  int value;
-  std::array<int, 3> args;
-  unsigned splat;
+  TileFn fn = nullptr;
+  int value = -1;
+  std::array<int, 3> args = {-1, -1, -1};
+  unsigned splat = 0;
+  JitFn code = nullptr;
+  /// What `code` reads, then what it writes: a value's place, or ~i for operand i's own memory.
+  std::vector<int> pointers;
 };
+/// Most pointers of a call.
+inline constexpr size_t kMaxTilePointers = 64;
 
 /// Where a value lives while a tile is computed.
 struct TilePlace {

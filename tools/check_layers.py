@@ -33,7 +33,7 @@ EXCEPTIONS = {
 # Headers of other projects, and the rooms that may include them.
 THIRD_PARTY = [
     (re.compile(r"(oneapi/)?dnnl"), {"backends/cpu"}),
-    (re.compile(r"hwy/"), {"backends/cpu"}),
+    (re.compile(r"(hwy|xbyak)/"), {"backends/cpu"}),
     (re.compile(r"Eigen/"), {"backends/cpu", "backends/ref"}),
     (re.compile(r"(jpeglib|png|zlib)\.h"), {"io", "data"}),
     (re.compile(r"(nanobind/|Python\.h)"), set()),

@@ -90,6 +90,20 @@ constexpr Golden kSimplify[] = {
      "%2 = permute(%1) {dims=[1,0]} : f32[5,8]\n"
      "%3 = matmul(%2, %0) : f32[5,3]\n"
      "return %3\n"},
+    {"the transpose of a converted product",
+     "%0 = input {index=0, dtype=bf16, shape=[8,3]} : bf16[8,3]\n"
+     "%1 = input {index=1, dtype=bf16, shape=[8,5]} : bf16[8,5]\n"
+     "%2 = permute(%0) {dims=[1,0]} : bf16[3,8]\n"
+     "%3 = matmul(%2, %1) : bf16[3,5]\n"
+     "%4 = cast(%3) {dtype=f32} : f32[3,5]\n"
+     "%5 = permute(%4) {dims=[1,0]} : f32[5,3]\n"
+     "return %5\n",
+     "%0 = input {index=0, dtype=bf16, shape=[8,3]} : bf16[8,3]\n"
+     "%1 = input {index=1, dtype=bf16, shape=[8,5]} : bf16[8,5]\n"
+     "%2 = permute(%1) {dims=[1,0]} : bf16[5,8]\n"
+     "%3 = matmul(%2, %0) : bf16[5,3]\n"
+     "%4 = cast(%3) {dtype=f32} : f32[5,3]\n"
+     "return %4\n"},
     {"a product that others read is not computed twice",
      "%0 = input {index=0, dtype=f32, shape=[3,3]} : f32[3,3]\n"
      "%1 = matmul(%0, %0) : f32[3,3]\n"

@@ -90,26 +90,13 @@ int elementwise_inputs(const Node& node) {
   return node.op() == Op::dropout_ ? 1 : static_cast<int>(node.inputs().size());
 }
 
-/// Strides for an output of `dims`: the dense order in which most bytes of the inputs lie; of two
-/// with as many, the one that is not row-major, so that channels-last goes on.
+/// Strides for an output of `dims`: those of the largest input that is dense and not row-major,
+/// so that channels-last goes on; else row-major.
 Shape output_strides(const Shape& dims, const std::vector<View>& inputs) {
-  const Shape plain = contiguous_strides(dims);
-  Shape best = plain;
-  size_t most = 0;
-  for (const View& view : inputs) {
-    if (view.dims != dims || !is_dense(view)) continue;
-    const Shape strides = view.row_major() ? plain : strides_like(dims, view.strides);
-    size_t bytes = 0;
-    for (const View& other : inputs)
-      if (other.dims == dims && is_dense(other) &&
-          (other.row_major() ? plain : strides_like(dims, other.strides)) == strides)
-        bytes += dtype_size(other.dtype);
-    if (bytes > most || (bytes == most && strides != plain)) {
-      most = bytes;
-      best = strides;
-    }
-  }
-  return best;
+  for (const View& view : inputs)
+    if (view.dims == dims && is_dense(view) && !view.row_major())
+      return strides_like(dims, view.strides);
+  return contiguous_strides(dims);
 }
 
 /// A constant as a value of the dtype.

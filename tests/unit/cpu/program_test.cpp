@@ -120,7 +120,7 @@ TEST_CASE("donated outputs take over their input's memory") {
   Program p;
   const Value x = p.input({8}), y = p.input({8});
   SUBCASE("updated in place without a copy") {
-    p.compile({p.make(Op::sub_, {x, y})}, {{{0, 0}}, {}, {}});
+    p.compile({p.make(Op::sub_, {x, y})}, {{{0, 0}}, {}, {}, 0, {}});
     CHECK(p.kernels() == std::vector<std::string>{"cpu:tiles sub"});
     auto a = count(8);
     const auto b = count(8, 3);
@@ -130,7 +130,7 @@ TEST_CASE("donated outputs take over their input's memory") {
   SUBCASE("a later reader still sees the old value") {
     const Value next = p.make(Op::add_, {x, y});
     const Value both = p.make(Op::mul_, {p.make(Op::neg_, {next}), x});
-    p.compile({next, both}, {{{0, 0}}, {}, {}});
+    p.compile({next, both}, {{{0, 0}}, {}, {}, 0, {}});
     auto a = count(8);
     const auto b = count(8, 3), old = a;
     std::vector<float> out(8);
@@ -142,7 +142,7 @@ TEST_CASE("donated outputs take over their input's memory") {
   }
   SUBCASE("read in another order than written") {
     const Value flipped = p.make(Op::flip_, {x}, {Shape{0}});
-    p.compile({p.make(Op::add_, {x, flipped})}, {{{0, 0}}, {}, {}});
+    p.compile({p.make(Op::add_, {x, flipped})}, {{{0, 0}}, {}, {}, 0, {}});
     auto a = count(8);
     const auto b = count(8);
     p.run({a.data(), b.data()}, {a.data()});
@@ -150,7 +150,7 @@ TEST_CASE("donated outputs take over their input's memory") {
   }
   SUBCASE("two values change places") {
     p.compile({p.make(Op::reshape_, {y}, {Shape{2, 4}}), p.make(Op::reshape_, {x}, {Shape{2, 4}})},
-              {{{0, 0}, {1, 1}}, {}, {}});
+              {{{0, 0}, {1, 1}}, {}, {}, 0, {}});
     auto a = count(8), b = count(8, 100);
     p.run({a.data(), b.data()}, {a.data(), b.data()});
     CHECK(a == count(8, 100));

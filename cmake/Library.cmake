@@ -2,7 +2,7 @@
 # Every room of ds/ is one object library, all of them make libdeepseek. A room without sources
 # is no target, so rooms open and sources appear without a change here.
 
-set(ds_rooms base ir grad passes runtime engine tensor nn optim data io dist
+set(ds_rooms base ir grad passes runtime engine tensor nn optim data io text dist
              train quant onnx hub automl serve edge)
 
 add_library(deepseek)
@@ -21,6 +21,7 @@ endfunction()
 
 set(ds_libraries_io JPEG::JPEG PNG::PNG ZLIB::ZLIB)
 set(ds_libraries_data JPEG::JPEG PNG::PNG ZLIB::ZLIB)
+set(ds_libraries_text ICU::uc ICU::i18n)
 foreach(room IN LISTS ds_rooms)
   ds_add_room(ds_${room} ds/${room} ${ds_libraries_${room}})
 endforeach()
@@ -44,7 +45,7 @@ endforeach()
 
 target_link_libraries(deepseek PRIVATE
   OpenMP::OpenMP_CXX Threads::Threads ${CMAKE_DL_LIBS} DNNL::dnnl ${HWY_LIBRARY}
-  JPEG::JPEG PNG::PNG ZLIB::ZLIB)
+  JPEG::JPEG PNG::PNG ZLIB::ZLIB ICU::uc ICU::i18n)
 target_compile_features(deepseek PUBLIC cxx_std_20)
 target_include_directories(deepseek PUBLIC
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

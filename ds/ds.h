@@ -45,5 +45,6 @@
 #include "ds/tensor/print.h"
 #include "ds/tensor/random.h"
 #include "ds/tensor/tensor.h"
+#include "ds/text/tokenizer.h"
 #include "ds/train/callbacks.h"
 #include "ds/train/loader_source.h"

@@ -16,7 +16,7 @@ LAYERS = [
     ["grad", "passes", "runtime"],
     ["engine", "backends"],
     ["tensor"],
-    ["nn", "optim", "data", "io", "dist"],
+    ["nn", "optim", "data", "io", "text", "dist"],
     ["train", "quant", "onnx", "hub", "automl", "serve", "edge"],
 ]
 
@@ -28,6 +28,7 @@ SEEN_BY_NOBODY = {"backends"}
 # (room, room it may include although it is not below it): why.
 EXCEPTIONS = {
     ("data", "io"): "data sets read images, npy and IDX through the readers of io",
+    ("text", "io"): "tokenizers read their files through those of io",
 }
 
 # Headers of other projects, and the rooms that may include them.
@@ -36,6 +37,7 @@ THIRD_PARTY = [
     (re.compile(r"(hwy|xbyak)/"), {"backends/cpu"}),
     (re.compile(r"Eigen/"), {"backends/cpu", "backends/ref"}),
     (re.compile(r"(jpeglib|png|zlib)\.h"), {"io", "data"}),
+    (re.compile(r"unicode/"), {"text"}),
     (re.compile(r"(nanobind/|Python\.h)"), set()),
 ]
 

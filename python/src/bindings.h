@@ -29,6 +29,7 @@ void bind_linalg(nanobind::module_& m, TensorClass& cls);
 void bind_functional(nanobind::module_& m);
 void bind_engine(nanobind::module_& m);
 void bind_io(nanobind::module_& m);
+void bind_text(nanobind::module_& m);
 void bind_data(nanobind::module_& m);
 void bind_hub(nanobind::module_& m);
 void bind_module(nanobind::module_& m);

@@ -66,6 +66,7 @@ NB_MODULE(_core, m) {
   bind_functional(m);
   bind_engine(m);
   bind_io(m);
+  bind_text(m);
   bind_data(m);
   nb::module_ nn = m.def_submodule("nn", "Module and the layers.");
   bind_module(nn);

@@ -169,7 +169,7 @@ class Emitter : private Xbyak::CodeGenerator {
     }
   }
 
-  /// The upper half of kScratch's words: x rounded to bfloat16, in the bits of an f32 >> 16.
+  /// kOther: x rounded to bfloat16, in the lower half of each word. kScratch is lost.
   void round_bf16(const Zmm& x) {
     vpsrld(kScratch, x, 16);
     vpandd(kOther, kScratch, kBit);
@@ -222,7 +222,6 @@ class Emitter : private Xbyak::CodeGenerator {
       }
       registers.release(op.args, static_cast<int>(i));
       registers.take(inputs + static_cast<int>(i));
-      // Computed in scratch where the result's register may be an operand's that is read again.
       emit(op.op, in[0], in[1], in[2], Zmm(registers.at(inputs + static_cast<int>(i))));
     }
     for (size_t o = 0; o < program_.outputs.size(); ++o) {
@@ -251,8 +250,8 @@ class Emitter : private Xbyak::CodeGenerator {
     const auto min = [this](const Zmm& to, const Zmm& x, const Zmm& y) { vminps(to, x, y); };
     switch (op) {
       case TileOp::copy: vmovaps(out, a); break;
-      case TileOp::neg: vpsubd_sign(a, out); break;
-      case TileOp::abs: vabs(a, out); break;
+      case TileOp::neg: negate(a, out); break;
+      case TileOp::abs: magnitude(a, out); break;
       case TileOp::square: vmulps(out, a, a); break;
       case TileOp::sqrt: vsqrtps(out, a); break;
       case TileOp::rsqrt:
@@ -316,11 +315,11 @@ class Emitter : private Xbyak::CodeGenerator {
     }
   }
 
-  void vpsubd_sign(const Zmm& a, const Zmm& out) {
+  void negate(const Zmm& a, const Zmm& out) {
     vpslld(kScratch, kBit, 31);
     vpxord(out, a, kScratch);
   }
-  void vabs(const Zmm& a, const Zmm& out) {
+  void magnitude(const Zmm& a, const Zmm& out) {
     vpslld(out, a, 1);
     vpsrld(out, out, 1);
   }

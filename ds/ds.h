@@ -16,6 +16,7 @@
 #include "ds/hub/generate.h"
 #include "ds/hub/gpt2.h"
 #include "ds/hub/llama.h"
+#include "ds/hub/lora.h"
 #include "ds/hub/resnet.h"
 #include "ds/hub/swin.h"
 #include "ds/hub/t5.h"

@@ -94,6 +94,7 @@ struct TrainerOptions {
   int64_t gradient_accumulation = 1;  // batches per optimizer step
   double max_grad_norm = 0;           // 0 does not clip
   std::string checkpoint_dir;         // empty writes nothing
+  bool checkpoint_frozen = true;      // checkpoints hold parameters that are not trained too
   int64_t checkpoint_steps = 0;       // also every so many steps
   bool resume = false;                // go on from the folder's checkpoint, when there is one
   std::FILE* progress = stderr;       // null shows nothing
@@ -147,6 +148,8 @@ class MixedPrecisionTrainer {
   std::string checkpoint_path() const;
 
  private:
+  /// The model's state in two parts: what a checkpoint holds, and what it leaves out.
+  std::pair<nn::StateDict, nn::StateDict> split_state() const;
   struct RunScope;
   static constexpr size_t kLag = 2;
   struct Pending {

@@ -2,6 +2,7 @@
 // Checkpoints of a training run: one safetensors file whose weights are named "model.<name>", so
 // that any reader of the format finds them.
 #include <filesystem>
+#include <unordered_set>
 
 #include "ds/base/error.h"
 #include "ds/io/safetensors.h"
@@ -122,10 +123,21 @@ void MixedPrecisionTrainer::checkpoint() {
   save_checkpoint(checkpoint_path());
 }
 
+std::pair<nn::StateDict, nn::StateDict> MixedPrecisionTrainer::split_state() const {
+  std::unordered_set<const TensorImpl*> frozen;
+  if (!options_.checkpoint_frozen)
+    for (const Tensor& parameter : options_.model->parameters())
+      if (!parameter.requires_grad()) frozen.insert(parameter.impl().get());
+  std::pair<nn::StateDict, nn::StateDict> parts;
+  for (auto& entry : options_.model->state_dict())
+    (frozen.count(entry.second.impl().get()) ? parts.second : parts.first).push_back(entry);
+  return parts;
+}
+
 void MixedPrecisionTrainer::save_checkpoint(const std::string& path) const {
   const GradMode no_grad(false);
   io::NamedTensors tensors;
-  for (const auto& [name, tensor] : options_.model->state_dict())
+  for (const auto& [name, tensor] : split_state().first)
     tensors.emplace_back("model." + name, tensor);
   save_optimizer(*options_.optimizer, tensors);
   for (const auto& [name, tensor] : scaler_.state_dict())
@@ -174,7 +186,9 @@ void MixedPrecisionTrainer::load_checkpoint(const std::string& path) {
            schedule.empty() ? "out" : "", " a scheduler, unlike this one");
   const io::NamedTensors scaler = entries.below("scaler.");
 
-  options_.model->load_state_dict(entries.below("model."));
+  nn::StateDict weights = entries.below("model.");
+  for (auto& entry : split_state().second) weights.push_back(std::move(entry));
+  options_.model->load_state_dict(weights);
   options_.optimizer->load_state_dict(optimizer);
   if (options_.scheduler) options_.scheduler->load_state_dict(schedule);
   scaler_.load_state_dict(scaler);

@@ -36,6 +36,7 @@ from . import (  # noqa: E402
     models,
     nn,
     optim,
+    peft,
     pipelines,
     random,
     special,

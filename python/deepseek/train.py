@@ -221,8 +221,10 @@ class MixedPrecisionTrainer:
     scheduler: steps after every optimizer step, or after every epoch with schedule="epoch";
     ReduceLROnPlateau always watches `monitor` after an epoch. checkpoint_dir: a checkpoint is
     written there after each epoch, every checkpoint_steps steps, and at Ctrl-C; resume=True goes
-    on from it exactly. progress: True shows it on stderr, a text stream there, False nowhere.
-    memory_budget: a deepseek.memory.budget that holds while fit() runs, "auto" for what is free.
+    on from it exactly. Where a model's attribute checkpoint_frozen is False, as a PeftModel's is,
+    parameters that are not trained stay out of it. progress: True shows it on stderr, a text stream
+    there, False nowhere. memory_budget: a deepseek.memory.budget that holds while fit() runs,
+    "auto" for what is free.
 
     A DataLoader with batch_size="auto" gets the largest batch that fits the budget (what is free
     when there is none)."""
@@ -281,6 +283,7 @@ class MixedPrecisionTrainer:
             "gradient_accumulation": gradient_accumulation,
             "max_grad_norm": float(max_grad_norm),
             "checkpoint_steps": checkpoint_steps,
+            "checkpoint_frozen": getattr(model, "checkpoint_frozen", True),
             "resume": resume,
             "metrics": [_metric(m) for m in metrics],
             "forward": _make_forward(model, loss or F.cross_entropy, forward, self._current),

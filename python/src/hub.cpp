@@ -7,4 +7,5 @@ void bind_hub(nb::module_& module) {
   bind_image_models(m);
   bind_language_models(m);
   bind_clip(m);
+  bind_lora(m);
 }

@@ -9,3 +9,4 @@ void bind_clip(nb::module_& m);
 void bind_language_models(nb::module_& m);
 void bind_t5(nb::module_& m);
 void bind_generation(nb::module_& m);
+void bind_lora(nb::module_& m);

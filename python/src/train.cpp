@@ -142,6 +142,7 @@ void make_trainer(MixedPrecisionTrainer* self, nb::object model,
   take("max_grad_norm", o.max_grad_norm);
   take("checkpoint_dir", o.checkpoint_dir);
   take("checkpoint_steps", o.checkpoint_steps);
+  take("checkpoint_frozen", o.checkpoint_frozen);
   take("resume", o.resume);
   take("terminal", o.terminal);
   take("write", o.write);

@@ -54,6 +54,14 @@ def _for_hub(hub: dict) -> dict:
     return {key: value for key, value in hub.items() if value is not None}
 
 
+def read_text(path: Path) -> str:
+    """The text of a file; FileFormatError when it is not UTF-8."""
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise _core.FileFormatError(f"{path}: this is no UTF-8 text: {error}") from error
+
+
 def read_json(path: Path) -> dict:
     """A JSON object; FileFormatError for anything else."""
     try:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import _core
-from ._files import find_optional, read_json, split_hub_arguments
+from . import chat
+from ._files import find_optional, read_json, read_text, split_hub_arguments
 
 _SPECIAL = (
     "bos_token",
@@ -28,6 +29,7 @@ _FILES = (
     "vocab.json",
     "merges.txt",
     "config.json",
+    chat.FILE,
 )
 #: Special tokens of families whose files do not name them.
 _BERT = {
@@ -43,7 +45,12 @@ _NO_LIMIT = 10**20
 
 
 class BatchEncoding(UserDict):
-    """input_ids, attention_mask and so on, as keys and as attributes; `**batch` calls a model."""
+    """input_ids, attention_mask and so on, as keys and as attributes; `**batch` calls a model.
+    encodings: what the package `tokenizers` made of each text."""
+
+    def __init__(self, data=None, encodings=()):
+        super().__init__(data)
+        self.encodings = encodings
 
     def __getattr__(self, name: str):
         if name != "data" and name in self.data:
@@ -53,7 +60,8 @@ class BatchEncoding(UserDict):
     def to(self, device):
         """The same on a device."""
         return BatchEncoding(
-            {k: v.to(device) if isinstance(v, _core.Tensor) else v for k, v in self.data.items()}
+            {k: v.to(device) if isinstance(v, _core.Tensor) else v for k, v in self.data.items()},
+            self.encodings,
         )
 
 
@@ -108,7 +116,7 @@ def _from_files(name, files: dict[str, Path], settings: dict):
     )
 
 
-class PreTrainedTokenizer:
+class PreTrainedTokenizer(chat.ChatMixin):
     """Turns texts into ids and back; arguments as in transformers."""
 
     def __init__(
@@ -154,6 +162,9 @@ class PreTrainedTokenizer:
             **special,
             **{key: _text_of(settings[key]) for key in _SPECIAL if settings.get(key) is not None},
         }
+        templates = {"default": files[chat.FILE]} if chat.FILE in files else {}
+        if Path(name).is_dir():  # a hub does not list the files of a folder
+            templates.update((f.stem, f) for f in sorted(Path(name, chat.FOLDER).glob("*.jinja")))
         limit = settings.get("model_max_length")
         names = settings.get("model_input_names")
         if names is None:
@@ -165,7 +176,7 @@ class PreTrainedTokenizer:
             types = kind.lower().startswith("bert")
         else:
             types = "token_type_ids" in names
-        return cls(
+        made = cls(
             tokenizer,
             special,
             None if limit is None or limit > _NO_LIMIT else int(limit),
@@ -173,14 +184,18 @@ class PreTrainedTokenizer:
             settings.get("truncation_side", "right"),
             types,
         )
+        made.chat_template = chat.templates_of(
+            settings, {key: read_text(path) for key, path in templates.items()}
+        )
+        return made
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
-        """Writes tokenizer.json and tokenizer_config.json. transformers reads them."""
+        """Writes tokenizer.json, tokenizer_config.json and chat templates. transformers reads
+        them."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        settings = {name: getattr(self, name) for name in _SPECIAL if getattr(self, name)}
+        settings: dict = self.special_tokens_map
         settings.update(
             model_max_length=self.model_max_length or _NO_LIMIT * 10**10,
             padding_side=self.padding_side,
@@ -188,13 +203,21 @@ class PreTrainedTokenizer:
             model_input_names=self.model_input_names,
             tokenizer_class="PreTrainedTokenizerFast",
         )
-        for file, text in (
-            ("tokenizer.json", self._tokenizer.to_str(pretty=True)),
-            ("tokenizer_config.json", json.dumps(settings, indent=2)),
-        ):
-            partial = folder / f"{file}.part"
+        files = {
+            "tokenizer.json": self._tokenizer.to_str(pretty=True),
+            "tokenizer_config.json": json.dumps(settings, indent=2),
+        }
+        templates = self.chat_template or {}
+        for key, text in (
+            {"default": templates} if isinstance(templates, str) else templates
+        ).items():
+            files[chat.FILE if key == "default" else f"{chat.FOLDER}/{key}.jinja"] = text
+        for file, text in files.items():
+            path = folder / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f"{path.name}.part")
             partial.write_text(text, "utf-8")
-            partial.replace(folder / file)
+            partial.replace(path)
 
     def __len__(self) -> int:
         return self._tokenizer.get_vocab_size()
@@ -203,6 +226,11 @@ class PreTrainedTokenizer:
     def vocab_size(self) -> int:
         """Tokens without those that were added to the vocabulary."""
         return self._tokenizer.get_vocab_size(with_added_tokens=False)
+
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """The special tokens that are set, by name."""
+        return {name: getattr(self, name) for name in _SPECIAL if getattr(self, name)}
 
     def get_vocab(self) -> dict[str, int]:
         """Ids by token."""
@@ -283,8 +311,8 @@ class PreTrainedTokenizer:
         if return_attention_mask is not False:
             result["attention_mask"] = [e.attention_mask for e in found]
         if return_tensors is None:
-            return BatchEncoding({k: v[0] for k, v in result.items()} if single else result)
-        return BatchEncoding({k: _array(v, return_tensors) for k, v in result.items()})
+            return BatchEncoding({k: v[0] for k, v in result.items()} if single else result, found)
+        return BatchEncoding({k: _array(v, return_tensors) for k, v in result.items()}, found)
 
     def encode(self, text: str, text_pair: str | None = None, **arguments) -> list[int]:
         """The ids of one text."""

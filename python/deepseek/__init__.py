@@ -53,7 +53,7 @@ from ._modes import (  # noqa: E402
     no_grad,
     set_grad_enabled,
 )
-from ._trainer import Trainer, TrainingArguments  # noqa: E402
+from ._trainer import *  # noqa: E402, F403
 from .amp import GradScaler  # noqa: E402
 from .func import vmap  # noqa: E402
 from .pipelines import pipeline  # noqa: E402

@@ -7,7 +7,8 @@ import os
 
 from . import _core, data, datasets, models, optim
 from . import transforms as t
-from ._trainer import _LABELS, Trainer, TrainingArguments
+from ._trainer import Trainer, TrainingArguments
+from ._trainer.rows import LABELS
 from .models._files import read_config
 from .models.registry import SOURCES
 from .pipelines import ImagePreparation
@@ -101,11 +102,11 @@ def _images(name: str, args: argparse.Namespace) -> dict:
 
 def _classes(rows, args: argparse.Namespace) -> dict:
     """num_labels and, for numbers with a fraction, the kind of problem."""
-    label = next((name for name in _LABELS if name in rows.column_names), None)
+    label = next((name for name in LABELS if name in rows.column_names), None)
     if label is None:
         raise _core.ValueError(
             f"finetune: {args.data} has the columns {', '.join(rows.column_names)}; one of them "
-            f"must be called {', '.join(_LABELS[:-1])} or {_LABELS[-1]}"
+            f"must be called {', '.join(LABELS[:-1])} or {LABELS[-1]}"
         )
     values = rows[label]
     if isinstance(values[0], float):

@@ -72,24 +72,18 @@ def test_ten_lines(folder, monkeypatch):
     )
     result = trainer.train()
     assert result.global_step == 36
-    assert trainer.log_history[-1]["eval_accuracy"] == 1.0
-    assert trainer.log_history[-1]["eval_loss"] < trainer.log_history[0]["eval_loss"]
+    evaluations = [log for log in trainer.log_history if "eval_loss" in log]
+    assert len(evaluations) == 12 and evaluations[-1]["eval_accuracy"] == 1.0
+    assert evaluations[-1]["eval_loss"] < evaluations[0]["eval_loss"]
     again = AutoModelForSequenceClassification.from_pretrained("./results")
     fresh = ds.Trainer(again, trainer.args, eval_dataset=dataset["test"])
-    assert fresh.evaluate()["eval_loss"] == pytest.approx(
-        trainer.log_history[-1]["eval_loss"], rel=1e-5
-    )
+    assert fresh.evaluate()["eval_loss"] == pytest.approx(evaluations[-1]["eval_loss"], rel=1e-5)
     assert fresh.predict(dataset["test"]).predictions.shape == (10, 2)
     theirs = transformers.BertForSequenceClassification.from_pretrained("./results").eval()
     batch = transformers.AutoTokenizer.from_pretrained("./results")(
         dataset["test"]["text"], padding=True, return_tensors="pt"
     )
     assert theirs(**batch).logits.argmax(1).tolist() == dataset["test"]["label"]
-
-
-class InOrder(ds.Trainer):
-    def get_train_dataloader(self):
-        return self._loader(self.train_dataset, self.args.per_device_train_batch_size, False)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -105,10 +99,11 @@ def test_steps_equal_pytorch(folder, accumulate):
         per_device_train_batch_size=4,
         save_strategy="no",
         gradient_accumulation_steps=accumulate,
+        train_sampling_strategy="sequential",
         disable_tqdm=True,
     )
     mine = BertForSequenceClassification.from_pretrained(folder / "model")
-    InOrder(mine, args, rows).train()
+    ds.Trainer(mine, args, train_dataset=rows).train()
 
     theirs = transformers.BertForSequenceClassification.from_pretrained(folder / "model").train()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
@@ -144,17 +139,19 @@ def test_labels_that_do_not_fit(folder):
     model = BertForSequenceClassification.from_pretrained(folder / "model")
     rows = [{"text": "good", "label": i} for i in range(3)]
     with pytest.raises(ds.ValueError, match="num_labels=3"):
-        ds.Trainer(model, args, rows).train()
+        ds.Trainer(model, args, train_dataset=rows).train()
     with pytest.raises(ds.ValueError, match="missing or empty"):
         ds.Trainer(model, args).train()
     with pytest.raises(ds.ValueError, match="no column"):
-        ds.Trainer(model, args, [{"label": 1}]).train()
+        ds.Trainer(model, args, train_dataset=[{"label": "1"}]).train()
     words = [{"text": "good", "label": "yes"}, {"text": "bad", "label": "no"}]
     trainer = ds.Trainer(model, args, eval_dataset=words)
     assert trainer.evaluate()["eval_loss"] > 0
     assert model.config.id2label == {0: "no", 1: "yes"}
     with pytest.raises(ds.ValueError, match="lr_scheduler_type 'magic'"):
         ds.TrainingArguments(folder, lr_scheduler_type="magic")
+    with pytest.raises(TypeError, match="name the data set, train_dataset="):
+        ds.Trainer(model, args, rows)
 
 
 def test_batch_sizes_that_fit_and_texts_of_one_length(folder):

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trainer and what belongs to it, with the names of transformers."""
+
+from .arguments import TrainingArguments
+from .callbacks import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    ProgressCallback,
+    TensorBoardCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
+from .collators import (
+    DataCollatorForLanguageModeling,
+    DataCollatorForSeq2Seq,
+    DataCollatorForTokenClassification,
+    DataCollatorWithPadding,
+    default_data_collator,
+)
+from .evaluation import EvalPrediction
+from .trainer import Trainer
+
+__all__ = [
+    "DataCollatorForLanguageModeling",
+    "DataCollatorForSeq2Seq",
+    "DataCollatorForTokenClassification",
+    "DataCollatorWithPadding",
+    "EarlyStoppingCallback",
+    "EvalPrediction",
+    "PrinterCallback",
+    "ProgressCallback",
+    "TensorBoardCallback",
+    "Trainer",
+    "TrainerCallback",
+    "TrainerControl",
+    "TrainerState",
+    "TrainingArguments",
+    "default_data_collator",
+]

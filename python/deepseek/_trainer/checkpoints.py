@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of Trainer: folders checkpoint-STEP with the model as from_pretrained() reads it,
+trainer_state.json, and training_state.safetensors for what an exact continuation needs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from .. import _core, serialization
+
+_PATTERN = re.compile(r"checkpoint-(\d+)")
+STATE, TRAINING = "trainer_state.json", "training_state.safetensors"
+_WEIGHTS = "model.safetensors"
+
+
+def save_model(model, folder: Path) -> None:
+    """The model's own files, or its tensors by name."""
+    if hasattr(model, "save_pretrained"):
+        model.save_pretrained(folder)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        _core._io.save_safetensors(dict(model.state_dict()), str(folder / _WEIGHTS), {})
+
+
+def load_model(model, folder: Path) -> None:
+    """Gives the model the weights of a checkpoint."""
+    if hasattr(model, "load_adapter_weights"):
+        model.load_adapter_weights(folder)
+    elif hasattr(model, "_load"):
+        from ..models._files import read_weights
+
+        model._load(read_weights(folder), str(folder), False)
+    else:
+        model.load_state_dict(_core._io.load_safetensors(str(folder / _WEIGHTS))[0])
+
+
+def all_in(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, the earliest first."""
+    if not folder.is_dir():
+        return []
+    found = [(int(m[1]), p) for p in folder.iterdir() if (m := _PATTERN.fullmatch(p.name))]
+    return [path for _, path in sorted(found) if (path / STATE).is_file()]
+
+
+def rotate(folder: Path, limit: int | None, best: str | None) -> None:
+    """Removes the earliest beyond the limit, never the best nor the last."""
+    if limit is None:
+        return
+    paths = all_in(folder)
+    kept = {path.resolve() for path in paths[-1:]}
+    if best is not None:
+        kept.add(Path(best).resolve())
+    others = [path for path in paths if path.resolve() not in kept]
+    surplus = len(paths) - max(limit, len(kept))
+    for path in others[: max(surplus, 0)]:
+        shutil.rmtree(path)
+
+
+def write(trainer, folder: Path, where: dict) -> None:
+    """The checkpoint in one piece: a reader finds all of it, or nothing."""
+    partial = folder.with_name(folder.name + ".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    trainer._save(partial)
+    if not trainer.args.save_only_model:
+        scheduler, scaler = trainer.lr_scheduler, trainer._scaler
+        serialization.save(
+            {
+                "optimizer": trainer.optimizer.state_dict(),
+                "scheduler": scheduler.state_dict() if scheduler is not None else {},
+                "scaler": scaler.state_dict() if scaler is not None else {},
+                "random": _core.get_rng_state(),
+                "where": where,
+            },
+            partial / TRAINING,
+        )
+    trainer.state.save_to_json(partial / STATE)
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+
+
+def find(folder: Path, wanted: str | os.PathLike | bool) -> Path:
+    """The checkpoint that resume_from_checkpoint means; True is the last one of the folder."""
+    if wanted is not True:
+        path = Path(wanted)
+        if not (path / STATE).is_file():
+            raise _core.IOError(f"Trainer: {path} is no checkpoint: it has no {STATE}")
+        return path
+    paths = all_in(folder)
+    if not paths:
+        raise _core.IOError(f"Trainer: {folder} has no checkpoint to go on from")
+    return paths[-1]
+
+
+def read(trainer, folder: Path) -> dict:
+    """Restores model, optimizer, schedule, scale and random numbers; returns where the run was.
+    Nothing changes when the files do not fit."""
+    path = folder / TRAINING
+    if not path.is_file():
+        raise _core.IOError(
+            f"Trainer: {folder} has no {TRAINING}: it was written with save_only_model, or by "
+            "another library; load the model with from_pretrained() instead"
+        )
+    values = serialization.load(path)
+    parts = ("optimizer", "scheduler", "scaler", "random", "where")
+    if not isinstance(values, dict) or not set(parts) <= set(values):
+        raise _core.FileFormatError(f"{path}: is no state of a trainer")
+    load_model(trainer.model, folder)
+    trainer.optimizer.load_state_dict(values["optimizer"])
+    if values["scheduler"] and trainer.lr_scheduler is not None:
+        trainer.lr_scheduler.load_state_dict(values["scheduler"])
+    if values["scaler"] and trainer._scaler is not None:
+        trainer._scaler.load_state_dict(values["scaler"])
+    _core.set_rng_state(values["random"])
+    return values["where"]

@@ -1,0 +1,455 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of data sets as a model's inputs: tokenised where they are text, prepared where they are
+images."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from .. import _core
+from ..data import Dataset, IterableDataset
+
+LABELS = ("labels", "label", "target", "class")
+_TASKS = {
+    "ForCausalLM": "causal",
+    "LMHeadModel": "causal",
+    "ForMaskedLM": "masked",
+    "ForTokenClassification": "tokens",
+    "ForQuestionAnswering": "answers",
+    "ForConditionalGeneration": "seq2seq",
+    "ForSequenceClassification": "classification",
+}
+#: Columns that models take, beside those that their signature names.
+_INPUTS = frozenset(
+    """input_ids attention_mask token_type_ids position_ids inputs_embeds labels label_ids
+    start_positions end_positions decoder_input_ids decoder_attention_mask pixel_values
+    special_tokens_mask""".split()
+)
+_WORDS = ("tokens", "words")
+_TAGS = (*LABELS, "ner_tags", "pos_tags", "tags")
+_IMAGES = ("pixel_values", "image", "img", "images")
+#: Tokens of a block of text for a model that could take more.
+_BLOCK = 1024
+
+
+def plain_model(model):
+    """The model below adapters."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def task_of(model) -> str:
+    """What the head is for; "" for a model without a known one."""
+    from ..models.vision import ImageModel
+
+    model = plain_model(model)
+    if isinstance(model, ImageModel):
+        return "image"
+    for kind in type(model).__mro__:
+        for ending, task in _TASKS.items():
+            if kind.__name__.endswith(ending):
+                return task
+    return ""
+
+
+def column(rows, name: str) -> Sequence:
+    """One column of all rows."""
+    return rows[name] if hasattr(rows, "column_names") else [row[name] for row in rows]
+
+
+class Rows(Dataset):
+    """A data set whose rows go through a function."""
+
+    def __init__(self, rows, encode: Callable[[Mapping], dict]):
+        self._rows, self._encode = rows, encode
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict:
+        return self._encode(self._rows[index])
+
+
+class Stream(IterableDataset):
+    """The same of a data set that can only be read in order."""
+
+    def __init__(self, rows: Iterable, encode: Callable[[Mapping], dict]):
+        self._rows, self._encode = rows, encode
+
+    def __iter__(self) -> Iterator[dict]:
+        return map(self._encode, self._rows)
+
+
+class Blocks(Dataset):
+    """Texts in one line, cut into blocks of the same length; what is left at the end is dropped,
+    unless there is nothing else."""
+
+    def __init__(self, texts: Iterable[str], tokenizer, length: int):
+        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        parts = []
+        for text in texts:
+            ids = tokenizer(text or "", add_special_tokens=False)["input_ids"]
+            parts.append(np.asarray(ids + end, dtype=np.int32))
+        ids = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+        if len(ids) < 2:
+            raise _core.ValueError("Trainer: the texts hold fewer than two tokens")
+        count = len(ids) // length
+        self._blocks = ids[: count * length].reshape(count, length) if count else ids[None]
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __getitem__(self, index: int) -> dict:
+        return {"input_ids": self._blocks[index].tolist()}
+
+
+def text_columns(row: Mapping, count: int, labels: Sequence[str] = ()) -> list[str]:
+    """The first columns that hold text and are no label."""
+    names = [name for name, value in row.items() if isinstance(value, str) and name not in labels]
+    if not names:
+        raise _core.ValueError(
+            f"Trainer: no column of {list(row)} holds text or input_ids; tokenise the data set "
+            "first"
+        )
+    return names[:count]
+
+
+def _missing(value) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def label_ids(rows, name: str, config, training: bool) -> dict[str, int] | None:
+    """Ids of labels that are words; ValueError when labels are missing or do not fit the classes.
+    config learns the words of training data."""
+    values = column(rows, name)
+    for place, value in enumerate(values):
+        if _missing(value):
+            raise _core.ValueError(
+                f"Trainer: row {place} has no label in column '{name}'; leave such rows out with "
+                f"dataset.filter()"
+            )
+    if any(isinstance(value, str) for value in values):
+        return _word_ids([str(value) for value in values], name, config, training)
+    count = getattr(config, "num_labels", 1)
+    kind = getattr(config, "problem_type", None)
+    if kind in ("regression", "multi_label_classification") or count == 1:
+        return None
+    if all(isinstance(value, int | float | np.number) for value in values):
+        broken = next((v for v in values if v != int(v)), None)
+        if broken is not None:
+            raise _core.ValueError(
+                f"Trainer: column '{name}' holds {broken}, which is no class; load the model with "
+                "num_labels=1 to predict numbers"
+            )
+        low, high = int(min(values)), int(max(values))
+        if low < 0 or high >= count:
+            raise _core.ValueError(
+                f"Trainer: column '{name}' has classes {low} to {high}, the model {count}; load it "
+                f"with num_labels={high + 1} and count from 0"
+            )
+    return None
+
+
+def _word_ids(values: Sequence[str], name: str, config, training: bool) -> dict[str, int]:
+    known = {label: i for i, label in (config.id2label or {}).items()}
+    names = sorted(set(values))
+    if set(names) <= set(known):
+        return known
+    named = any(label != f"LABEL_{i}" for label, i in known.items())
+    if named and not training:
+        raise _core.ValueError(
+            f"Trainer: column '{name}' has the label '{min(set(names) - set(known))}', the model "
+            f"knows {', '.join(known)}"
+        )
+    if len(names) > config.num_labels:
+        raise _core.ValueError(
+            f"Trainer: column '{name}' has {len(names)} classes ({', '.join(names[:5])}"
+            f"{'...' if len(names) > 5 else ''}), the model {config.num_labels}; load it with "
+            f"num_labels={len(names)}"
+        )
+    known = {label: i for i, label in enumerate(names)}
+    # Classes that the data do not have keep a name.
+    rest = {i: f"LABEL_{i}" for i in range(len(names), config.num_labels)}
+    config.id2label = {**{i: label for label, i in known.items()}, **rest}
+    config.label2id = {label: i for i, label in config.id2label.items()}
+    return known
+
+
+class _Columns:
+    """The columns of tokenised rows that the model takes."""
+
+    def __init__(self, model, everything: bool, labels: Sequence[str]):
+        forward = plain_model(model).forward
+        try:
+            parameters = inspect.signature(forward).parameters.values()
+            takes = {p.name for p in parameters}
+            everything = everything or any(p.kind is p.VAR_KEYWORD for p in parameters)
+        except ValueError:  # of the C++ library
+            takes = set()
+        self._kept = None if everything else {*_INPUTS, *takes, *labels}
+
+    def __call__(self, row: Mapping) -> dict:
+        return {k: v for k, v in row.items() if self._kept is None or k in self._kept}
+
+
+class _Classified:
+    """One or two texts and a label."""
+
+    def __init__(self, first: Mapping, tokenizer, limit, label: str | None, ids, whole: bool):
+        self._text = text_columns(first, 2, [label] if label else [])
+        self._tokenizer, self._limit = tokenizer, limit
+        self._label, self._ids, self._whole = label, ids, whole
+
+    def __call__(self, row: Mapping) -> dict:
+        texts = [row[name] or "" for name in self._text]
+        made = dict(self._tokenizer(*texts, truncation=True, max_length=self._limit))
+        if self._label:
+            value = row[self._label]
+            if self._ids:
+                value = self._ids[str(value)]
+            elif self._whole and isinstance(value, float):
+                value = int(value)
+            elif not self._whole and isinstance(value, int):
+                value = float(value)
+            made["labels"] = value
+        return made
+
+
+class _Text:
+    """One text; labels are made of it."""
+
+    def __init__(self, first: Mapping, tokenizer, limit):
+        self._name = text_columns(first, 1)[0]
+        self._tokenizer, self._limit = tokenizer, limit
+
+    def __call__(self, row: Mapping) -> dict:
+        text = row[self._name] or ""
+        return dict(self._tokenizer(text, truncation=True, max_length=self._limit))
+
+
+class _Translated:
+    """A text and the one that answers it, the first two columns of text."""
+
+    def __init__(self, first: Mapping, tokenizer, limit):
+        names = text_columns(first, 2)
+        if len(names) < 2:
+            raise _core.ValueError(
+                f"Trainer: two columns of text are needed, what is given and what is to be "
+                f"written; {list(first)} has one"
+            )
+        self._names, self._tokenizer, self._limit = names, tokenizer, limit
+
+    def __call__(self, row: Mapping) -> dict:
+        source, target = (
+            self._tokenizer(row[name] or "", truncation=True, max_length=self._limit)
+            for name in self._names
+        )
+        return {**source, "labels": target["input_ids"]}
+
+
+class _Tagged:
+    """Words and a tag for each: the first token of a word gets its tag, the others none."""
+
+    def __init__(self, first: Mapping, rows, tokenizer, limit, config, training: bool):
+        self._words = next((n for n in _WORDS if isinstance(first.get(n), list)), None)
+        self._tags = next((n for n in _TAGS if isinstance(first.get(n), list)), None)
+        if self._words is None:
+            raise _core.ValueError(
+                f"Trainer: lists of words are expected in a column {' or '.join(_WORDS)}, and tags "
+                f"in one of {', '.join(_TAGS)}; there are {list(first)}"
+            )
+        self._tokenizer, self._limit, self._ids = tokenizer, limit, None
+        if self._tags:
+            flat = [{"tag": tag} for tags in column(rows, self._tags) for tag in tags]
+            self._ids = label_ids(flat, "tag", config, training) if flat else None
+
+    def __call__(self, row: Mapping) -> dict:
+        words = list(row[self._words])
+        self._tokenizer._prepare(False, True, self._limit, None)
+        found = self._tokenizer._tokenizer.encode(words, is_pretokenized=True)
+        made = {"input_ids": found.ids, "attention_mask": found.attention_mask}
+        if "token_type_ids" in self._tokenizer.model_input_names:
+            made["token_type_ids"] = found.type_ids
+        if self._tags:
+            tags = row[self._tags]
+            if len(tags) != len(words):
+                raise _core.ValueError(
+                    f"Trainer: a row has {len(words)} words and {len(tags)} tags"
+                )
+            tags = [self._ids[str(tag)] for tag in tags] if self._ids else tags
+            labels, before = [], None
+            for word in found.word_ids:
+                labels.append(-100 if word is None or word == before else int(tags[word]))
+                before = word
+            made["labels"] = labels
+        return made
+
+
+class _Answered:
+    """A question, a text, and where the answer begins in it. What a text has beyond the limit is
+    cut off; an answer there is no answer: its place is the first token."""
+
+    def __init__(self, first: Mapping, tokenizer, limit):
+        if not {"question", "context"} <= set(first):
+            raise _core.ValueError(
+                f"Trainer: columns question, context and answers are expected, not {list(first)}"
+            )
+        self._tokenizer, self._limit = tokenizer, limit
+
+    def __call__(self, row: Mapping) -> dict:
+        self._tokenizer._prepare(False, "only_second", self._limit, None)
+        found = self._tokenizer._tokenizer.encode(row["question"] or "", row["context"] or "")
+        made = {"input_ids": found.ids, "attention_mask": found.attention_mask}
+        if "token_type_ids" in self._tokenizer.model_input_names:
+            made["token_type_ids"] = found.type_ids
+        answers = row.get("answers")
+        if answers is not None:
+            start = end = 0
+            if len(answers["text"]):
+                first = answers["answer_start"][0]
+                start, end = _tokens_of(found, first, first + len(answers["text"][0]))
+            made["start_positions"], made["end_positions"] = start, end
+        return made
+
+
+def _tokens_of(found, first: int, behind: int) -> tuple[int, int]:
+    """First and last token of characters of the second text; zeros where they were cut off."""
+    inside = [
+        i
+        for i, (part, (begin, end)) in enumerate(
+            zip(found.sequence_ids, found.offsets, strict=True)
+        )
+        if part == 1 and begin < behind and end > first
+    ]
+    if not inside or found.offsets[inside[0]][0] > first or found.offsets[inside[-1]][1] < behind:
+        return 0, 0
+    return inside[0], inside[-1]
+
+
+class _Pictured:
+    """An image, prepared as the model's configuration says unless it is a tensor of floating
+    numbers, and a class."""
+
+    def __init__(self, first, model, prepare, names: Sequence[str] | None):
+        self._image = self._label = None
+        if isinstance(first, Mapping):
+            self._image = next((n for n in _IMAGES if n in first), None)
+            self._label = next((n for n in LABELS if n in first), None)
+            if self._image is None:
+                raise _core.ValueError(
+                    f"Trainer: an image is expected in a column {', '.join(_IMAGES)}; there are "
+                    f"{list(first)}"
+                )
+        from ..pipelines import ImagePreparation
+
+        self._prepare = prepare or ImagePreparation.of_config(model.config)
+        self._count = model.config.num_labels
+        if names is not None and len(names) == self._count:
+            model.config.id2label = dict(enumerate(names))
+
+    def __call__(self, row) -> dict:
+        if isinstance(row, Mapping):
+            image, label = row[self._image], row.get(self._label) if self._label else None
+        else:
+            image, label = row
+        floating = getattr(image, "dtype", None) in (_core.float32, np.float32, np.float64)
+        made = {"pixel_values": image if floating else self._prepare(image)}
+        if label is not None:
+            if not 0 <= label < self._count:
+                raise _core.ValueError(
+                    f"Trainer: a label is {label}, the model has {self._count} classes; load it "
+                    f"with num_classes"
+                )
+            made["labels"] = int(label)
+        return made
+
+
+def _label_of(first: Mapping, given: Sequence[str] | None, training: bool) -> str | None:
+    """The column of labels."""
+    if given:
+        if given[0] not in first and training:
+            raise _core.ValueError(f"Trainer: there is no column '{given[0]}' in {list(first)}")
+        return given[0] if given[0] in first else None
+    found = next((name for name in LABELS if name in first), None)
+    if found is None and training:
+        raise _core.ValueError(
+            f"Trainer: no column of {list(first)} is a label; name one of them "
+            f"{', '.join(LABELS[:-1])} or {LABELS[-1]}, or set label_names"
+        )
+    return found
+
+
+def rows_of(
+    dataset,
+    model,
+    processing_class,
+    limit: int | None,
+    *,
+    training: bool,
+    everything: bool = False,
+    label_names: Sequence[str] | None = None,
+):
+    """The data set as one of the model's inputs."""
+    sized = hasattr(dataset, "__len__")
+    if dataset is None or (sized and len(dataset) == 0):
+        raise _core.ValueError("Trainer: the data set is missing or empty")
+    first = dataset[0] if sized else next(iter(dataset), None)
+    if first is None:
+        raise _core.ValueError("Trainer: the data set is empty")
+    kind, task, config = Rows if sized else Stream, task_of(model), getattr(model, "config", None)
+    if task == "image":
+        names = getattr(dataset, "classes", None)
+        return kind(dataset, _Pictured(first, plain_model(model), processing_class, names))
+    if not isinstance(first, Mapping):
+        return dataset
+    tokenised = "input_ids" in first or not any(isinstance(v, str | list) for v in first.values())
+    if tokenised or not task:
+        return kind(dataset, _labelled(dataset, first, model, everything, label_names, training))
+    if processing_class is None:
+        text_columns(first, 1, LABELS)
+        raise _core.ValueError(
+            "Trainer: the rows are text and the model came without a tokenizer; pass "
+            "processing_class=tokenizer"
+        )
+    if task == "causal":
+        name = text_columns(first, 1)[0]
+        texts = column(dataset, name) if sized else (row[name] for row in dataset)
+        return Blocks(texts, processing_class, min(limit or _BLOCK, _BLOCK))
+    if task == "masked":
+        return kind(dataset, _Text(first, processing_class, limit))
+    if task == "seq2seq":
+        return kind(dataset, _Translated(first, processing_class, limit))
+    if task == "tokens":
+        tagged = dataset if sized else ()
+        return kind(dataset, _Tagged(first, tagged, processing_class, limit, config, training))
+    if task == "answers":
+        return kind(dataset, _Answered(first, processing_class, limit))
+    text_columns(first, 2, LABELS)
+    label = _label_of(first, label_names, training)
+    ids = label_ids(dataset, label, config, training) if label and sized else None
+    if label and not sized and isinstance(first[label], str):
+        ids = {name: i for i, name in (config.id2label or {}).items()}
+    problem = getattr(config, "problem_type", None)
+    whole = problem != "regression" and config.num_labels > 1
+    return kind(dataset, _Classified(first, processing_class, limit, label, ids, whole))
+
+
+def _labelled(dataset, first: Mapping, model, everything, label_names, training: bool):
+    """Tokenised rows: their columns, with labels that fit."""
+    label = next((n for n in (label_names or LABELS) if n in first), None)
+    columns = _Columns(model, everything, [label] if label else [])
+    if label is None or isinstance(first[label], list) or not hasattr(dataset, "__len__"):
+        return columns
+    if getattr(first[label], "ndim", 0) > 0 or task_of(model) != "classification":
+        return columns
+    ids = label_ids(dataset, label, model.config, training)
+
+    def encode(row: Mapping) -> dict:
+        made = columns(row)
+        value = made.pop(label)
+        return {**made, "labels": ids[str(value)] if ids else value}
+
+    return encode

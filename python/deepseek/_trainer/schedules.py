@@ -179,7 +179,7 @@ def _warmup_stable_decay(
     num_decay_steps: int,
     num_stable_steps: int | None = None,
     warmup_type: str = "linear",
-    decay_type: str = "linear",
+    decay_type: str = "cosine",
     min_lr_ratio: float = 0.0,
     num_cycles: float = 0.5,
 ):

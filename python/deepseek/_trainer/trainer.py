@@ -127,12 +127,13 @@ class Trainer(TrainerSetup):
         scaled = self.loss_is_scaled_for_ga
         if scaled is None:
             scaled = self.compute_loss_func is not None and num_items_in_batch is not None
-        parts = self.current_gradient_accumulation_steps
+        parts, items = self.current_gradient_accumulation_steps, self._items(inputs)
         if parts > 1 and not scaled:
-            items = None if num_items_in_batch is None else self._items(inputs)
-            loss = loss / parts if items is None else loss * (items / max(num_items_in_batch, 1))
+            known = items is not None and num_items_in_batch is not None
+            loss = loss * (items / max(num_items_in_batch, 1)) if known else loss / parts
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
-        return loss.detach()
+        # The mean over no label is NaN, its gradients are zero.
+        return _core.zeros(()) if items == 0 else loss.detach()
 
     def _accumulate(self, batches: list) -> None:
         """One optimizer step over these batches."""
@@ -175,8 +176,6 @@ class Trainer(TrainerSetup):
         self._rate = self.optimizer.param_groups[0]["lr"]
         if not isinstance(self.lr_scheduler, ReduceLROnPlateau):
             self.lr_scheduler.step()
-            # What is logged is the rate of the next step, as in transformers.
-            self._rate = self.optimizer.param_groups[0]["lr"]
         self.optimizer.zero_grad()
         self.state.global_step += 1
         self._read_losses(_LAG)
@@ -273,7 +272,7 @@ class Trainer(TrainerSetup):
             where = self._resume(start, loader)
         self.state.compute_steps(a, steps)
         self.state.max_steps, self.state.num_train_epochs = steps, epochs
-        self.state.train_batch_size = loader.batch_size
+        self.state.train_batch_size = getattr(loader, "batch_size", None)
         began, first = time.monotonic(), self.state.global_step
         self._epoch, self._batch = where["epoch"], where["batch"]
         self.optimizer.zero_grad()
@@ -484,7 +483,8 @@ class Trainer(TrainerSetup):
                 self.model, inputs, prediction_loss_only, ignore_keys
             )
             counts.append(len(next(iter(inputs.values()))))
-            losses.append(None if loss is None else loss.item())
+            if self._items(inputs) != 0:  # the mean over no label is no number
+                losses.append((None if loss is None else loss.item(), counts[-1]))
             if logits is not None:
                 if self.preprocess_logits_for_metrics is not None:
                     logits = self.preprocess_logits_for_metrics(logits, target)
@@ -499,12 +499,13 @@ class Trainer(TrainerSetup):
             raise _core.ValueError("Trainer: the data to evaluate gave no batch")
         predictions, ids = joined(found), joined(labels)
         metrics = {}
-        if None not in losses:
-            metrics[f"{metric_key_prefix}_loss"] = float(np.average(losses, weights=counts))
+        if losses and losses[0][0] is not None:
+            values, sizes = zip(*losses, strict=True)
+            metrics[f"{metric_key_prefix}_loss"] = float(np.average(values, weights=sizes))
         if predictions is not None and ids is not None:
             more = {"inputs": joined(given)}
             if "loss" in a.include_for_metrics:
-                more["losses"] = np.repeat(losses, counts)
+                more["losses"] = np.repeat(*zip(*losses, strict=True))
             for name, value in self._metrics(EvalPrediction(predictions, ids, **more)).items():
                 name = name.removeprefix(f"{metric_key_prefix}_")
                 metrics[f"{metric_key_prefix}_{name}"] = value

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small models of transformers, saved with a tokenizer, for tests of Trainer."""
+
+import numpy as np
+import torch
+import transformers
+
+WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] good bad film the was very not a of it an".split()
+_COMMON = {"vocab_size": len(WORDS)}
+_BERT = {
+    **_COMMON,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_position_embeddings": 32,
+}
+_STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+_GPT2 = {**_COMMON, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 32}
+_T5 = {
+    **_COMMON,
+    "d_model": 16,
+    "d_kv": 8,
+    "d_ff": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+    "dropout_rate": 0.0,
+    "decoder_start_token_id": 0,
+}
+
+
+def make_model(head: str, dropout: bool = False, **changes):
+    """transformers' BertFor..., GPT2... or T5... without dropout, the same at every call."""
+    torch.manual_seed(0)
+    if head.startswith("Bert"):
+        config = transformers.BertConfig(**{**_BERT, **({} if dropout else _STILL), **changes})
+    elif head.startswith("GPT2"):
+        still = {} if dropout else {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+        config = transformers.GPT2Config(**{**_GPT2, **still, **changes})
+    else:
+        config = transformers.T5Config(**{**_T5, **changes})
+    return getattr(transformers, head)(config)
+
+
+def save_model(folder, head: str, **changes):
+    """A folder with the model and its vocabulary."""
+    make_model(head, **changes).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    return folder
+
+
+def classified(count: int, seed: int = 0, classes: int = 2) -> list[dict]:
+    """Tokenised rows of different lengths with a class that the tokens tell."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        label = int(rng.integers(classes))
+        ids = [2, *rng.integers(7, 16, rng.integers(2, 9)).tolist(), 5 + label, 3]
+        rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "label": label})
+    return rows
+
+
+def spoken(count: int, seed: int = 0) -> list[dict]:
+    """Rows of tokens to predict the next of; some do not count."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        ids = (5 + np.cumsum(rng.integers(1, 3, 12)) % 11).tolist()
+        silent = int(rng.integers(1, 8))
+        rows.append({"input_ids": ids, "labels": [-100] * silent + ids[silent:]})
+    return rows

@@ -405,7 +405,7 @@ def rows_of(
         return kind(dataset, _Pictured(first, plain_model(model), processing_class, names))
     if not isinstance(first, Mapping):
         return dataset
-    tokenised = "input_ids" in first or not any(isinstance(v, str | list) for v in first.values())
+    tokenised = any(name in first for name in ("input_ids", "inputs_embeds", "pixel_values"))
     if tokenised or not task:
         return kind(dataset, _labelled(dataset, first, model, everything, label_names, training))
     if processing_class is None:

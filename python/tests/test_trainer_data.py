@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ds.Trainer makes of raw rows, and its collators, against transformers."""
+
+import deepseek as ds
+import numpy as np
+import pytest
+import torch
+from deepseek.datasets import load_dataset
+from PIL import Image
+
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("tokenizers")
+import small_models  # noqa: E402
+
+
+def trainer_for(tmp_path, head, rows, **options):
+    folder = tmp_path / "model"
+    if not folder.is_dir():
+        small_models.save_model(folder, head)
+    model = getattr(ds.models, head).from_pretrained(folder)
+    values = {"num_train_epochs": 1, "save_strategy": "no", "disable_tqdm": True, **options}
+    args = ds.TrainingArguments(tmp_path / "out", **values)
+    return ds.Trainer(model, args, train_dataset=rows, eval_dataset=rows)
+
+
+def batches(loader):
+    return [{name: value.numpy() for name, value in batch.items()} for batch in loader]
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    """The fast tokenizer of transformers over the same words."""
+    (tmp_path / "words.txt").write_text("\n".join(small_models.WORDS))
+    return transformers.BertTokenizerFast(str(tmp_path / "words.txt"))
+
+
+def csv(tmp_path, text):
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "data" / "train.csv").write_text(text)
+    return load_dataset(tmp_path / "data")["train"]
+
+
+def test_classified_texts_of_a_csv_file(tmp_path, tokenizer):
+    """Words for labels, an empty text, a text longer than the model, quoted commas."""
+    rows = csv(
+        tmp_path,
+        "id,text,label\n1,the film was good,pos\n2,,neg\n"
+        f'3,"{"very " * 80}bad",neg\n4,"good, very good",pos\n',
+    )
+    trainer = trainer_for(tmp_path, "BertForSequenceClassification", rows)
+    (batch,) = batches(trainer.get_eval_dataloader())
+    assert batch["labels"].tolist() == [1, 0, 0, 1]
+    assert trainer.model.config.id2label == {0: "neg", 1: "pos"}
+    texts = [text or "" for text in rows["text"]]
+    expected = tokenizer(texts, padding=True, truncation=True, max_length=32, return_tensors="np")
+    for name in ("input_ids", "attention_mask", "token_type_ids"):
+        assert batch[name].tolist() == expected[name].tolist()
+    assert trainer.train().global_step == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("text,label\na,1\nb,\n", "row 1 has no label in column 'label'.*dataset.filter"),
+        ("text,label\na,yes\nb,\n", "row 1 has no label"),
+        ("text,label\na,0\nb,nan\n", "row 1 has no label"),
+        (
+            "text,label\na,0.5\nb,1\n",
+            "holds 0.5, which is no class; load the model with num_labels=1",
+        ),
+        ("text,label\na,0\nb,2\n", "classes 0 to 2, the model 2; load it with num_labels=3"),
+        ("text,label\na,-1\nb,0\n", "classes -1 to 0"),
+        ("text,label\na,x\nb,y\nc,z\n", r"3 classes \(x, y, z\), the model 2"),
+        ("text,grade\na,1\n", "no column of .*'grade'.* is a label; name one of them"),
+        ("label,number\n1,2\n", "no column of .* holds text"),
+        ("text,label\n", "missing or empty"),
+    ],
+)
+def test_labels_that_are_missing_or_do_not_fit(tmp_path, text, error):
+    trainer = trainer_for(tmp_path, "BertForSequenceClassification", csv(tmp_path, text))
+    with pytest.raises(ds.ValueError, match=error):
+        trainer.train()
+
+
+def test_other_label_columns_and_regression(tmp_path):
+    rows = [{"text": "good", "grade": "b"}, {"text": "bad", "grade": "a"}]
+    trainer = trainer_for(tmp_path, "BertForSequenceClassification", rows, label_names=["grade"])
+    assert batches(trainer.get_eval_dataloader())[0]["labels"].tolist() == [1, 0]
+    trainer.train()
+    with pytest.raises(ds.ValueError, match="the label 'c', the model knows a, b"):
+        trainer.evaluate([{"text": "good", "grade": "c"}])
+    trainer.args.label_names = ["mark"]
+    with pytest.raises(ds.ValueError, match="no column 'mark'"):
+        trainer.train()
+    with pytest.warns(ds.models.LoadWarning):
+        model = ds.models.BertForSequenceClassification.from_pretrained(
+            tmp_path / "model",
+            num_labels=1,
+            problem_type="regression",
+            ignore_mismatched_sizes=True,
+        )
+    numbers = [{"text": "good", "label": 1}, {"text": "bad", "label": 0.5}]
+    trainer = ds.Trainer(model, trainer.args, train_dataset=numbers, eval_dataset=numbers)
+    trainer.args.label_names = None
+    assert batches(trainer.get_eval_dataloader())[0]["labels"].dtype == np.float32
+    assert "eval_accuracy" not in trainer.evaluate()
+
+
+def test_text_without_a_tokenizer(tmp_path):
+    config = ds.models.BertConfig(**small_models._BERT)
+    model = ds.models.BertForSequenceClassification(config)
+    trainer = ds.Trainer(model, train_dataset=[{"text": "good", "label": 1}])
+    with pytest.raises(ds.ValueError, match="without a tokenizer; pass processing_class"):
+        trainer.train()
+
+
+def test_blocks_of_running_text(tmp_path):
+    """As transformers' example for causal models: all texts in one line, cut into blocks."""
+    folder = small_models.save_model(tmp_path / "model", "GPT2LMHeadModel")
+    model = ds.models.GPT2LMHeadModel.from_pretrained(folder)
+    tokenizer = ds.models.AutoTokenizer.from_pretrained(folder)
+    rows = [{"text": "the film was very good"}, {"text": ""}, {"text": "a bad film it was"}] * 5
+    args = ds.TrainingArguments(
+        tmp_path / "out", max_length=8, per_device_eval_batch_size=99, disable_tqdm=True
+    )
+    trainer = ds.Trainer(
+        model, args, train_dataset=rows, eval_dataset=rows, processing_class=tokenizer
+    )
+    (batch,) = batches(trainer.get_eval_dataloader())
+    line = [i for row in rows for i in tokenizer(row["text"], add_special_tokens=False).input_ids]
+    assert batch["input_ids"].tolist() == [line[i : i + 8] for i in range(0, len(line) - 7, 8)]
+    assert batch["labels"].tolist() == batch["input_ids"].tolist()
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(folder).eval()
+    ids = torch.tensor(batch["input_ids"])
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(
+        theirs(ids, labels=ids).loss.item(), 1e-5
+    )
+    with pytest.raises(ds.ValueError, match="fewer than two tokens"):
+        trainer.evaluate([{"text": ""}])
+
+
+def test_tagged_words(tmp_path, tokenizer):
+    """The recipe of transformers' example: the first token of a word has its tag."""
+    (tmp_path / "model").mkdir()
+    small_models.save_model(tmp_path / "model", "BertForTokenClassification", num_labels=3)
+    rows = [
+        {"tokens": ["the", "filmgood", "was"], "ner_tags": ["O", "B", "O"]},
+        {"tokens": ["very"] * 40, "ner_tags": ["I"] * 40},
+    ]
+    trainer = trainer_for(tmp_path, "BertForTokenClassification", rows)
+    (batch,) = batches(trainer.get_eval_dataloader())
+    assert trainer.model.config.id2label == {0: "B", 1: "I", 2: "O"}
+    found = tokenizer(
+        [row["tokens"] for row in rows],
+        is_split_into_words=True,
+        truncation=True,
+        max_length=32,
+        padding=True,
+    )
+    assert batch["input_ids"].tolist() == found["input_ids"]
+    ids = {"B": 0, "I": 1, "O": 2}
+    for row, (tags, labels) in enumerate(
+        zip((r["ner_tags"] for r in rows), batch["labels"].tolist(), strict=True)
+    ):
+        words = found.word_ids(row)
+        expected = [
+            -100 if w is None or w == words[i - 1] else ids[tags[w]] for i, w in enumerate(words)
+        ]
+        assert labels == expected
+    assert trainer.train().global_step == 1
+    with pytest.raises(ds.ValueError, match="3 words and 1 tags"):
+        trainer.evaluate([{"tokens": ["a", "b", "c"], "ner_tags": ["O"]}])
+    with pytest.raises(ds.ValueError, match="lists of words are expected"):
+        trainer.evaluate([{"text": "a"}])
+
+
+def test_questions_and_answers(tmp_path):
+    rows = [
+        {
+            "question": "was it good",
+            "context": "the film was very bad",
+            "answers": {"text": ["very bad"], "answer_start": [13]},
+        },
+        {
+            "question": "a",
+            "context": "good " * 60 + "bad",
+            "answers": {"text": ["bad"], "answer_start": [300]},
+        },
+        {"question": "a", "context": "good", "answers": {"text": [], "answer_start": []}},
+    ]
+    trainer = trainer_for(tmp_path, "BertForQuestionAnswering", rows)
+    (batch,) = batches(trainer.get_eval_dataloader())
+    words = np.array(small_models.WORDS)[batch["input_ids"][0]]
+    first, last = batch["start_positions"][0], batch["end_positions"][0]
+    assert words[first : last + 1].tolist() == ["very", "bad"]
+    assert batch["start_positions"][1:].tolist() == [0, 0]  # cut off, and none
+    assert trainer.train().global_step == 1
+    result = trainer.predict(rows)
+    assert [p.shape for p in result.predictions] == [(3, 32), (3, 32)]
+    assert result.label_ids[0].tolist() == batch["start_positions"].tolist()
+    with pytest.raises(ds.ValueError, match="question, context and answers are expected"):
+        trainer.evaluate([{"text": "a"}])
+
+
+def test_texts_and_what_follows_from_them(tmp_path, tokenizer):
+    rows = [
+        {"text": "the film was bad", "summary": "bad"},
+        {"text": "good", "summary": "very good"},
+    ]
+    trainer = trainer_for(tmp_path, "T5ForConditionalGeneration", rows)
+    (batch,) = batches(trainer.get_eval_dataloader())
+    expected = [tokenizer(row["summary"])["input_ids"] for row in rows]
+    assert [[i for i in row if i != -100] for row in batch["labels"].tolist()] == expected
+    theirs = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path / "model").eval()
+    loss = theirs(**{n: torch.tensor(v) for n, v in batch.items() if n != "token_type_ids"}).loss
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    trainer.train()
+    with pytest.raises(ds.ValueError, match="two columns of text are needed"):
+        trainer.evaluate([{"text": "a"}])
+
+
+class Blobs(ds.data.Dataset):
+    """Reddish and bluish noise, as transformed images and their classes."""
+
+    classes = ["red", "blue"]
+
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        image = np.random.default_rng(index).random((3, 32, 32), dtype=np.float32)
+        image[index % 2 * 2] += 1
+        return ds.tensor(image), index % 2
+
+
+@pytest.mark.parametrize("kind", ["resnet", "vit"])
+def test_image_models(tmp_path, kind):
+    ds.manual_seed(0)
+    if kind == "resnet":
+        model = ds.models.ResNet([1, 1], num_classes=2, width=8)
+    else:
+        model = ds.models.vit_tiny_patch16_224(num_classes=2, img_size=32, depth=1, embed_dim=48)
+    rows, blobs = [], Blobs()
+    for i in range(len(blobs)):
+        image, label = blobs[i]
+        rows.append({"pixel_values": image.numpy(), "label": label})
+    args = ds.TrainingArguments(
+        tmp_path / "out",
+        num_train_epochs=20,
+        learning_rate=5e-3,
+        label_smoothing_factor=0.1,
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    trainer = ds.Trainer(model, args, train_dataset=blobs, eval_dataset=rows)
+    trainer.train()
+    found = trainer.evaluate()
+    assert found["eval_accuracy"] == 1.0
+    assert model.config.id2label == {0: "red", 1: "blue"}
+    again = ds.models.AutoModelForImageClassification.from_pretrained(tmp_path / "out")
+    assert ds.Trainer(again, args, eval_dataset=rows).evaluate()["eval_loss"] == pytest.approx(
+        found["eval_loss"], rel=1e-4
+    )
+    assert trainer.predict(rows).predictions.shape == (24, 2)
+    with pytest.raises(ds.ValueError, match="a label is 5, the model has 2 classes"):
+        trainer.evaluate([{"pixel_values": rows[0]["pixel_values"], "label": 5}])
+    with pytest.raises(ds.ValueError, match="an image is expected in a column"):
+        trainer.evaluate([{"text": "a", "label": 0}])
+
+
+def test_pictures_are_prepared_as_the_model_says(tmp_path):
+    model = ds.models.ResNet([1, 1], num_classes=2, width=8)
+    model.config.pretrained_cfg["input_size"] = [3, 32, 32]
+    array = np.random.default_rng(0).integers(0, 255, (50, 40, 3), dtype=np.uint8)
+    rows = [{"image": Image.fromarray(array), "label": 1}]
+    trainer = ds.Trainer(model, ds.TrainingArguments(tmp_path), eval_dataset=rows)
+    (batch,) = batches(trainer.get_eval_dataloader())
+    expected = ds.pipelines.ImagePreparation.of_config(model.config)(rows[0]["image"]).numpy()
+    np.testing.assert_array_equal(batch["pixel_values"][0], expected)
+
+
+FEATURES = [
+    {"input_ids": [2, 7, 8, 3], "attention_mask": [1, 1, 1, 1], "labels": [0, 1, 1, 0]},
+    {"input_ids": [2, 9, 3], "attention_mask": [1, 1, 1], "labels": [1, 0, 1]},
+]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("multiple", [None, 8])
+def test_collators_equal_transformers(tmp_path, tokenizer, side, multiple):
+    folder = small_models.save_model(tmp_path / "model", "BertForMaskedLM")
+    own = ds.models.AutoTokenizer.from_pretrained(folder)
+    own.padding_side = tokenizer.padding_side = side
+    plain = [{k: v for k, v in row.items() if k != "labels"} | {"label": 1} for row in FEATURES]
+    uneven = [FEATURES[0] | {"labels": [5, 6, 7, 8, 9, 10]}, FEATURES[1]]
+    for name, rows, more in (
+        ("DataCollatorWithPadding", plain, {}),
+        ("DataCollatorForTokenClassification", FEATURES, {"label_pad_token_id": -7}),
+        ("DataCollatorForSeq2Seq", uneven, {}),
+        ("DataCollatorForLanguageModeling", plain, {"mlm": False}),
+    ):
+        if name == "DataCollatorForLanguageModeling":
+            rows = [{k: v for k, v in row.items() if k != "label"} for row in rows]
+        mine = getattr(ds, name)(own, pad_to_multiple_of=multiple, **more)(rows)
+        theirs = getattr(transformers, name)(tokenizer, pad_to_multiple_of=multiple, **more)(rows)
+        assert {k: v.tolist() for k, v in mine.items()} == {
+            k: v.tolist() for k, v in theirs.items() if v is not None
+        }, name
+    fixed = {"padding": "max_length", "max_length": 12}
+    mine = ds.DataCollatorWithPadding(own, **fixed)(plain)
+    theirs = transformers.DataCollatorWithPadding(tokenizer, **fixed)(plain)
+    assert mine["input_ids"].tolist() == theirs["input_ids"].tolist()
+    with pytest.raises(ds.ValueError, match="needs max_length"):
+        ds.DataCollatorWithPadding(own, padding="max_length")(plain)
+
+
+def test_default_collator_equals_transformers():
+    rows = [
+        {"label": 1, "x": np.ones(3, np.float32), "text": "a", "n": [1, 2]},
+        {"label": 0, "x": np.zeros(3, np.float32), "text": "b", "n": [3, 4]},
+    ]
+    mine, theirs = ds.default_data_collator(rows), transformers.default_data_collator(rows)
+    assert {k: v.tolist() for k, v in mine.items()} == {k: v.tolist() for k, v in theirs.items()}
+    assert mine["labels"].dtype == ds.int64
+
+
+def test_masks_have_the_shares_that_were_asked_for(tmp_path, tokenizer):
+    folder = small_models.save_model(tmp_path / "model", "BertForMaskedLM")
+    own = ds.models.AutoTokenizer.from_pretrained(folder)
+    rows = [
+        {"input_ids": [2, *np.random.default_rng(i).integers(5, 16, 60), 3]} for i in range(200)
+    ]
+    shares = {"mlm_probability": 0.3, "mask_replace_prob": 0.6, "random_replace_prob": 0.3}
+    collate = ds.DataCollatorForLanguageModeling(own, seed=3, **shares)
+    batch = {name: value.numpy() for name, value in collate(rows).items()}
+    ids = np.array([row["input_ids"] for row in rows])
+    length = ids.shape[1]
+    changed, labels = batch["input_ids"][:, :length], batch["labels"][:, :length]
+    chosen = labels != -100
+    assert (labels[chosen] == ids[chosen]).all() and (changed[~chosen] == ids[~chosen]).all()
+    assert not chosen[:, [0, -1]].any()  # special tokens
+    assert (batch["labels"][:, length:] == -100).all()
+    body = chosen[:, 1:-1]
+    assert body.mean() == pytest.approx(0.3, abs=0.02)
+    masked = changed[chosen] == own.mask_token_id
+    assert masked.mean() == pytest.approx(0.6 + 0.3 / 16, abs=0.03)
+    assert (changed[chosen] == ids[chosen]).mean() == pytest.approx(0.1 + 0.3 / 16, abs=0.03)
+    again = ds.DataCollatorForLanguageModeling(own, seed=3, **shares)(rows)
+    assert (again["labels"].numpy() == batch["labels"]).all()
+    theirs = transformers.DataCollatorForLanguageModeling(tokenizer, seed=3, **shares)
+    other = theirs([{"input_ids": row["input_ids"]} for row in rows])["labels"].numpy()
+    assert (other[:, :length] != -100).mean() == pytest.approx(chosen.mean(), abs=0.02)
+    for changes, text in (
+        ({"mlm_probability": 1.5}, "mlm_probability 1.5"),
+        ({"mask_replace_prob": 0.9, "random_replace_prob": 0.2}, "must not be above 1"),
+    ):
+        with pytest.raises(ds.ValueError, match=text):
+            ds.DataCollatorForLanguageModeling(own, **changes)
+    with pytest.raises(ds.ValueError, match="has no mask token; pass mlm=False"):
+        ds.DataCollatorForLanguageModeling(None)

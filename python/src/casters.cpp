@@ -34,7 +34,7 @@ nb::handle dtype_object(ds::DType dtype) { return g_dtypes[static_cast<size_t>(d
 bool parse_dtype_object(nb::handle src, ds::DType& dtype) noexcept {
   try {
     DTypeObject* object;
-    if (nb::try_cast(src, object)) {
+    if (nb::try_cast(src, object) && object) {  // None casts to null
       dtype = object->dtype;
       return true;
     }
@@ -61,7 +61,7 @@ bool parse_dtype_object(nb::handle src, ds::DType& dtype) noexcept {
 
 ds::Device parse_device_object(nb::handle src) {
   DeviceObject* object;
-  if (nb::try_cast(src, object)) return object->device;
+  if (nb::try_cast(src, object) && object) return object->device;
   if (nb::isinstance<nb::str>(src)) return ds::parse_device(nb::borrow<nb::str>(src).c_str());
   throw nb::type_error("device: expected a name such as 'cpu' or a device");
 }
@@ -165,14 +165,15 @@ void bind_types(nb::module_& m) {
       .def("__str__", [](const DeviceObject& d) { return ds::device_name(d.device); })
       .def("__repr__",
            [](const DeviceObject& d) { return "device(type='" + ds::device_name(d.device) + "')"; })
-      .def("__eq__",
-           [](const DeviceObject& a, nb::handle b) {
-             DeviceObject* other;
-             return nb::try_cast(b, other)
-                        ? other->device == a.device
-                        : nb::isinstance<nb::str>(b) &&
-                              ds::device_name(a.device) == nb::cast<std::string>(b);
-           })
+      .def(
+          "__eq__",
+          [](const DeviceObject& a, nb::handle b) {
+            DeviceObject* other;
+            if (nb::try_cast(b, other)) return other && other->device == a.device;
+            return nb::isinstance<nb::str>(b) &&
+                   ds::device_name(a.device) == nb::cast<std::string>(b);
+          },
+          nb::arg("other").none())
       .def("__hash__",
            [](const DeviceObject& d) { return static_cast<int64_t>(d.device.backend); });
   m.def(

@@ -339,3 +339,10 @@ def test_special_names_are_the_functions():
         ds.special.multigammaln(ds.tensor(x + 3), 2),
         torch.special.multigammaln(torch.from_numpy(x + 3), 2),
     )
+
+
+def test_dtypes_and_devices_compare_with_anything():
+    for mine, theirs in ((ds.float32, torch.float32), (ds.device("cpu"), torch.device("cpu"))):
+        for other in (None, 3, [], object()):
+            assert (mine == other) is (theirs == other) is False
+            assert mine != other and other not in (mine,)

@@ -27,8 +27,12 @@ def save_model(model, folder: Path) -> None:
 
 def load_model(model, folder: Path) -> None:
     """Gives the model the weights of a checkpoint."""
-    if hasattr(model, "load_adapter_weights"):
-        model.load_adapter_weights(folder)
+    if hasattr(model, "peft_config"):
+        from ..peft._model import _read_weights, set_peft_model_state_dict
+
+        for name in model.peft_config:
+            place = folder if name == "default" else folder / name
+            set_peft_model_state_dict(model, _read_weights(place, None), name, str(place))
     elif hasattr(model, "_load"):
         from ..models._files import read_weights
 

@@ -292,9 +292,11 @@ class Trainer(TrainerSetup):
         batches = iter(loader)
         if self._batch and not hasattr(loader, "load_state_dict"):
             next(itertools.islice(batches, self._batch, self._batch), None)
+        over = False
         while not (self.control.should_epoch_stop or self.control.should_training_stop):
             group = list(itertools.islice(batches, self._accumulation))
-            if not group:
+            over = not group
+            if over:
                 break
             self._clear_control()
             self._accumulate(group)
@@ -307,8 +309,9 @@ class Trainer(TrainerSetup):
             raise _core.ValueError("Trainer: the training data gave no batch; are they used up?")
         if self._interrupt.requested:
             return
-        self._epoch += 1
-        self._batch = 0
+        if over or self.control.should_epoch_stop or self._batch == self._batches:
+            # A checkpoint from here on goes on with the next epoch.
+            self._epoch, self._batch = self._epoch + 1, 0
         self._clear_control()
         self._call("on_epoch_end")
         self._log_save_evaluate()

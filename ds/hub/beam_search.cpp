@@ -5,6 +5,7 @@
 #include <cmath>
 #include <queue>
 
+#include "ds/base/error.h"
 #include "ds/hub/next_token.h"
 
 namespace ds::hub {
@@ -17,7 +18,8 @@ struct Beam {
   Sequence sequence;
   float score = kHopeless;
   bool ended = false;
-  size_t from = 0;  // the running beam it continues
+  size_t from = 0;              // the running beam it continues
+  std::vector<int64_t> path{};  // the beam among all of a step that each of its tokens followed
 };
 
 /// One item of the batch.
@@ -50,6 +52,7 @@ class BeamSearch {
  public:
   BeamSearch(Generation& generation, const GenerationOptions& options)
       : generation_(generation), options_(options), beams_(static_cast<size_t>(options.num_beams)) {
+    if (options.do_sample) random_ = random_of(options);
     // Enough that num_beams go on even when every one of them meets all ends.
     keep_ = std::max<size_t>(2, 1 + options.eos_token_ids.size()) * beams_;
     for (const Sequence& prompt : generation.sequences) {
@@ -61,7 +64,7 @@ class BeamSearch {
     }
   }
 
-  TokenRows run() {
+  Generated run() {
     while (step()) {
     }
     return results();
@@ -70,9 +73,13 @@ class BeamSearch {
  private:
   /// False when the search has come to its end.
   bool step() {
-    std::vector<float> scores = generation_.next_scores(true);
-    const bool first = generation_.sequences.size() == items_.size();
-    if (first) scores = spread(scores);
+    // Prompts are computed once each; their scores for every beam.
+    const bool first = made_ == 0;
+    std::vector<float> scores = generation_.next_scores(true, first ? options_.num_beams : 1);
+    std::vector<const Sequence*> begun;
+    for (const Item& item : items_)
+      for (const Beam& beam : item.running) begun.push_back(&beam.sequence);
+    generation_.adjust(begun, scores);
     std::vector<std::vector<Beam>> candidates;
     for (size_t i = 0; i < items_.size(); ++i) candidates.push_back(best_candidates(i, scores));
     mark_ended(candidates);
@@ -98,34 +105,39 @@ class BeamSearch {
     return improvable && !(full && options_.early_stopping == EarlyStopping::yes) && !all_ended;
   }
 
-  /// Prompts are computed once each; their scores for every beam.
-  std::vector<float> spread(const std::vector<float>& scores) const {
-    const auto vocab = static_cast<size_t>(generation_.vocab_size());
-    std::vector<float> all;
-    for (auto row = scores.begin(); row != scores.end(); row += static_cast<int64_t>(vocab))
-      for (size_t b = 0; b < beams_; ++b)
-        all.insert(all.end(), row, row + static_cast<int64_t>(vocab));
-    return all;
-  }
-
   std::vector<Beam> best_candidates(size_t item, const std::vector<float>& scores) {
     const auto vocab = static_cast<size_t>(generation_.vocab_size());
     const auto begin = scores.begin() + static_cast<int64_t>(item * beams_ * vocab);
     std::vector<float> sums(begin, begin + static_cast<int64_t>(beams_ * vocab));
-    for (size_t b = 0; b < beams_; ++b) {
-      const std::span<float> row(sums.data() + b * vocab, vocab);
-      const Beam& beam = items_[item].running[b];
-      apply_penalties(options_, beam.sequence, row);
-      for (float& score : row) score += beam.score;
-    }
+    for (size_t b = 0; b < beams_; ++b)
+      for (float& score : std::span<float>(sums.data() + b * vocab, vocab))
+        score += items_[item].running[b].score;
     std::vector<Beam> candidates;
-    for (const size_t place : largest(sums, keep_)) {
+    for (const size_t place : options_.do_sample ? drawn(sums) : largest(sums, keep_)) {
       const size_t from = place / vocab;
-      Beam candidate{items_[item].running[from].sequence, sums[place], false, from};
+      const Beam& beam = items_[item].running[from];
+      Beam candidate{beam.sequence, sums[place], false, from, beam.path};
+      candidate.path.push_back(static_cast<int64_t>(item * beams_ + from));
       candidate.sequence.tokens.push_back(static_cast<int64_t>(place % vocab));
       candidates.push_back(std::move(candidate));
     }
     return candidates;
+  }
+
+  /// Places drawn one after the other by the probabilities of what is left, the likeliest first:
+  /// they are the largest of the sums when each gets noise of Gumbel's distribution (Kool et al.,
+  /// 2019).
+  std::vector<size_t> drawn(const std::vector<float>& sums) {
+    std::vector<float> noisy;
+    for (const float sum : sums) {
+      DS_CHECK(!std::isnan(sum), ValueError,
+               "generate: the model's scores are not finite numbers, so no token can be drawn");
+      noisy.push_back(sum - static_cast<float>(std::log(-std::log(draw_number(random_)))));
+    }
+    std::vector<size_t> places = largest(noisy, keep_);
+    std::stable_sort(places.begin(), places.end(),
+                     [&](size_t a, size_t b) { return sums[a] > sums[b]; });
+    return places;
   }
 
   void mark_ended(std::vector<std::vector<Beam>>& candidates) {
@@ -196,34 +208,43 @@ class BeamSearch {
     return static_cast<float>(std::pow(static_cast<double>(length), options_.length_penalty));
   }
 
-  TokenRows results() const {
-    int64_t made = 0;
-    TokenRows rows;
+  Generated results() const {
+    size_t made = 0;
+    TokenRows rows, paths;
+    std::vector<float> scores;
     for (const Item& item : items_)
       for (int64_t r = 0; r < options_.num_return_sequences; ++r) {
-        const Sequence& sequence = item.finished[static_cast<size_t>(r)].sequence;
-        made = std::max(made, sequence.made());
-        rows.push_back(sequence.tokens);
+        const Beam& beam = item.finished[static_cast<size_t>(r)];
+        made = std::max(made, beam.path.size());
+        rows.push_back(beam.sequence.tokens);
+        paths.push_back(beam.path);
+        scores.push_back(beam.score);
       }
     // As in transformers, where a padding token 0 counts as none.
     const int64_t pad = options_.eos_token_ids.empty()      ? -1
                         : options_.pad_token_id.value_or(0) ? *options_.pad_token_id
                                                             : options_.eos_token_ids[0];
-    const auto length = static_cast<size_t>(items_[0].finished[0].sequence.prompt + made);
-    for (auto& row : rows) row.resize(length, pad);
-    return rows;
+    const auto prompt = static_cast<size_t>(items_[0].finished[0].sequence.prompt);
+    for (auto& row : rows) row.resize(prompt + made, pad);
+    for (auto& path : paths) path.resize(made, -1);
+    const Device device = generation_.device();
+    const auto count = static_cast<int64_t>(scores.size());
+    return {to_tensor(rows, device),
+            Tensor::from_host(scores.data(), {DType::f32, {count}}, device),
+            to_tensor(paths, device)};
   }
 
   Generation& generation_;
   const GenerationOptions& options_;
   size_t beams_, keep_;
   std::vector<Item> items_;
+  std::mt19937_64 random_;
   int64_t made_ = 0;
 };
 
 }  // namespace
 
-TokenRows beam_search(Generation& generation, const GenerationOptions& options) {
+Generated beam_search(Generation& generation, const GenerationOptions& options) {
   return BeamSearch(generation, options).run();
 }
 

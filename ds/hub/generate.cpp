@@ -2,6 +2,7 @@
 #include "ds/hub/generate.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "ds/base/error.h"
 #include "ds/hub/next_token.h"
@@ -26,14 +27,15 @@ void check(const GenerationOptions& o) {
           "above 0; do_sample=False takes the best token");
   require(o.top_k >= 0, "top_k", o.top_k, "at least 0");
   require(o.top_p >= 0 && o.top_p <= 1, "top_p", o.top_p, "between 0 and 1");
+  require(o.min_p >= 0 && o.min_p <= 1, "min_p", o.min_p, "between 0 and 1");
+  for (const auto& word : o.bad_words_ids)
+    DS_CHECK(!word.empty(), ValueError, "generate: a list of bad_words_ids has no tokens");
   if (o.num_beams == 1) {
     DS_CHECK(o.do_sample || o.num_return_sequences == 1, ValueError,
              "generate: greedy search finds one sequence, not num_return_sequences=",
              o.num_return_sequences, "; use do_sample or num_beams");
     return;
   }
-  DS_CHECK(!o.do_sample, NotImplementedError, "generate: beam search does not sample; use ",
-           "do_sample=False or num_beams=1");
   DS_CHECK(!o.on_tokens, ValueError, "generate: beam search knows its tokens only at the end, so ",
            "they can not be streamed; use num_beams=1");
   DS_CHECK(o.num_return_sequences <= o.num_beams, ValueError, "generate: num_return_sequences ",
@@ -60,35 +62,29 @@ TokenRows real_tokens(const TokenRows& ids, const std::optional<Tensor>& mask,
 
 /// Greedy search and sampling.
 TokenRows extend_sequences(Generation& generation, const GenerationOptions& options) {
-  std::mt19937_64 random;
-  if (options.do_sample)
-    random.seed(options.seed ? *options.seed
-                             : static_cast<uint64_t>(
-                                   randint(0, std::numeric_limits<int64_t>::max(), {}).item_int()));
+  std::mt19937_64 random = options.do_sample ? random_of(options) : std::mt19937_64();
   std::vector<bool> done;
   while (true) {
-    std::vector<float> scores = generation.next_scores(false);
+    std::vector<float> scores =
+        generation.next_scores(false, done.empty() ? options.num_return_sequences : 1);
     const auto vocab = static_cast<size_t>(generation.vocab_size());
     if (done.empty()) {  // the prompt is computed once for all sequences that begin with it
       std::vector<int64_t> rows;
-      std::vector<float> repeated;
       for (size_t i = 0; i < generation.sequences.size(); ++i)
-        for (int64_t r = 0; r < options.num_return_sequences; ++r) {
-          rows.push_back(static_cast<int64_t>(i));
-          repeated.insert(repeated.end(), scores.begin() + static_cast<int64_t>(i * vocab),
-                          scores.begin() + static_cast<int64_t>((i + 1) * vocab));
-        }
+        rows.insert(rows.end(), static_cast<size_t>(options.num_return_sequences),
+                    static_cast<int64_t>(i));
       generation.select(rows);
-      scores = std::move(repeated);
       done.resize(rows.size(), false);
     }
+    std::vector<const Sequence*> begun;
+    for (const Sequence& sequence : generation.sequences) begun.push_back(&sequence);
+    generation.adjust(begun, scores);
     std::vector<int64_t> next;
     TokenRows all;
     for (size_t i = 0; i < done.size(); ++i) {
       Sequence& sequence = generation.sequences[i];
-      const std::span<float> row(scores.data() + i * vocab, vocab);
-      apply_penalties(options, sequence, row);
-      int64_t token = options.do_sample ? draw_token(options, row, random) : best_token(row);
+      const std::span<const float> row(scores.data() + i * vocab, vocab);
+      int64_t token = options.do_sample ? draw_token(row, random) : best_token(row);
       if (done[i] && !options.eos_token_ids.empty()) token = *options.pad_token_id;
       sequence.tokens.push_back(token);
       next.push_back(token);
@@ -109,7 +105,7 @@ TokenRows extend_sequences(Generation& generation, const GenerationOptions& opti
 
 Generation::Generation(GenerativeModel& model, const Tensor& input_ids, const TokenRows& mask,
                        const GenerationOptions& options)
-    : model_(model), poll_(options.poll), device_(input_ids.device()), cache_(mask, device_) {
+    : model_(model), options_(options), device_(input_ids.device()), cache_(options.cache) {
   const TokenRows ids = to_rows(input_ids);
   for (size_t i = 0; i < ids.size(); ++i) {
     const auto length = static_cast<int64_t>(ids[i].size());
@@ -121,20 +117,68 @@ Generation::Generation(GenerativeModel& model, const Tensor& input_ids, const To
   DS_CHECK(!limit || prompt + options.max_new_tokens <= *limit, ValueError, "generate: ", prompt,
            " tokens and ", options.max_new_tokens, " new ones are more than the ",
            limit.value_or(0), " the model has positions for; lower max_new_tokens");
+  if (!cache_) {
+    cache_ = std::make_shared<KeyValueCache>(mask, device_);
+    return;
+  }
+  DS_CHECK(cache_->length() < prompt && cache_->rows() == static_cast<int64_t>(ids.size()),
+           ValueError, "generate: past_key_values holds ", cache_->rows(), " rows of ",
+           cache_->length(), " tokens; input_ids ", input_ids.type(),
+           " must begin with them and go on");
+  for (const auto& row : mask) real_.emplace_back(row.begin() + cache_->length(), row.end());
 }
 
-std::vector<float> Generation::next_scores(bool normalized) {
-  if (poll_) poll_();
+Tensor Generation::as_tensor(const std::vector<float>& scores) const {
+  const auto rows = static_cast<int64_t>(scores.size()) / vocab_size_;
+  return Tensor::from_host(scores.data(), {DType::f32, {rows, vocab_size_}}, device_);
+}
+
+std::vector<float> Generation::next_scores(bool normalized, int64_t copies) {
+  if (options_.poll) options_.poll();
   const GradMode no_grad(false);
   TokenRows tokens;
   for (const Sequence& sequence : sequences)
-    tokens.push_back(begun_ ? std::vector<int64_t>{sequence.tokens.back()} : sequence.tokens);
-  begun_ = true;
-  const Tensor step = cache_.begin_step(tokens);
-  Tensor logits = to_dtype(model_.next_logits(step, cache_), DType::f32);
+    tokens.emplace_back(sequence.tokens.begin() + cache_->length(), sequence.tokens.end());
+  const Tensor step = cache_->begin_step(tokens, std::exchange(real_, {}));
+  Tensor logits = to_dtype(model_.next_logits(step, *cache_), DType::f32);
   vocab_size_ = logits.size(1);
-  if (normalized) logits = log_softmax(logits, 1);
-  return logits.to_vector<float>();
+  const auto vectors = [&](const Tensor& rows) {
+    const std::vector<float> flat = rows.to_vector<float>();
+    if (copies == 1) return flat;
+    std::vector<float> repeated;
+    for (auto row = flat.begin(); row != flat.end(); row += vocab_size_)
+      for (int64_t c = 0; c < copies; ++c) repeated.insert(repeated.end(), row, row + vocab_size_);
+    return repeated;
+  };
+  if (options_.on_scores) logits_ = vectors(logits);
+  return vectors(normalized ? log_softmax(logits, 1) : logits);
+}
+
+void Generation::adjust(const std::vector<const Sequence*>& rows, std::vector<float>& scores) {
+  const auto vocab = static_cast<size_t>(vocab_size_);
+  const auto each = [&](const auto& change) {
+    for (size_t i = 0; i < rows.size(); ++i)
+      change(*rows[i], std::span<float>(scores.data() + i * vocab, vocab));
+  };
+  each([&](const Sequence& sequence, std::span<float> row) {
+    apply_penalties(options_, sequence, row);
+  });
+  if (options_.process) {
+    TokenRows tokens;
+    for (const Sequence* sequence : rows) tokens.push_back(sequence->tokens);
+    const Tensor changed = options_.process(tokens, as_tensor(scores));
+    DS_CHECK(changed.shape() == (Shape{static_cast<int64_t>(rows.size()), vocab_size_}), ShapeError,
+             "generate: a logits processor returned ", changed.type(), " for scores [", rows.size(),
+             ", ", vocab_size_, "]");
+    scores = to_dtype(changed, DType::f32).to_vector<float>();
+  }
+  if (options_.do_sample) {
+    // Beams need more than one token to go on with.
+    const auto ends = static_cast<int64_t>(options_.eos_token_ids.size());
+    const int64_t least = options_.num_beams == 1 ? 1 : std::max<int64_t>(2, ends + 1);
+    each([&](const Sequence&, std::span<float> row) { warp_scores(options_, least, row); });
+  }
+  if (options_.on_scores) options_.on_scores(as_tensor(logits_), as_tensor(scores));
 }
 
 void Generation::select(const std::vector<int64_t>& rows) {
@@ -142,11 +186,12 @@ void Generation::select(const std::vector<int64_t>& rows) {
   std::vector<Sequence> selected;
   for (const int64_t row : rows) selected.push_back(sequences.at(static_cast<size_t>(row)));
   sequences = std::move(selected);
-  cache_.select_rows(rows);
+  cache_->select_rows(rows);
 }
 
-Tensor generate(GenerativeModel& model, const Tensor& input_ids,
-                const std::optional<Tensor>& attention_mask, const GenerationOptions& given) {
+Generated generate_all(GenerativeModel& model, const Tensor& input_ids,
+                       const std::optional<Tensor>& attention_mask,
+                       const GenerationOptions& given) {
   check(given);
   DS_CHECK(input_ids.dim() == 2 && input_ids.numel() > 0, ShapeError, "generate: input_ids ",
            input_ids.type(), " must be [batch, tokens] with at least one token");
@@ -155,9 +200,17 @@ Tensor generate(GenerativeModel& model, const Tensor& input_ids,
   if (!options.pad_token_id && !options.eos_token_ids.empty())
     options.pad_token_id = options.eos_token_ids[0];
   Generation generation(model, input_ids, mask, options);
-  return to_tensor(options.num_beams > 1 ? beam_search(generation, options)
-                                         : extend_sequences(generation, options),
-                   input_ids.device());
+  Generated made =
+      options.num_beams > 1
+          ? beam_search(generation, options)
+          : Generated{to_tensor(extend_sequences(generation, options), input_ids.device())};
+  made.cache = generation.cache();
+  return made;
+}
+
+Tensor generate(GenerativeModel& model, const Tensor& input_ids,
+                const std::optional<Tensor>& attention_mask, const GenerationOptions& options) {
+  return generate_all(model, input_ids, attention_mask, options).sequences;
 }
 
 }  // namespace ds::hub

@@ -58,7 +58,7 @@ GPT2Model::GPT2Model(const GPT2Config& config) : config_(config) {
       nn::init::normal_(block->get_submodule(out)->parameter("weight"), 0.0, deviation);
 }
 
-Output GPT2Model::forward(const GPT2Input& input) {
+Output GPT2Model::forward(const DecoderInput& input) {
   const bool embedded = present(input.inputs_embeds);
   const Tensor& first = embedded
                             ? *input.inputs_embeds
@@ -84,29 +84,12 @@ Output GPT2Model::forward(const GPT2Input& input) {
 
 GPT2LMHeadModel::GPT2LMHeadModel(const GPT2Config& config) : config_(config) {
   const auto body = add<GPT2Model>("transformer", config);
-  const auto head = add<nn::Linear>("lm_head", config.n_embd, config.vocab_size, false);
-  init_weights(*head, config.initializer_range);
-  if (config.tie_word_embeddings)
-    head->set_parameter("weight", body->child("wte")->parameter("weight"));
+  add_head(body->child("wte")->parameter("weight"), config.tie_word_embeddings,
+           config.initializer_range);
 }
 
-Output GPT2LMHeadModel::forward(const GPT2Input& input, const std::optional<Tensor>& labels) {
-  Output body = child_as<GPT2Model>("transformer").forward(input);
-  const Tensor logits = (*child("lm_head"))(body.values[0].second);
-  Tensor loss;
-  if (present(labels)) loss = next_token_loss(logits, *labels);
-  Output out;
-  out.values = {{"loss", loss}, {"logits", logits}};
-  out.hidden_states = std::move(body.hidden_states);
-  return out;
-}
-
-Tensor GPT2LMHeadModel::next_logits(const Tensor& tokens, KeyValueCache& cache) {
-  GPT2Input input;
-  input.input_ids = tokens;
-  input.cache = &cache;
-  const Output body = child_as<GPT2Model>("transformer").forward(input);
-  return (*child("lm_head"))(select(body.values[0].second, 1, -1));
+Output GPT2LMHeadModel::run_body(const DecoderInput& input) {
+  return child_as<GPT2Model>("transformer").forward(input);
 }
 
 }  // namespace ds::hub

@@ -5,8 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "ds/hub/generate.h"
-#include "ds/hub/transformer_block.h"
+#include "ds/hub/causal_decoder.h"
 
 namespace ds::hub {
 
@@ -21,15 +20,6 @@ struct GPT2Config {
   bool tie_word_embeddings = true;
 };
 
-struct GPT2Input {
-  std::optional<Tensor> input_ids;       // i64 [B, T]
-  std::optional<Tensor> attention_mask;  // [B, T], 0 where there is padding
-  std::optional<Tensor> position_ids;    // i64 [B, T] or [1, T]
-  std::optional<Tensor> inputs_embeds;   // [B, T, n_embd] instead of input_ids
-  bool output_hidden_states = false;
-  KeyValueCache* cache = nullptr;  // of generation: decides mask and positions
-};
-
 /// Radford et al., "Language Models are Unsupervised Multitask Learners", 2019:
 /// last_hidden_state [B, T, n_embd].
 class GPT2Model : public nn::Module {
@@ -37,24 +27,22 @@ class GPT2Model : public nn::Module {
   explicit GPT2Model(const GPT2Config& config);
   std::string type_name() const override { return "GPT2Model"; }
   using nn::Module::forward;
-  Output forward(const GPT2Input& input);
+  Output forward(const DecoderInput& input);
   const GPT2Config& config() const { return config_; }
 
  private:
   GPT2Config config_;
 };
 
-/// Logits of the next token [B, T, vocab_size], and with labels i64 [B, T] (the input itself, -100
-/// where there is nothing to predict) the loss.
-class GPT2LMHeadModel : public nn::Module, public GenerativeModel {
+class GPT2LMHeadModel : public CausalDecoder {
  public:
   explicit GPT2LMHeadModel(const GPT2Config& config);
   std::string type_name() const override { return "GPT2LMHeadModel"; }
-  using nn::Module::forward;
-  Output forward(const GPT2Input& input, const std::optional<Tensor>& labels = {});
-  Tensor next_logits(const Tensor& tokens, KeyValueCache& cache) override;
   std::optional<int64_t> max_positions() const override { return config_.n_positions; }
   const GPT2Config& config() const { return config_; }
+
+ protected:
+  Output run_body(const DecoderInput& input) override;
 
  private:
   GPT2Config config_;

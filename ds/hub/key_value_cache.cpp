@@ -48,8 +48,14 @@ int64_t padded_length(int64_t tokens) {
 KeyValueCache::KeyValueCache(TokenRows prompt_mask, Device device)
     : device_(device), real_(std::move(prompt_mask)) {}
 
-Tensor KeyValueCache::begin_step(const TokenRows& tokens) {
+int64_t KeyValueCache::length() const {
+  return begun_ ? static_cast<int64_t>(real_[0].size()) - front_ : 0;
+}
+
+Tensor KeyValueCache::begin_step(const TokenRows& tokens, const TokenRows& real) {
   TokenRows given = tokens;
+  DS_CHECK(given.size() == real_.size() && (real.empty() || real.size() == real_.size()),
+           ValueError, "past_key_values: there are ", real_.size(), " rows, not ", given.size());
   auto count = static_cast<int64_t>(given.at(0).size());
   if (!begun_) {
     begun_ = true;
@@ -60,11 +66,16 @@ Tensor KeyValueCache::begin_step(const TokenRows& tokens) {
       given[i].insert(given[i].begin(), static_cast<size_t>(padded - count), 0);
       real_[i].insert(real_[i].begin(), static_cast<size_t>(padded - count), 0);
     }
+    front_ = padded - count;
     count = padded;
     while (capacity_ <= count) capacity_ *= 2;
   } else {
     used_ = static_cast<int64_t>(real_[0].size());
-    for (auto& row : real_) row.insert(row.end(), static_cast<size_t>(count), 1);
+    for (size_t i = 0; i < real_.size(); ++i) {
+      const std::vector<int64_t> added =
+          real.empty() ? std::vector<int64_t>(static_cast<size_t>(count), 1) : real[i];
+      real_[i].insert(real_[i].end(), added.begin(), added.end());
+    }
     grow(count);
   }
   describe_step(count);

@@ -29,7 +29,11 @@ class KeyValueCache {
 
   /// Begins a step: the next tokens of every row as i64 [B, T], those of the first step (the
   /// prompt) padded in front. Mask, positions and slots are those of this step until the next one.
-  Tensor begin_step(const TokenRows& tokens);
+  /// real: 0 marks padding among these tokens, of another step than the first.
+  Tensor begin_step(const TokenRows& tokens, const TokenRows& real = {});
+  /// Tokens of every row that are remembered, their padding included.
+  int64_t length() const;
+  int64_t rows() const { return static_cast<int64_t>(real_.size()); }
   /// bool [B, 1, T, S], true is seen. A token sees the real ones before it and itself.
   const Tensor& mask() const { return mask_; }
   /// i64 [B, T]: real tokens before this one in its row; 0 for padding.
@@ -61,6 +65,7 @@ class KeyValueCache {
   Device device_;
   TokenRows real_;  // [B][used_]: 1 for real tokens
   bool begun_ = false;
+  int64_t front_ = 0;      // slots in front of the prompt that hold nothing
   int64_t used_ = 0;       // slots written before this step
   int64_t capacity_ = 64;  // slots there are
   Tensor mask_, positions_, slots_;

@@ -129,7 +129,7 @@ LlamaModel::LlamaModel(const LlamaConfig& config, const LayerMaker& make)
 
 std::string LlamaModel::type_name() const { return std::string(family_.class_prefix) + "Model"; }
 
-Output LlamaModel::forward(const LlamaInput& input) {
+Output LlamaModel::forward(const DecoderInput& input) {
   const std::string name = type_name();
   const bool embedded = present(input.inputs_embeds);
   const Tensor& first = embedded
@@ -162,32 +162,16 @@ LlamaForCausalLM::LlamaForCausalLM(const LlamaConfig& config,
                                    const std::shared_ptr<LlamaModel>& body)
     : config_(config), family_(family_of(config)) {
   register_module("model", body);
-  const auto head = add<nn::Linear>("lm_head", config.hidden_size, config.vocab_size, false);
-  init_weights(*head, config.initializer_range);
-  if (config.tie_word_embeddings)
-    head->set_parameter("weight", body->child("embed_tokens")->parameter("weight"));
+  add_head(body->child("embed_tokens")->parameter("weight"), config.tie_word_embeddings,
+           config.initializer_range);
 }
 
 std::string LlamaForCausalLM::type_name() const {
   return std::string(family_.class_prefix) + "ForCausalLM";
 }
 
-Output LlamaForCausalLM::forward(const LlamaInput& input, const std::optional<Tensor>& labels) {
-  Output body = child_as<LlamaModel>("model").forward(input);
-  const Tensor logits = (*child("lm_head"))(body.values[0].second);
-  Output out;
-  out.values = {{"loss", present(labels) ? next_token_loss(logits, *labels) : Tensor()},
-                {"logits", logits}};
-  out.hidden_states = std::move(body.hidden_states);
-  return out;
-}
-
-Tensor LlamaForCausalLM::next_logits(const Tensor& tokens, KeyValueCache& cache) {
-  LlamaInput input;
-  input.input_ids = tokens;
-  input.cache = &cache;
-  const Output body = child_as<LlamaModel>("model").forward(input);
-  return (*child("lm_head"))(select(body.values[0].second, 1, -1));
+Output LlamaForCausalLM::run_body(const DecoderInput& input) {
+  return child_as<LlamaModel>("model").forward(input);
 }
 
 }  // namespace ds::hub

@@ -7,9 +7,8 @@
 #include <optional>
 #include <string>
 
-#include "ds/hub/generate.h"
+#include "ds/hub/causal_decoder.h"
 #include "ds/hub/rotary.h"
-#include "ds/hub/transformer_block.h"
 
 namespace ds::hub {
 
@@ -30,15 +29,6 @@ struct LlamaConfig {
   std::optional<int64_t> sliding_window = {};
   int64_t max_window_layers = 0;
   RopeConfig rope;
-};
-
-struct LlamaInput {
-  std::optional<Tensor> input_ids;       // i64 [B, T]
-  std::optional<Tensor> attention_mask;  // [B, T], 0 where there is padding
-  std::optional<Tensor> position_ids;    // i64 [B, T] or [1, T]
-  std::optional<Tensor> inputs_embeds;   // [B, T, hidden_size] instead of input_ids
-  bool output_hidden_states = false;
-  KeyValueCache* cache = nullptr;  // of generation: decides mask and positions
 };
 
 struct LlamaFamily;
@@ -77,7 +67,7 @@ class LlamaModel : public nn::Module {
   explicit LlamaModel(const LlamaConfig& config);
   std::string type_name() const override;
   using nn::Module::forward;
-  Output forward(const LlamaInput& input);
+  Output forward(const DecoderInput& input);
   const LlamaConfig& config() const { return config_; }
 
  protected:
@@ -89,20 +79,16 @@ class LlamaModel : public nn::Module {
   const LlamaFamily& family_;
 };
 
-/// Logits of the next token [B, T, vocab_size], and with labels i64 [B, T] (the input itself, -100
-/// where there is nothing to predict) the loss.
-class LlamaForCausalLM : public nn::Module, public GenerativeModel {
+class LlamaForCausalLM : public CausalDecoder {
  public:
   explicit LlamaForCausalLM(const LlamaConfig& config);
   std::string type_name() const override;
-  using nn::Module::forward;
-  Output forward(const LlamaInput& input, const std::optional<Tensor>& labels = {});
-  Tensor next_logits(const Tensor& tokens, KeyValueCache& cache) override;
   std::optional<int64_t> max_positions() const override { return config_.max_position_embeddings; }
   const LlamaConfig& config() const { return config_; }
 
  protected:
   LlamaForCausalLM(const LlamaConfig& config, const std::shared_ptr<LlamaModel>& body);
+  Output run_body(const DecoderInput& input) override;
 
  private:
   LlamaConfig config_;

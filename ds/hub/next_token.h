@@ -18,14 +18,20 @@ struct Sequence {
   int64_t made() const { return static_cast<int64_t>(tokens.size()) - prompt; }
 };
 
-/// Changes scores [vocab_size] by the options that forbid or penalise tokens.
+/// Changes scores [vocab_size] by the options that forbid, force or penalise tokens.
 void apply_penalties(const GenerationOptions& options, const Sequence& sequence,
                      std::span<float> scores);
+/// Changes scores by the options of sampling: minus infinity is never drawn. `least` tokens or more
+/// are left.
+void warp_scores(const GenerationOptions& options, int64_t least, std::span<float> scores);
 /// The first index of the largest score.
 int64_t best_token(std::span<const float> scores);
-/// Draws an index with temperature, top_k and top_p; ValueError when the scores are not numbers.
-int64_t draw_token(const GenerationOptions& options, std::span<const float> scores,
-                   std::mt19937_64& random);
+/// Draws an index; ValueError when the scores are not numbers.
+int64_t draw_token(std::span<const float> scores, std::mt19937_64& random);
+/// Random numbers by the seed of the options, else by one that the default generator draws.
+std::mt19937_64 random_of(const GenerationOptions& options);
+/// A number above 0 and below 1, the same with every standard library.
+double draw_number(std::mt19937_64& random);
 bool ends(const GenerationOptions& options, int64_t token);
 
 /// What generate() keeps from step to step.
@@ -35,23 +41,30 @@ class Generation {
              const GenerationOptions& options);
   /// One row of `sequences` for every item of the batch at first.
   std::vector<Sequence> sequences;
-  /// Logits, or with `normalized` their log_softmax, of what follows the sequences: one row each.
-  std::vector<float> next_scores(bool normalized);
+  /// Logits, or with `normalized` their log_softmax, of what follows the sequences: `copies` rows
+  /// for each.
+  std::vector<float> next_scores(bool normalized, int64_t copies = 1);
+  /// Changes the scores of what follows these sequences by all options.
+  void adjust(const std::vector<const Sequence*>& rows, std::vector<float>& scores);
   /// Sequence i becomes what sequence rows[i] was.
   void select(const std::vector<int64_t>& rows);
   int64_t vocab_size() const { return vocab_size_; }
   Device device() const { return device_; }
+  const std::shared_ptr<KeyValueCache>& cache() const { return cache_; }
 
  private:
+  Tensor as_tensor(const std::vector<float>& scores) const;
+
   GenerativeModel& model_;
-  std::function<void()> poll_;
+  const GenerationOptions& options_;
   Device device_;
-  KeyValueCache cache_;
-  bool begun_ = false;
+  std::shared_ptr<KeyValueCache> cache_;
+  TokenRows real_;             // of the tokens that the first step adds to a cache that was given
+  std::vector<float> logits_;  // of the last step, where on_scores wants them
   int64_t vocab_size_ = 0;
 };
 
-/// The sequences of beam search, num_return_sequences for every item, padded to one length.
-TokenRows beam_search(Generation& generation, const GenerationOptions& options);
+/// Beam search, num_return_sequences for every item.
+Generated beam_search(Generation& generation, const GenerationOptions& options);
 
 }  // namespace ds::hub

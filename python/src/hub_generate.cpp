@@ -2,8 +2,9 @@
 // Text generation, in the submodule _hub.
 #include "casters.h"
 #include "ds/base/error.h"
-#include "ds/hub/generate.h"
-#include "hub.h"
+#include "ds/hub/causal_decoder.h"
+#include "ds/tensor/ops.h"
+#include "hub_config.h"
 
 namespace {
 
@@ -44,6 +45,12 @@ hub::GenerationOptions options_of(const nb::dict& given) {
   take("top_p", o.top_p);
   take("repetition_penalty", o.repetition_penalty);
   take("no_repeat_ngram_size", o.no_repeat_ngram_size);
+  take("min_p", o.min_p);
+  take("bad_words_ids", o.bad_words_ids);
+  take("suppress_tokens", o.suppress_tokens);
+  take("begin_suppress_tokens", o.begin_suppress_tokens);
+  take("forced_bos_token_id", o.forced_bos_token_id);
+  take("forced_eos_token_ids", o.forced_eos_token_ids);
   take("seed", o.seed);
   take("num_beams", o.num_beams);
   take("num_return_sequences", o.num_return_sequences);
@@ -71,30 +78,87 @@ hub::GenerativeModel& decoder_of(nb::handle model, const nb::object& encoder_inp
   return *generative;
 }
 
-/// stop(rows) gives a list of bools, on_tokens(tokens) nothing; either may be None.
-ds::Tensor generate(nb::handle model, const ds::Tensor& input_ids,
-                    const std::optional<ds::Tensor>& attention_mask, const nb::dict& given,
-                    nb::object stop, nb::object on_tokens, nb::object encoder_inputs) {
-  std::unique_ptr<hub::GenerativeModel> holder;
-  hub::GenerativeModel& generative = decoder_of(model, encoder_inputs, holder);
-  hub::GenerationOptions options = options_of(given);
-  if (!stop.is_none())
-    options.stop = [&](const hub::TokenRows& rows) {
+/// Calls from C++ that are given as a dict; what is absent is not called. stop(rows) gives a list
+/// of bools, on_tokens(tokens) and on_scores(logits, scores) nothing, process(rows, scores) scores.
+void take_calls(const nb::dict& calls, hub::GenerationOptions& options) {
+  const auto call = [&](const char* name) {
+    return calls.contains(name) ? nb::object(calls[name]) : nb::none();
+  };
+  if (const nb::object stop = call("stop"); !stop.is_none())
+    options.stop = [stop](const hub::TokenRows& rows) {
       const nb::gil_scoped_acquire gil;
       return nb::cast<std::vector<bool>>(stop(nb::cast(rows)));
     };
-  if (!on_tokens.is_none())
-    options.on_tokens = [&](const std::vector<int64_t>& tokens) {
+  if (const nb::object on_tokens = call("on_tokens"); !on_tokens.is_none())
+    options.on_tokens = [on_tokens](const std::vector<int64_t>& tokens) {
       const nb::gil_scoped_acquire gil;
       on_tokens(nb::cast(tokens));
     };
-  const Unlocked unlocked;
-  return hub::generate(generative, input_ids, attention_mask, options);
+  if (const nb::object on_scores = call("on_scores"); !on_scores.is_none())
+    options.on_scores = [on_scores](const ds::Tensor& logits, const ds::Tensor& scores) {
+      const nb::gil_scoped_acquire gil;
+      on_scores(logits, scores);
+    };
+  if (const nb::object process = call("process"); !process.is_none())
+    options.process = [process](const hub::TokenRows& rows, const ds::Tensor& scores) {
+      const nb::gil_scoped_acquire gil;
+      return nb::cast<ds::Tensor>(process(nb::cast(rows), scores));
+    };
+}
+
+/// past_key_values of Python; empty until a model has filled it.
+struct Cache {
+  std::shared_ptr<hub::KeyValueCache> held;
+};
+
+/// (sequences, sequences_scores, beam_indices), the latter two of beam search.
+nb::tuple generate(nb::handle model, const ds::Tensor& input_ids,
+                   const std::optional<ds::Tensor>& attention_mask, const nb::dict& given,
+                   const nb::dict& calls, nb::object encoder_inputs, Cache* cache) {
+  std::unique_ptr<hub::GenerativeModel> holder;
+  hub::GenerativeModel& generative = decoder_of(model, encoder_inputs, holder);
+  hub::GenerationOptions options = options_of(given);
+  take_calls(calls, options);
+  if (cache) options.cache = cache->held;
+  hub::Generated made;
+  {
+    const Unlocked unlocked;
+    made = hub::generate_all(generative, input_ids, attention_mask, options);
+  }
+  if (cache) cache->held = made.cache;
+  const auto optional = [](const ds::Tensor& tensor) {
+    return tensor.defined() ? nb::cast(tensor) : nb::none();
+  };
+  return nb::make_tuple(made.sequences, optional(made.sequences_scores),
+                        optional(made.beam_indices));
+}
+
+nb::object forward_cached(hub::CausalDecoder& model, const ds::Tensor& tokens,
+                          const std::optional<ds::Tensor>& mask, Cache& cache, bool hidden) {
+  if (!cache.held) {
+    const hub::TokenRows real = mask ? hub::to_rows(*mask) : hub::to_rows(ds::ones_like(tokens));
+    cache.held = std::make_shared<hub::KeyValueCache>(real, tokens.device());
+  }
+  return to_python(model.forward_cached(tokens, mask, *cache.held, hidden), true);
 }
 
 }  // namespace
 
 void bind_generation(nb::module_& m) {
+  nb::class_<Cache>(m, "Cache", "Keys and values that a decoder remembers of earlier tokens.")
+      .def(nb::init<>())
+      .def(
+          "get_seq_length",
+          [](const Cache& self, int) { return self.held ? self.held->length() : 0; },
+          "layer_idx"_a = 0, "Tokens of every row that are remembered.")
+      .def(
+          "reorder",
+          [](Cache& self, const std::vector<int64_t>& rows) {
+            if (self.held) self.held->select_rows(rows);
+          },
+          "rows"_a, "Row i becomes what row rows[i] was.");
   m.def("generate", &generate, "model"_a, "input_ids"_a, "attention_mask"_a.none(), "options"_a,
-        "stop"_a.none(), "on_tokens"_a.none(), "encoder_inputs"_a = nb::none());
+        "calls"_a, "encoder_inputs"_a = nb::none(), "cache"_a.none() = nb::none());
+  m.def("forward_cached", &forward_cached, "model"_a, "input_ids"_a, "attention_mask"_a.none(),
+        "cache"_a, "output_hidden_states"_a = false);
 }

@@ -158,7 +158,7 @@ void bind_encoders(nb::module_& m) {
 }
 
 /// A decoder without a head and one that predicts the next token, whose inputs are alike.
-template <class Config, class Input_, class Model, class Head>
+template <class Config, class Model, class Head>
 void bind_decoder(nb::module_& m, const char* model, const char* head) {
   const nb::none none;
   LayerClass<Model>(m, model, "A decoder without a head.")
@@ -167,7 +167,7 @@ void bind_decoder(nb::module_& m, const char* model, const char* head) {
           "forward",
           [](Model& self, Input ids, Input mask, Input positions, Input embeds, bool hidden,
              bool return_dict) {
-            return to_python(self.forward(Input_{ids, mask, positions, embeds, hidden}),
+            return to_python(self.forward(hub::DecoderInput{ids, mask, positions, embeds, hidden}),
                              return_dict);
           },
           "input_ids"_a = none, "attention_mask"_a = none, "position_ids"_a = none,
@@ -178,8 +178,9 @@ void bind_decoder(nb::module_& m, const char* model, const char* head) {
           "forward",
           [](Head& self, Input ids, Input mask, Input positions, Input embeds, Input labels,
              bool hidden, bool return_dict) {
-            return to_python(self.forward(Input_{ids, mask, positions, embeds, hidden}, labels),
-                             return_dict);
+            return to_python(
+                self.forward(hub::DecoderInput{ids, mask, positions, embeds, hidden}, labels),
+                return_dict);
           },
           "input_ids"_a = none, "attention_mask"_a = none, "position_ids"_a = none,
           "inputs_embeds"_a = none, "labels"_a = none, "output_hidden_states"_a = false,
@@ -224,11 +225,11 @@ void bind_language_models(nb::module_& m) {
   bind_configs(m);
   bind_llama_configs(m);
   bind_encoders(m);
-  bind_decoder<hub::GPT2Config, hub::GPT2Input, hub::GPT2Model, hub::GPT2LMHeadModel>(
-      m, "GPT2Model", "GPT2LMHeadModel");
-  bind_decoder<hub::LlamaConfig, hub::LlamaInput, hub::LlamaModel, hub::LlamaForCausalLM>(
-      m, "LlamaModel", "LlamaForCausalLM");
-  bind_decoder<hub::DeepseekConfig, hub::LlamaInput, hub::DeepseekModel, hub::DeepseekForCausalLM>(
+  bind_decoder<hub::GPT2Config, hub::GPT2Model, hub::GPT2LMHeadModel>(m, "GPT2Model",
+                                                                      "GPT2LMHeadModel");
+  bind_decoder<hub::LlamaConfig, hub::LlamaModel, hub::LlamaForCausalLM>(m, "LlamaModel",
+                                                                         "LlamaForCausalLM");
+  bind_decoder<hub::DeepseekConfig, hub::DeepseekModel, hub::DeepseekForCausalLM>(
       m, "DeepseekModel", "DeepseekForCausalLM");
   bind_t5(m);
   bind_generation(m);

@@ -40,7 +40,7 @@ from .clip import (
     CLIPVisionConfig,
     CLIPVisionModel,
 )
-from .generation import GenerationConfig
+from .generation import DynamicCache, GenerationConfig
 from .language import CLASSES
 from .streamers import TextIteratorStreamer, TextStreamer
 from .tokenization import AutoTokenizer, BatchEncoding, PreTrainedTokenizer
@@ -117,6 +117,7 @@ __all__ = [
     "DeepseekV2Config",
     "DeepseekV3Config",
     "DistilBertConfig",
+    "DynamicCache",
     "EfficientNet",
     "GPT2Config",
     "GenerationConfig",

@@ -5,9 +5,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+
 from .. import _core
 from ._config import PretrainedConfig
 from ._files import find_optional, read_json
+from ._output import ModelOutput
+
+DynamicCache = _core._hub.Cache
 
 #: The keys generate() understands, as transformers names them, and seed.
 _KEYS = (
@@ -23,14 +28,23 @@ _KEYS = (
     "temperature",
     "top_k",
     "top_p",
+    "min_p",
     "repetition_penalty",
     "no_repeat_ngram_size",
+    "bad_words_ids",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
     "stop_strings",
     "bos_token_id",
     "eos_token_id",
     "pad_token_id",
     "decoder_start_token_id",
     "use_cache",
+    "return_dict_in_generate",
+    "output_scores",
+    "output_logits",
     "seed",
 )
 #: Those that become other options of the C++ library, which takes the rest as they are.
@@ -43,7 +57,11 @@ _TURNED = {
     "bos_token_id",
     "eos_token_id",
     "decoder_start_token_id",
+    "forced_eos_token_id",
     "use_cache",
+    "return_dict_in_generate",
+    "output_scores",
+    "output_logits",
 }
 _NATIVE = tuple(key for key in _KEYS if key not in _TURNED)
 _FILE = "generation_config.json"
@@ -112,6 +130,43 @@ class _StopStrings:
         ]
 
 
+class _Allowed:
+    """Forbids what a function of (item of the batch, sequence) does not return."""
+
+    def __init__(self, function, batch: int):
+        self.function, self.batch = function, batch
+
+    def __call__(self, rows, scores):
+        each = len(rows) // self.batch
+        allowed = [list(self.function(i // each, row)) for i, row in enumerate(rows)]
+        if not all(allowed):
+            raise _core.ValueError(
+                "generate: prefix_allowed_tokens_fn returned no token, so a sequence can not go on"
+            )
+        mask = np.full(scores.shape, -np.inf, np.float32)
+        for row, tokens in zip(mask, allowed, strict=True):
+            row[tokens] = 0
+        return scores + _core.tensor(mask)
+
+
+def _list(value) -> list:
+    return [value] if isinstance(value, int) else list(value)
+
+
+def _several(functions) -> list:
+    if functions is None:
+        return []
+    return [functions] if callable(functions) else list(functions)
+
+
+def _keep(found, wanted, kept) -> None:
+    logits, scores = found
+    if wanted[0]:
+        kept[1].append(scores)
+    if wanted[1]:
+        kept[0].append(logits)
+
+
 class GenerationMixin:
     """generate() of models that predict the next token."""
 
@@ -136,10 +191,13 @@ class GenerationMixin:
         self,
         inputs=None,
         generation_config: GenerationConfig | None = None,
+        logits_processor=None,
         stopping_criteria=None,
+        prefix_allowed_tokens_fn=None,
         streamer=None,
         tokenizer=None,
         attention_mask=None,
+        past_key_values=None,
         **options,
     ):
         """Sequences [batch * num_return_sequences, length] that continue `inputs` (or input_ids)
@@ -149,40 +207,72 @@ class GenerationMixin:
         Options are those of transformers; each is taken from the arguments, else from
         generation_config, else from the model's own, else it has transformers' default:
         max_new_tokens (20) or max_length, min_new_tokens or min_length, do_sample, temperature,
-        top_k (50), top_p, repetition_penalty, no_repeat_ngram_size, num_beams, length_penalty,
-        early_stopping, num_return_sequences, eos_token_id (one or several), pad_token_id,
-        stop_strings (with tokenizer). With `seed` sampling does not depend on ds.manual_seed.
+        top_k (50), top_p, min_p, repetition_penalty, no_repeat_ngram_size, bad_words_ids,
+        suppress_tokens, begin_suppress_tokens, forced_bos_token_id, forced_eos_token_id, num_beams,
+        length_penalty, early_stopping, num_return_sequences, eos_token_id (one or several),
+        pad_token_id, stop_strings (with tokenizer). With `seed` sampling does not depend on
+        ds.manual_seed.
 
+        logits_processor: a function of (sequences, scores), or several, that return other scores
+        [rows, vocabulary]. prefix_allowed_tokens_fn: a function of (item of the batch, sequence)
+        that returns the tokens that may come next.
         stopping_criteria: a function of (sequences, None), or several, that return True for the
         rows that end. streamer: its put(tokens) is called with the prompt and every next token,
-        then end()."""
+        then end(). past_key_values: a DynamicCache with the beginning of the sequences, which is
+        not computed again.
+
+        With return_dict_in_generate the result is a ModelOutput: sequences, past_key_values, with
+        output_scores a tuple of what each step's tokens were chosen by and with output_logits of
+        what the model said, and of beam search sequences_scores and beam_indices."""
         settings = self._settings(generation_config, options)
         inputs = self._inputs(inputs, options.get("input_ids"), settings)
         inputs, attention_mask, encoder_inputs = self._split_inputs(
             inputs, attention_mask, options, settings
         )
-        rows = (
-            [_StopStrings(settings["stop_strings"], tokenizer)]
-            if (settings.get("stop_strings"))
-            else []
-        )
-        if stopping_criteria is not None:
-            rows += [stopping_criteria] if callable(stopping_criteria) else stopping_criteria
-        if streamer is not None and settings.get("num_beams", 1) == 1:
-            streamer.put(inputs)
+        stops, beams = _several(stopping_criteria), settings.get("num_beams", 1)
+        if settings.get("stop_strings"):
+            stops = [_StopStrings(settings["stop_strings"], tokenizer), *stops]
+        changes = _several(logits_processor)
+        if prefix_allowed_tokens_fn is not None:
+            changes = [_Allowed(prefix_allowed_tokens_fn, inputs.shape[0]), *changes]
+        calls: dict = {}
+        if stops:
+            calls["stop"] = _stopper(stops)
+        if changes:
+            calls["process"] = _processor(changes)
+        if streamer is not None:
+            calls["on_tokens"] = lambda tokens: streamer.put(_core.tensor(tokens))
+            if beams == 1:
+                streamer.put(inputs)
+        scores, logits = [], []
+        if settings.get("return_dict_in_generate"):
+            wanted = settings.get("output_scores"), settings.get("output_logits")
+            if any(wanted):
+                calls["on_scores"] = lambda *found: _keep(found, wanted, (logits, scores))
+            past_key_values = DynamicCache() if past_key_values is None else past_key_values
         try:
-            return _core._hub.generate(
+            sequences, sequences_scores, beam_indices = _core._hub.generate(
                 self,
                 inputs,
                 attention_mask,
                 self._native_options(settings, inputs.shape[1]),
-                _stopper(rows) if rows else None,
-                None if streamer is None else lambda tokens: streamer.put(_core.tensor(tokens)),
+                calls,
                 encoder_inputs,
+                past_key_values,
             )
         finally:  # who iterates over the streamer must not wait for ever
             if streamer is not None:
                 streamer.end()
+        if not settings.get("return_dict_in_generate"):
+            return sequences
+        return ModelOutput(
+            sequences=sequences,
+            sequences_scores=sequences_scores,
+            scores=tuple(scores) or None,
+            logits=tuple(logits) or None,
+            beam_indices=beam_indices,
+            past_key_values=past_key_values,
+        )
 
     def _settings(self, config: GenerationConfig | None, options: dict) -> dict:
         unknown = sorted(set(options) - set(_KEYS) - set(self._tensors))
@@ -208,8 +298,9 @@ class GenerationMixin:
 
     def _native_options(self, settings: dict, prompt: int) -> dict:
         native = {key: settings[key] for key in _NATIVE if key in settings}
-        eos = settings.get("eos_token_id", [])
-        native["eos_token_ids"] = [eos] if isinstance(eos, int) else list(eos)
+        native["eos_token_ids"] = _list(settings.get("eos_token_id", []))
+        if "forced_eos_token_id" in settings:
+            native["forced_eos_token_ids"] = _list(settings["forced_eos_token_id"])
         limit = getattr(self.config, "max_position_embeddings", None)
         if "max_new_tokens" in settings:
             native["max_new_tokens"] = settings["max_new_tokens"]
@@ -247,6 +338,22 @@ class EncoderDecoderMixin(GenerationMixin):
         if mask is None:
             mask = _core.ones(*ids.shape, dtype=_core.int64)
         return ids, mask, (inputs, attention_mask)
+
+
+def _processor(processors: list):
+    """One function of lists of tokens and scores from several of tensors."""
+
+    def process(rows: list[list[int]], scores):
+        ids = _core.tensor(rows)
+        for processor in processors:
+            scores = processor(ids, scores)
+            if not isinstance(scores, _core.Tensor):
+                raise _core.ValueError(
+                    f"generate: a logits processor returned {type(scores).__name__}, not a tensor"
+                )
+        return scores
+
+    return process
 
 
 def _stopper(criteria: list):

@@ -17,8 +17,9 @@ from ._config import (
     RobertaConfig,
     T5Config,
 )
+from ._output import ModelOutput
 from ._pretrained import PreTrainedModel
-from .generation import EncoderDecoderMixin, GenerationConfig, GenerationMixin
+from .generation import DynamicCache, EncoderDecoderMixin, GenerationConfig, GenerationMixin
 
 _hub = _core._hub
 #: Heads of encoders, in the order of the C++ enumeration.
@@ -58,6 +59,45 @@ class _Generator(GenerationMixin, _Decoder):
     def __init__(self, config):
         super().__init__(config)
         self.generation_config = GenerationConfig.from_model_config(config)
+
+
+class _Causal(_Generator):
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        position_ids=None,
+        inputs_embeds=None,
+        labels=None,
+        output_hidden_states: bool = False,
+        return_dict: bool = True,
+        past_key_values=None,
+        use_cache: bool = False,
+    ):
+        """Logits, and the loss where there are labels.
+
+        With use_cache or past_key_values (of an earlier call) the output has past_key_values, and
+        input_ids are the tokens behind those it remembers; attention_mask is about all of them. No
+        gradients are recorded then."""
+        if not use_cache and past_key_values is None:
+            return super().forward(
+                input_ids,
+                attention_mask,
+                position_ids,
+                inputs_embeds,
+                labels,
+                output_hidden_states,
+                return_dict,
+            )
+        if input_ids is None or not all(x is None for x in (position_ids, inputs_embeds, labels)):
+            raise _core.ValueError(
+                f"{type(self).__name__}: with use_cache or past_key_values give input_ids, and no "
+                "position_ids, inputs_embeds or labels"
+            )
+        cache = DynamicCache() if past_key_values is None else past_key_values
+        output = _hub.forward_cached(self, input_ids, attention_mask, cache, output_hidden_states)
+        output = ModelOutput({**output, "past_key_values": cache})
+        return output if return_dict else output.to_tuple()
 
 
 class _Answering(EncoderDecoderMixin, _Generator):
@@ -149,7 +189,7 @@ def _decoder(
             f"{prefix}{head}",
             config,
             base,
-            (*mixins, _Generator, getattr(_hub, f"{native}{head}")),
+            (*mixins, _Causal, getattr(_hub, f"{native}{head}")),
             f"{prefix} that predicts the next token.",
         ),
     }

@@ -8,7 +8,7 @@ import os
 from . import _core, data, datasets, models, optim
 from . import transforms as t
 from ._trainer import Trainer, TrainingArguments
-from ._trainer.rows import LABELS
+from ._trainer.rows import LABELS, require_labels
 from .models._files import read_config
 from .models.registry import SOURCES
 from .pipelines import ImagePreparation
@@ -109,9 +109,14 @@ def _classes(rows, args: argparse.Namespace) -> dict:
             f"must be called {', '.join(LABELS[:-1])} or {LABELS[-1]}"
         )
     values = rows[label]
-    if isinstance(values[0], float):
+    if len(values) == 0:
+        raise _core.ValueError(f"finetune: the training table of {args.data} has no rows")
+    require_labels(values, label)
+    if any(isinstance(value, str) for value in values):
+        return {"num_labels": len(set(map(str, values)))}
+    if any(value != int(value) for value in values):
         return {"num_labels": 1, "problem_type": "regression"}
-    return {"num_labels": len(set(values)) if isinstance(values[0], str) else max(values) + 1}
+    return {"num_labels": int(max(values)) + 1}
 
 
 def _texts(name: str, args: argparse.Namespace) -> dict:

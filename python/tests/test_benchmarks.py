@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark suite at tiny shapes: it checks before it times, and reports what it says."""
 
+import argparse
 import dataclasses
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -210,6 +212,46 @@ def test_generation_is_compared_before_it_is_timed(beams, tmp_path):
     assert process.returncode == 0, process.stdout + process.stderr
     result = json.loads(file.read_text())
     assert result["ratio"] > 0 and len(result["seconds"]["transformers"]) == 2
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_fine_tuning_is_compared_before_it_is_timed(precision, tmp_path):
+    pytest.importorskip("transformers")
+    file = tmp_path / "result.json"
+    arguments = ["--size", "tiny", "--length", "9", "--rounds", "2", "--peers", "loop"]
+    process = subprocess.run(
+        [
+            *(sys.executable, SUITE / "finetune.py", *arguments),
+            *("--precision", precision, "--json", file),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    result = json.loads(file.read_text())
+    assert result["ratios"]["loop"]["ratio"] > 0 and len(result["seconds"]["loop"]) == 2
+    import finetune
+
+    with pytest.raises(SystemExit, match="loop: the losses differ"):
+        finetune.check("loop", [1.0, 1.0], [1.0, 1.1], finetune.TOLERANCE[precision])
+
+
+def test_convergence_of_precisions(tmp_path, monkeypatch):
+    import convergence
+
+    curves = {"f32": [[0.5, 0.8], [0.6, 0.9]], "bf16": [[0.5, 0.81], [0.5, 0.89]]}
+    results = {"x": {"title": "Toy", "measure": "accuracy", "curves": curves}}
+    *_, line = convergence.table(results)
+    assert line == "| Toy: accuracy, % | 85.00 (7.07) | 85.00 (5.66) | +0.00 (1.00) |"
+    picture = ElementTree.fromstring(convergence.plot(results))
+    assert len(picture.findall("{*}polyline")) == len(picture.findall("{*}polygon")) == 2
+    (tmp_path / "text.txt").write_text("abcdefgh" * 2000)
+    monkeypatch.setattr(convergence.Text, "epochs", 2)
+    task = convergence.Text(argparse.Namespace(text=tmp_path / "text.txt"))
+    for precision in ("f32", "bf16"):
+        curve = task.run(precision, 0)
+        assert len(curve) == 2 and curve[-1] > 0.9
+        assert curve == task.run(precision, 0)
 
 
 def test_the_frontier_compares_losses_and_saves_memory(tmp_path):

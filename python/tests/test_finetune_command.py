@@ -84,3 +84,10 @@ def test_what_does_not_fit_is_said(tmp_path, capsys):
     (tmp_path / "data" / "train.csv").write_text("text,grade\na,1\n")
     error = run(capsys, tmp_path / "model", "--data", tmp_path / "data", code=1)
     assert "has the columns text, grade; one of them must be called labels, label" in error
+    for text, said in (
+        ("text,label\na,1\nb,\n", "row 1 has no label in column 'label'"),
+        ("text,label\na,\nb,\n", "row 0 has no label"),
+        ("text,label\n", "has no rows"),
+    ):
+        (tmp_path / "data" / "train.csv").write_text(text)
+        assert said in run(capsys, tmp_path / "model", "--data", tmp_path / "data", code=1)

@@ -121,16 +121,21 @@ def _missing(value) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def label_ids(rows, name: str, config, training: bool) -> dict[str, int] | None:
-    """Ids of labels that are words; ValueError when labels are missing or do not fit the classes.
-    config learns the words of training data."""
-    values = column(rows, name)
+def require_labels(values: Sequence, name: str) -> None:
+    """ValueError for the first row without one."""
     for place, value in enumerate(values):
         if _missing(value):
             raise _core.ValueError(
                 f"Trainer: row {place} has no label in column '{name}'; leave such rows out with "
-                f"dataset.filter()"
+                "dataset.filter()"
             )
+
+
+def label_ids(rows, name: str, config, training: bool) -> dict[str, int] | None:
+    """Ids of labels that are words; ValueError when labels are missing or do not fit the classes.
+    config learns the words of training data."""
+    values = column(rows, name)
+    require_labels(values, name)
     if any(isinstance(value, str) for value in values):
         return _word_ids([str(value) for value in values], name, config, training)
     count = getattr(config, "num_labels", 1)

@@ -358,3 +358,28 @@ def test_masks_have_the_shares_that_were_asked_for(tmp_path, tokenizer):
             ds.DataCollatorForLanguageModeling(own, **changes)
     with pytest.raises(ds.ValueError, match="has no mask token; pass mlm=False"):
         ds.DataCollatorForLanguageModeling(None)
+
+
+@pytest.mark.parametrize("kind", ["np", "pt"])
+def test_batches_of_other_libraries(tmp_path, kind):
+    """What a collator of transformers makes is taken too."""
+    rows = [{"input_ids": [2, 7, 8 - i, 3], "labels": i} for i in range(2)]
+    trainer = trainer_for(tmp_path, "BertForSequenceClassification", rows)
+    expected = trainer.evaluate()["eval_loss"]
+    trainer.data_collator = lambda rows: transformers.default_data_collator(rows, kind)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
+    assert trainer.train().global_step == 1
+    trainer.data_collator = lambda rows: [0]
+    with pytest.raises(ds.ValueError, match="must be a dict of tensors, not a list"):
+        trainer.train()
+
+
+def test_pairs_of_a_loader(tmp_path):
+    class Pairs(ds.Trainer):
+        def get_train_dataloader(self):
+            return ds.data.DataLoader(self.train_dataset, batch_size=8, shuffle=True, seed=1)
+
+    ds.manual_seed(0)
+    model = ds.models.ResNet([1, 1], num_classes=2, width=8)
+    args = ds.TrainingArguments(tmp_path, max_steps=4, save_strategy="no", disable_tqdm=True)
+    assert Pairs(model, args, train_dataset=Blobs()).train().global_step == 4

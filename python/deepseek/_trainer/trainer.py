@@ -11,6 +11,7 @@ import itertools
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from .._modes import autocast, no_grad
 from ..nn import functional as F
 from ..nn.utils import clip_grad_norm_
 from ..optim.lr_scheduler import ReduceLROnPlateau
+from ..train import _tensors as as_tensors
 from . import checkpoints
 from .callbacks import TrainerControl, TrainerState, best_value
 from .evaluation import (
@@ -85,7 +87,7 @@ class Trainer(TrainerSetup):
             outputs = model(**inputs)
         if self.compute_loss_func is not None:
             loss = self.compute_loss_func(outputs, labels, num_items_in_batch=num_items_in_batch)
-        elif labels is not None and (self._task == "image" or self._smoothing > 0):
+        elif labels is not None and self._own_loss(labels):
             loss = self._cross_entropy(_part(outputs, "logits"), labels)
         else:
             loss = _part(outputs, "loss")
@@ -96,12 +98,10 @@ class Trainer(TrainerSetup):
             )
         return (loss, outputs) if return_outputs else loss
 
-    @property
-    def _smoothing(self) -> float:
-        """Smoothing is for classes, one of which is right."""
-        kind = getattr(getattr(self.model, "config", None), "problem_type", None)
-        whole = kind not in ("regression", "multi_label_classification")
-        return self.args.label_smoothing_factor if whole else 0.0
+    def _own_loss(self, labels) -> bool:
+        """Image models have none; smoothing is for classes, one of which is right."""
+        smooth = self.args.label_smoothing_factor > 0 and not labels.is_floating_point()
+        return self._task == "image" or smooth
 
     def _cross_entropy(self, logits, labels):
         if self._task == "causal":
@@ -109,7 +109,7 @@ class Trainer(TrainerSetup):
         return F.cross_entropy(
             logits.reshape(-1, logits.shape[-1]).float(),
             labels.reshape(-1),
-            label_smoothing=self._smoothing,
+            label_smoothing=self.args.label_smoothing_factor,
         )
 
     def _items(self, inputs) -> int | None:
@@ -118,7 +118,19 @@ class Trainer(TrainerSetup):
         if labels is None or labels.is_floating_point():
             return None
         values = labels.numpy()
-        return int((values[:, 1:] if self._task == "causal" else values).__ne__(-100).sum())
+        return int(((values[:, 1:] if self._task == "causal" else values) != -100).sum())
+
+    def _prepare_inputs(self, inputs) -> dict:
+        """A batch as tensors by name: arrays of other libraries are converted, pairs are an image
+        and its class."""
+        inputs = as_tensors(inputs, [])
+        if self._task == "image" and isinstance(inputs, tuple | list) and len(inputs) == 2:
+            return {"pixel_values": inputs[0], "labels": inputs[1]}
+        if not isinstance(inputs, Mapping):
+            raise _core.ValueError(
+                f"Trainer: a batch must be a dict of tensors, not a {type(inputs).__name__}"
+            )
+        return {k: v for k, v in inputs.items() if v is not None}
 
     def training_step(self, model, inputs, num_items_in_batch: int | None = None):
         """Forward and backward pass of one batch; returns its part of the step's loss."""
@@ -294,7 +306,10 @@ class Trainer(TrainerSetup):
             next(itertools.islice(batches, self._batch, self._batch), None)
         over = False
         while not (self.control.should_epoch_stop or self.control.should_training_stop):
-            group = list(itertools.islice(batches, self._accumulation))
+            group = [
+                self._prepare_inputs(batch)
+                for batch in itertools.islice(batches, self._accumulation)
+            ]
             over = not group
             if over:
                 break
@@ -481,7 +496,7 @@ class Trainer(TrainerSetup):
         self.model.eval()
         self._eval_dataloader = dataloader
         losses, counts, found, labels, given = [], [], [], [], []
-        for inputs in dataloader:
+        for inputs in map(self._prepare_inputs, dataloader):
             loss, logits, target = self.prediction_step(
                 self.model, inputs, prediction_loss_only, ignore_keys
             )

@@ -71,7 +71,10 @@ def load(f: str | os.PathLike, map_location=None, weights_only: bool = True):
     with open(path, "rb") as file:
         start = file.read(9)
     if start[8:9] == b"{":
-        tensors, metadata = _core._io.load_safetensors(path)
+        try:
+            tensors, metadata = _core._io.load_safetensors(path)
+        except UnicodeDecodeError as error:
+            raise _core.FileFormatError(f"{path}: a name or text in it is no UTF-8") from error
         if _KEY not in metadata:
             result = tensors
         else:

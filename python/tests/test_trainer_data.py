@@ -106,6 +106,16 @@ def test_other_label_columns_and_regression(tmp_path):
     assert "eval_accuracy" not in trainer.evaluate()
 
 
+def test_classes_have_the_names_of_the_data_set(tmp_path):
+    class Named(list):
+        features = {"label": type("ClassLabel", (), {"names": ["bad", "good"]})()}
+
+    for row in ({"text": "good", "label": 1}, {"input_ids": [2, 5, 3], "label": 0}):
+        trainer = trainer_for(tmp_path, "BertForSequenceClassification", Named([row]))
+        trainer.train()
+        assert trainer.model.config.id2label == {0: "bad", 1: "good"}
+
+
 def test_text_without_a_tokenizer(tmp_path):
     config = ds.models.BertConfig(**small_models._BERT)
     model = ds.models.BertForSequenceClassification(config)

@@ -104,6 +104,17 @@ def test_resume_finds_the_last_checkpoint_or_says_what_is_wrong(folder, tmp_path
     saved = tmp_path / "out" / "checkpoint-12"
     with pytest.raises(ds.IOError, match="is no checkpoint: it has no trainer_state.json"):
         again.train(tmp_path)
+    kept = ds.load(saved / "training_state.safetensors")
+    for changes in (
+        {"where": {}},
+        {"where": {**kept["where"], "batch": -1}},
+        {"optimizer": {"state": {}, "param_groups": [1]}},
+        {"random": None},
+        {"scheduler": 3},
+    ):
+        ds.save({**kept, **changes}, saved / "training_state.safetensors")
+        with pytest.raises(ds.FileFormatError, match="is no state of a trainer"):
+            again.train(saved)
     (saved / "training_state.safetensors").unlink()
     with pytest.raises(ds.IOError, match="has no training_state.safetensors"):
         again.train(saved)
@@ -111,6 +122,30 @@ def test_resume_finds_the_last_checkpoint_or_says_what_is_wrong(folder, tmp_path
         (saved / "trainer_state.json").write_text(text)
         with pytest.raises(ds.FileFormatError, match="is no state of a trainer"):
             again.train(saved)
+
+
+def test_damaged_checkpoints_are_told(folder, tmp_path):
+    args = arguments(tmp_path / "out", save_strategy="epoch", num_train_epochs=1)
+    trainer = ds.Trainer(load(folder), args, train_dataset=ROWS)
+    trainer.train()
+    path = tmp_path / "out" / "checkpoint-6" / "training_state.safetensors"
+    whole, draw = path.read_bytes(), np.random.default_rng(0)
+    head = int.from_bytes(whole[:8], "little")
+    told = 0
+    for _ in range(80):
+        damaged = bytearray(whole)
+        for place in draw.integers(0, head, draw.integers(1, 4)):
+            damaged[place] = draw.integers(256)
+        path.write_bytes(
+            damaged[: draw.integers(head, len(whole))] if draw.random() < 0.2 else damaged
+        )
+        try:
+            trainer.train(path.parent)
+        except ds.Error:
+            told += 1
+    assert told > 40
+    path.write_bytes(whole)
+    assert trainer.train(path.parent).global_step == 6
 
 
 def test_checkpoints_are_limited_and_only_models_on_request(folder, tmp_path):

@@ -100,9 +100,27 @@ def find(folder: Path, wanted: str | os.PathLike | bool) -> Path:
     return paths[-1]
 
 
+def _is_state(values) -> bool:
+    """Whether a file has the form that write() gives it."""
+    parts = {"optimizer": dict, "scheduler": dict, "scaler": dict, "where": dict}
+    if not isinstance(values, dict) or not isinstance(values.get("random"), _core.Tensor):
+        return False
+    if not all(isinstance(values.get(name), kind) for name, kind in parts.items()):
+        return False
+    where, groups = values["where"], values["optimizer"].get("param_groups")
+    numbers = (where.get("epoch"), where.get("batch"))
+    return (
+        all(isinstance(n, int) and n >= 0 for n in numbers)
+        and isinstance(where.get("loader"), dict)
+        and isinstance(where.get("logs"), dict)
+        and isinstance(values["optimizer"].get("state"), dict)
+        and isinstance(groups, list)
+        and all(isinstance(g, dict) and isinstance(g.get("params"), list) for g in groups)
+    )
+
+
 def read(trainer, folder: Path) -> dict:
-    """Restores model, optimizer, schedule, scale and random numbers; returns where the run was.
-    Nothing changes when the files do not fit."""
+    """Restores model, optimizer, schedule, scale and random numbers; returns where the run was."""
     path = folder / TRAINING
     if not path.is_file():
         raise _core.IOError(
@@ -110,14 +128,18 @@ def read(trainer, folder: Path) -> dict:
             "another library; load the model with from_pretrained() instead"
         )
     values = serialization.load(path)
-    parts = ("optimizer", "scheduler", "scaler", "random", "where")
-    if not isinstance(values, dict) or not set(parts) <= set(values):
+    if not _is_state(values):
         raise _core.FileFormatError(f"{path}: is no state of a trainer")
-    load_model(trainer.model, folder)
-    trainer.optimizer.load_state_dict(values["optimizer"])
-    if values["scheduler"] and trainer.lr_scheduler is not None:
-        trainer.lr_scheduler.load_state_dict(values["scheduler"])
-    if values["scaler"] and trainer._scaler is not None:
-        trainer._scaler.load_state_dict(values["scaler"])
-    _core.set_rng_state(values["random"])
+    try:
+        trainer.optimizer.load_state_dict(values["optimizer"])
+        if values["scheduler"] and trainer.lr_scheduler is not None:
+            trainer.lr_scheduler.load_state_dict(values["scheduler"])
+        if values["scaler"] and trainer._scaler is not None:
+            trainer._scaler.load_state_dict(values["scaler"])
+        load_model(trainer.model, folder)
+        _core.set_rng_state(values["random"])
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        if isinstance(error, _core.Error):
+            raise
+        raise _core.FileFormatError(f"{path}: does not fit this run: {error}") from error
     return values["where"]

@@ -60,6 +60,17 @@ def column(rows, name: str) -> Sequence:
     return rows[name] if hasattr(rows, "column_names") else [row[name] for row in rows]
 
 
+def name_classes(dataset, label: str | None, config) -> None:
+    """Gives the model's classes the names that the data set has for them, if any."""
+    names = getattr(dataset, "classes", None)
+    if names is None:
+        features = getattr(dataset, "features", None) or {}
+        names = getattr(features.get(label), "names", None)
+    if names is not None and len(names) == config.num_labels:
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: i for i, name in enumerate(names)}
+
+
 class Rows(Dataset):
     """A data set whose rows go through a function."""
 
@@ -338,11 +349,11 @@ class _Pictured:
     """An image, prepared as the model's configuration says unless it is a tensor of floating
     numbers, and a class."""
 
-    def __init__(self, first, model, prepare, names: Sequence[str] | None):
-        self._image = self._label = None
+    def __init__(self, first, model, prepare):
+        self._image = self.label = None
         if isinstance(first, Mapping):
             self._image = next((n for n in _IMAGES if n in first), None)
-            self._label = next((n for n in LABELS if n in first), None)
+            self.label = next((n for n in LABELS if n in first), None)
             if self._image is None:
                 raise _core.ValueError(
                     f"Trainer: an image is expected in a column {', '.join(_IMAGES)}; there are "
@@ -352,12 +363,10 @@ class _Pictured:
 
         self._prepare = prepare or ImagePreparation.of_config(model.config)
         self._count = model.config.num_labels
-        if names is not None and len(names) == self._count:
-            model.config.id2label = dict(enumerate(names))
 
     def __call__(self, row) -> dict:
         if isinstance(row, Mapping):
-            image, label = row[self._image], row.get(self._label) if self._label else None
+            image, label = row[self._image], row.get(self.label) if self.label else None
         else:
             image, label = row
         floating = getattr(image, "dtype", None) in (_core.float32, np.float32, np.float64)
@@ -406,8 +415,10 @@ def rows_of(
         raise _core.ValueError("Trainer: the data set is empty")
     kind, task, config = Rows if sized else Stream, task_of(model), getattr(model, "config", None)
     if task == "image":
-        names = getattr(dataset, "classes", None)
-        return kind(dataset, _Pictured(first, plain_model(model), processing_class, names))
+        encode = _Pictured(first, plain_model(model), processing_class)
+        if training:
+            name_classes(dataset, encode.label, config)
+        return kind(dataset, encode)
     if not isinstance(first, Mapping):
         return dataset
     tokenised = any(name in first for name in ("input_ids", "inputs_embeds", "pixel_values"))
@@ -435,6 +446,8 @@ def rows_of(
     text_columns(first, 2, LABELS)
     label = _label_of(first, label_names, training)
     ids = label_ids(dataset, label, config, training) if label and sized else None
+    if training and ids is None:
+        name_classes(dataset, label, config)
     if label and not sized and isinstance(first[label], str):
         ids = {name: i for i, name in (config.id2label or {}).items()}
     problem = getattr(config, "problem_type", None)
@@ -451,6 +464,8 @@ def _labelled(dataset, first: Mapping, model, everything, label_names, training:
     if getattr(first[label], "ndim", 0) > 0 or task_of(model) != "classification":
         return columns
     ids = label_ids(dataset, label, model.config, training)
+    if training and ids is None:
+        name_classes(dataset, label, model.config)
 
     def encode(row: Mapping) -> dict:
         made = columns(row)

@@ -435,7 +435,7 @@ class Trainer(TrainerSetup):
         if hasattr(loader, "load_state_dict") and "seed" in where["loader"]:
             loader.load_state_dict(where["loader"])
         for name in _RUNNING:
-            setattr(self, name, where["logs"][name])
+            setattr(self, name, where["logs"].get(name, getattr(self, name)))
         return where
 
     def _save(self, folder: Path) -> None:

@@ -229,7 +229,8 @@ def machine() -> str:
 
 
 def write_page(results: dict, args) -> None:
-    command = f"python {' '.join(['benchmarks/models/convergence.py', *sys.argv[1:]])}"
+    given = [a for a in sys.argv[1:] if a != "--json" and a != str(args.json)]
+    command = " ".join(["python benchmarks/models/convergence.py", *given])
     lines = [
         MARKS[0],
         "",

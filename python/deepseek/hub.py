@@ -5,6 +5,8 @@
     models--owner--name/snapshots/COMMIT/FILE  a link to
     models--owner--name/blobs/ETAG             the contents
 
+Uploads are in _upload.py.
+
 Environment: HF_ENDPOINT, HF_HUB_CACHE, HF_HOME, HF_HUB_OFFLINE, HF_TOKEN."""
 
 import fcntl
@@ -348,3 +350,12 @@ def hub_downloads(repo: str, files: list[str], revision: str = "main", **argumen
     """Several files of a repository, at most four at a time."""
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda file: hub_download(repo, file, revision, **arguments), files))
+
+
+from ._upload import (  # noqa: E402, F401
+    CommitInfo,
+    PushToHubMixin,
+    WriteRefusedError,
+    create_repo,
+    upload_folder,
+)

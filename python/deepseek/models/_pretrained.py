@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 from .. import _core
+from ..hub import PushToHubMixin
 from ._config import PretrainedConfig
 from ._files import read_weights, split_hub_arguments, write_weights
 
@@ -24,7 +25,7 @@ def _listed(names, limit: int = 20) -> str:
     return ", ".join(names[:limit]) + more
 
 
-class PreTrainedModel:
+class PreTrainedModel(PushToHubMixin):
     """Mixed into every pretrained model's class."""
 
     config_class: type[PretrainedConfig]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import _core
+from ..hub import PushToHubMixin
 from . import chat
 from ._files import find_optional, read_json, read_text, split_hub_arguments
 
@@ -116,7 +117,7 @@ def _from_files(name, files: dict[str, Path], settings: dict):
     )
 
 
-class PreTrainedTokenizer(chat.ChatMixin):
+class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
     """Turns texts into ids and back; arguments as in transformers."""
 
     def __init__(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import _core, nn
+from ..hub import PushToHubMixin
 from ..models import auto
 from ..models._files import find_file, split_hub_arguments
 from ..models._pretrained import LoadWarning, _listed
@@ -47,7 +48,7 @@ def _place(model, name: str):
     return (model.get_submodule(above) if above else model), own
 
 
-class PeftModel(nn.Module):
+class PeftModel(PushToHubMixin, nn.Module):
     """A model with adapters by name, of which one or several are in use. Whatever it lacks, such as
     config and generate(), is the model's own."""
 

@@ -143,7 +143,7 @@ std::vector<float> Generation::next_scores(bool normalized, int64_t copies) {
   Tensor logits = to_dtype(model_.next_logits(step, *cache_), DType::f32);
   vocab_size_ = logits.size(1);
   const auto vectors = [&](const Tensor& rows) {
-    const std::vector<float> flat = rows.to_vector<float>();
+    std::vector<float> flat = rows.to_vector<float>();
     if (copies == 1) return flat;
     std::vector<float> repeated;
     for (auto row = flat.begin(); row != flat.end(); row += vocab_size_)

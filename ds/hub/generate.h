@@ -30,6 +30,9 @@ class EncoderDecoder {
   /// is padding. Belongs to the model.
   virtual std::unique_ptr<GenerativeModel> encode(const Tensor& input_ids,
                                                   const std::optional<Tensor>& attention_mask) = 0;
+  /// The decoder for what the encoder has returned: [B, S, hidden size].
+  virtual std::unique_ptr<GenerativeModel> decode(const Tensor& encoded,
+                                                  const std::optional<Tensor>& attention_mask) = 0;
 };
 
 enum class EarlyStopping {

@@ -279,9 +279,13 @@ T5Model::T5Model(const T5Config& config) : config_(config) {
 
 T5Output T5Model::forward(const T5Input& input) {
   T5Output out;
-  T5StackInput encoder{input.input_ids, input.attention_mask, input.inputs_embeds,
-                       input.output_hidden_states};
-  out.encoder = child_as<T5Stack>("encoder").forward(encoder);
+  if (present(input.encoded)) {
+    out.encoder.values = {{"last_hidden_state", *input.encoded}};
+  } else {
+    T5StackInput encoder{input.input_ids, input.attention_mask, input.inputs_embeds,
+                         input.output_hidden_states};
+    out.encoder = child_as<T5Stack>("encoder").forward(encoder);
+  }
   T5StackInput decoder{input.decoder_input_ids, input.decoder_attention_mask,
                        input.decoder_inputs_embeds, input.output_hidden_states};
   decoder.memory = out.encoder.values[0].second;
@@ -345,7 +349,23 @@ std::unique_ptr<GenerativeModel> T5ForConditionalGeneration::encode(
   input.input_ids = to_tensor(ids, input_ids.device());
   input.attention_mask = to_tensor(mask, input_ids.device());
   const Output encoded = child_as<T5Stack>("encoder").forward(input);
-  return std::make_unique<T5Answer>(*this, encoded.values[0].second, *input.attention_mask);
+  return decode(encoded.values[0].second, input.attention_mask);
+}
+
+std::unique_ptr<GenerativeModel> T5ForConditionalGeneration::decode(
+    const Tensor& encoded, const std::optional<Tensor>& attention_mask) {
+  const GradMode no_grad(false);
+  DS_CHECK(encoded.dim() == 3 && encoded.size(1) > 0 && encoded.size(2) == config_.d_model,
+           ShapeError, "encoder_outputs: ", encoded.type(), " must be [batch, tokens, ",
+           config_.d_model, "]");
+  const int64_t tokens = encoded.size(1), more = padded_length(tokens) - tokens;
+  const Tensor mask = present(attention_mask)
+                          ? *attention_mask
+                          : ones({encoded.size(0), tokens}, DType::i64, encoded.device());
+  DS_CHECK(mask.shape() == (Shape{encoded.size(0), tokens}), ShapeError,
+           "attention_mask: ", mask.type(), " for encoder_outputs ", encoded.type());
+  if (more == 0) return std::make_unique<T5Answer>(*this, encoded, mask);
+  return std::make_unique<T5Answer>(*this, pad(encoded, {0, 0, 0, more}), pad(mask, {0, more}));
 }
 
 }  // namespace ds::hub

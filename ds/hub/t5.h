@@ -59,6 +59,7 @@ struct T5Input {
   std::optional<Tensor> decoder_input_ids, decoder_attention_mask;  // [B, T]
   std::optional<Tensor> inputs_embeds, decoder_inputs_embeds;       // instead of the ids
   bool output_hidden_states = false;
+  std::optional<Tensor> encoded = {};  // [B, S, d_model]: what the encoder has returned before
 };
 
 struct T5Output {
@@ -98,6 +99,8 @@ class T5ForConditionalGeneration : public T5Model, public EncoderDecoder {
   using nn::Module::forward;
   T5Output forward(const T5Input& input, const std::optional<Tensor>& labels = {});
   std::unique_ptr<GenerativeModel> encode(const Tensor& input_ids,
+                                          const std::optional<Tensor>& attention_mask) override;
+  std::unique_ptr<GenerativeModel> decode(const Tensor& encoded,
                                           const std::optional<Tensor>& attention_mask) override;
   /// i64 [B, T]: decoder_start_token_id, then all labels but the last; ValueError without one.
   Tensor shift_right(const Tensor& labels) const;

@@ -61,16 +61,16 @@ hub::GenerationOptions options_of(const nb::dict& given) {
   return o;
 }
 
-/// A model's decoder of `encoder_inputs` (ids and mask), or the model itself without them; owned by
-/// `holder` in the first case.
+/// A model's decoder of `encoder_inputs` (ids or what the encoder returned, a mask, and whether it
+/// is the latter), or the model itself without them; owned by `holder` in the first case.
 hub::GenerativeModel& decoder_of(nb::handle model, const nb::object& encoder_inputs,
                                  std::unique_ptr<hub::GenerativeModel>& holder) {
   ds::nn::Module& module = module_of(model);
   auto* reader = dynamic_cast<hub::EncoderDecoder*>(&module);
   if (reader) {
-    const auto [ids, mask] =
-        nb::cast<std::pair<ds::Tensor, std::optional<ds::Tensor>>>(encoder_inputs);
-    holder = reader->encode(ids, mask);
+    const auto [inputs, mask, encoded] =
+        nb::cast<std::tuple<ds::Tensor, std::optional<ds::Tensor>, bool>>(encoder_inputs);
+    holder = encoded ? reader->decode(inputs, mask) : reader->encode(inputs, mask);
     return *holder;
   }
   auto* generative = dynamic_cast<hub::GenerativeModel*>(&module);

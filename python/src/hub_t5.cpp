@@ -23,6 +23,15 @@ nb::object seq2seq_output(const hub::T5Output& out, const Named& first, bool ret
   return model_output(values, return_dict);
 }
 
+/// The states in encoder_outputs: a tensor, an output or a tuple.
+Input encoded_of(nb::handle given) {
+  if (given.is_none()) return std::nullopt;
+  if (nb::hasattr(given, "last_hidden_state"))
+    return nb::cast<ds::Tensor>(given.attr("last_hidden_state"));
+  return nb::cast<ds::Tensor>(nb::isinstance<nb::tuple>(given) ? nb::object(given[0])
+                                                               : nb::borrow(given));
+}
+
 void bind_config(nb::module_& m) {
   using C = hub::T5Config;
   ConfigClass<C>(m, "T5Config")
@@ -72,30 +81,32 @@ void bind_t5(nb::module_& m) {
       .def(
           "forward",
           [](M& self, Input ids, Input mask, Input decoder_ids, Input decoder_mask, Input embeds,
-             Input decoder_embeds, bool hidden, bool return_dict) {
-            const hub::T5Output out = self.forward(
-                {ids, mask, decoder_ids, decoder_mask, embeds, decoder_embeds, hidden});
+             Input decoder_embeds, bool hidden, bool return_dict, nb::object encoded) {
+            const hub::T5Output out = self.forward({ids, mask, decoder_ids, decoder_mask, embeds,
+                                                    decoder_embeds, hidden, encoded_of(encoded)});
             return seq2seq_output(
                 out, {{"last_hidden_state", nb::cast(out.decoder.values[0].second)}}, return_dict);
           },
           "input_ids"_a = none, "attention_mask"_a = none, "decoder_input_ids"_a = none,
           "decoder_attention_mask"_a = none, "inputs_embeds"_a = none,
           "decoder_inputs_embeds"_a = none, "output_hidden_states"_a = false,
-          "return_dict"_a = true);
+          "return_dict"_a = true, "encoder_outputs"_a = none);
   using G = hub::T5ForConditionalGeneration;
   LayerClass<G>(m, "T5ForConditionalGeneration", "T5 that writes an answer.")
       .init([](const hub::T5Config& config) { return std::make_shared<G>(config); }, "config"_a)
       .def(
           "forward",
           [](G& self, Input ids, Input mask, Input decoder_ids, Input decoder_mask, Input embeds,
-             Input decoder_embeds, Input labels, bool hidden, bool return_dict) {
-            const hub::T5Output out = self.forward(
-                {ids, mask, decoder_ids, decoder_mask, embeds, decoder_embeds, hidden}, labels);
+             Input decoder_embeds, Input labels, bool hidden, bool return_dict,
+             nb::object encoded) {
+            const hub::T5Output out = self.forward({ids, mask, decoder_ids, decoder_mask, embeds,
+                                                    decoder_embeds, hidden, encoded_of(encoded)},
+                                                   labels);
             return seq2seq_output(
                 out, {{"loss", nb::cast(out.loss)}, {"logits", nb::cast(out.logits)}}, return_dict);
           },
           "input_ids"_a = none, "attention_mask"_a = none, "decoder_input_ids"_a = none,
           "decoder_attention_mask"_a = none, "inputs_embeds"_a = none,
           "decoder_inputs_embeds"_a = none, "labels"_a = none, "output_hidden_states"_a = false,
-          "return_dict"_a = true);
+          "return_dict"_a = true, "encoder_outputs"_a = none);
 }

@@ -277,3 +277,19 @@ def test_prefixes_and_forced_tokens_of_an_encoder_decoder(beams, tmp_path):
             return model.generate(**rows, **{**options, **more}).numpy()
 
         np.testing.assert_array_equal(run(mine, ds), run(theirs, torch))
+    rows = {k: ds.tensor(v) for k, v in given.items()}
+    options = {"num_beams": beams, "max_new_tokens": 9}
+    expected = mine.generate(**rows, **options).numpy()
+    output = mine(**rows, decoder_input_ids=ds.tensor([[0], [0]]))
+    encoded, mask = output.encoder_last_hidden_state, rows["attention_mask"]
+    for form in (encoded, (encoded,), models.ModelOutput(last_hidden_state=encoded)):
+        found = mine.generate(encoder_outputs=form, attention_mask=mask, **options)
+        np.testing.assert_array_equal(found.numpy(), expected)
+        again = mine(
+            encoder_outputs=form, attention_mask=mask, decoder_input_ids=ds.tensor([[0], [0]])
+        )
+        np.testing.assert_array_equal(again.logits.detach().numpy(), output.logits.detach().numpy())
+    with pytest.raises(ds.ValueError, match="not both"):
+        mine.generate(**rows, encoder_outputs=encoded)
+    with pytest.raises(ds.ShapeError, match=r"must be \[batch, tokens, 16\]"):
+        mine.generate(encoder_outputs=encoded[:, :, :3])

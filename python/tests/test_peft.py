@@ -425,17 +425,44 @@ def test_the_trainer_saves_adapters_and_resumes_exactly(gpt2, tmp_path):
         np.testing.assert_array_equal(value.numpy(), whole[name])
 
 
-def test_training_in_bfloat16(gpt2):
-    _, base, _ = gpt2
-    model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM"))
-    trainer = ds.MixedPrecisionTrainer(
-        model, ds.optim.AdamW, optimizer_args={"lr": 1e-2}, dtype=ds.bfloat16, progress=False
-    )
-    loader = ds.data.DataLoader(
-        [{key: np.array(value) for key, value in row.items()} for row in rows()], batch_size=8
-    )
-    logs = trainer.fit(loader, epochs=6)
+def test_training_in_bfloat16_and_its_checkpoints(gpt2, tmp_path):
+    table = [{key: np.array(value) for key, value in row.items()} for row in rows()]
+
+    def trained(epochs, folder=None, resume=False):
+        ds.manual_seed(3)
+        model = get_peft_model(
+            models.GPT2LMHeadModel.from_pretrained(tmp_path / "model"),
+            LoraConfig(task_type="CAUSAL_LM", modules_to_save=["ln_f"], lora_dropout=0.2),
+        )
+        trainer = ds.MixedPrecisionTrainer(
+            model.train(),
+            ds.optim.AdamW,
+            optimizer_args={"lr": 1e-2},
+            dtype=ds.bfloat16,
+            progress=False,
+            checkpoint_dir=folder,
+            resume=resume,
+        )
+        logs = trainer.fit(ds.data.DataLoader(table, batch_size=8, seed=1), epochs=epochs)
+        return logs, {n: p.numpy().copy() for n, p in get_peft_model_state_dict(model).items()}
+
+    logs, whole = trained(6)
     assert logs[-1]["loss"] < logs[0]["loss"]
+    trained(3, tmp_path / "run")
+    weights = load_file(tmp_path / "run" / "last.safetensors")
+    names = {name for name in weights if name.startswith("model.")}
+    assert names and all("lora_" in name or "ln_f" in name for name in names)
+    _, resumed = trained(6, tmp_path / "run", resume=True)
+    for name, value in whole.items():
+        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
+    damaged = {n: v for n, v in weights.items() if "lora_A" not in n}
+    save_file(
+        damaged,
+        tmp_path / "run" / "last.safetensors",
+        {"format": "deepseek-training-1", "optimizer": "AdamW"},
+    )
+    with pytest.raises(ds.KeyError, match="missing names.*lora_A"):
+        trained(7, tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize(

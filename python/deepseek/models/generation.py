@@ -225,7 +225,7 @@ class GenerationMixin:
         output_scores a tuple of what each step's tokens were chosen by and with output_logits of
         what the model said, and of beam search sequences_scores and beam_indices."""
         settings = self._settings(generation_config, options)
-        inputs = self._inputs(inputs, options.get("input_ids"), settings)
+        inputs = self._inputs(inputs, options, settings)
         inputs, attention_mask, encoder_inputs = self._split_inputs(
             inputs, attention_mask, options, settings
         )
@@ -286,7 +286,8 @@ class GenerationMixin:
             **{key: value for key, value in options.items() if value is not None},
         }
 
-    def _inputs(self, inputs, input_ids, settings: dict):
+    def _inputs(self, inputs, options: dict, settings: dict):
+        input_ids = options.get("input_ids")
         if inputs is not None and input_ids is not None:
             raise _core.ValueError("generate: give inputs or input_ids, not both")
         inputs = input_ids if inputs is None else inputs
@@ -321,9 +322,20 @@ class GenerationMixin:
 
 class EncoderDecoderMixin(GenerationMixin):
     """generate() of models that answer what an encoder reads; the sequences begin with
-    decoder_input_ids, by default decoder_start_token_id."""
+    decoder_input_ids, by default decoder_start_token_id. encoder_outputs, what the encoder has
+    returned before, may be given instead of its inputs."""
 
-    _tensors = ("input_ids", "decoder_input_ids", "decoder_attention_mask")
+    _tensors = ("input_ids", "decoder_input_ids", "decoder_attention_mask", "encoder_outputs")
+
+    def _inputs(self, inputs, options: dict, settings: dict):
+        encoded = options.get("encoder_outputs")
+        if encoded is None:
+            return super()._inputs(inputs, options, settings)
+        if inputs is not None or options.get("input_ids") is not None:
+            raise _core.ValueError("generate: give input_ids or encoder_outputs, not both")
+        if isinstance(encoded, _core.Tensor):
+            return encoded
+        return encoded[0] if isinstance(encoded, tuple) else encoded.last_hidden_state
 
     def _split_inputs(self, inputs, attention_mask, options: dict, settings: dict) -> tuple:
         start = settings.get("decoder_start_token_id", settings.get("bos_token_id"))
@@ -337,7 +349,8 @@ class EncoderDecoderMixin(GenerationMixin):
             ids = _core.tensor([[start]] * inputs.shape[0])
         if mask is None:
             mask = _core.ones(*ids.shape, dtype=_core.int64)
-        return ids, mask, (inputs, attention_mask)
+        encoded = options.get("encoder_outputs") is not None
+        return ids, mask, (inputs, attention_mask, encoded)
 
 
 def _processor(processors: list):

@@ -222,9 +222,27 @@ class FeatureExtractionPipeline(Pipeline):
         return results
 
 
+def _is_chat(item) -> bool:
+    return isinstance(item, list | tuple) and bool(item) and isinstance(item[0], dict)
+
+
+class _Chat:
+    """Messages as one input."""
+
+    def __init__(self, messages):
+        self.messages = list(messages)
+
+    def with_answer(self, text: str) -> list[dict]:
+        last = self.messages[-1]
+        if last["role"] == "assistant":
+            return [*self.messages[:-1], {**last, "content": last["content"] + text}]
+        return [*self.messages, {"role": "assistant", "content": text}]
+
+
 class TextGenerationPipeline(Pipeline):
-    """What follows a text: [{"generated_text"}], one for each of num_return_sequences. Other
-    options are those of generate()."""
+    """What follows a text: [{"generated_text"}], one for each of num_return_sequences. Of a chat, a
+    list of dicts with role and content, that is the chat with the assistant's answer; a last
+    message of the assistant goes on. Other options are those of generate()."""
 
     task = "text-generation"
     _auto = models.AutoModelForCausalLM
@@ -236,17 +254,39 @@ class TextGenerationPipeline(Pipeline):
     def _run(self, items, options):
         settings = {k: v for k, v in options.items() if k != "return_full_text"}
         results = []
-        for text in items:
-            batch = self._encoded([text])
+        for item in items:
+            if isinstance(item, _Chat):
+                begun = item.messages[-1].get("role") == "assistant"
+                batch = self.tokenizer.apply_chat_template(
+                    item.messages,
+                    add_generation_prompt=not begun,
+                    continue_final_message=begun,
+                    return_tensors="ds",
+                )
+            else:
+                batch = self._encoded([item])
             ids = batch["input_ids"]
             rows = self.model.generate(ids, attention_mask=batch["attention_mask"], **settings)
-            known = len(self.tokenizer.decode(ids[0], skip_special_tokens=True))
-            made = [self.tokenizer.decode(row, skip_special_tokens=True)[known:] for row in rows]
-            start = text if options["return_full_text"] else ""
-            results.append([{"generated_text": start + new} for new in made])
+            made = [self._new(item, ids[0], row) for row in rows]
+            if options["return_full_text"]:
+                made = [
+                    item.with_answer(new) if isinstance(item, _Chat) else item + new for new in made
+                ]
+            results.append([{"generated_text": new} for new in made])
         return results
 
+    def _new(self, item, ids, row) -> str:
+        """The text of the new tokens of a row."""
+        if isinstance(item, _Chat):
+            return self.tokenizer.decode(row[len(ids) :], skip_special_tokens=True)
+        known = len(self.tokenizer.decode(ids, skip_special_tokens=True))
+        return self.tokenizer.decode(row, skip_special_tokens=True)[known:]
+
     def __call__(self, inputs, batch_size=None, **options):
+        if _is_chat(inputs):
+            inputs = _Chat(inputs)
+        elif isinstance(inputs, list | tuple):
+            inputs = [_Chat(item) if _is_chat(item) else item for item in inputs]
         return super().__call__(inputs, 1, **options)  # so that none is padded
 
 

@@ -126,6 +126,17 @@ def test_text_generation(tmp_path):
     same(mine(TEXTS[:2], **options), theirs(TEXTS[:2], **options))
     options.update(num_beams=3, num_return_sequences=2, return_full_text=False)
     same(mine(TEXTS[0], **options), theirs(TEXTS[0], **options))
+    template = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content ~ '\\n' }}{% endfor %}"
+    template += "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+    tokenizer.chat_template = mine.tokenizer.chat_template = template
+    chat = [{"role": "user", "content": TEXTS[0]}]
+    begun = [*chat, {"role": "assistant", "content": TEXTS[1]}]
+    options = dict(max_new_tokens=6, do_sample=False)
+    for given in (chat, begun, [chat, begun]):
+        same(mine(given, **options), theirs(given, **options))
+        new = {**options, "return_full_text": False}
+        same(mine(given, **new), theirs(given, **new))
+    assert len(chat) == 1
 
 
 def renamed(state):

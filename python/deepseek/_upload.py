@@ -232,8 +232,9 @@ class _Client:
         return found
 
 
-def _need(answer: dict, key: str, kind: type, doing: str):
-    if not isinstance(answer.get(key), kind):
+def _need(answer, key: str, kind: type, doing: str):
+    """answer[key], which must be of this kind."""
+    if not isinstance(answer, dict) or not isinstance(answer.get(key), kind):
         raise _core.IOError(
             f"hub: {doing}: the answer has no '{key}', so no hub sent it; check HF_ENDPOINT"
         )
@@ -300,7 +301,7 @@ def _ask_modes(client: _Client, files: list[_File], revision: str, query: str) -
             doing,
             json_body={"files": described},
         )
-        found = {f.get("path"): f for f in _need(answer, "files", list, doing)}
+        found = {_need(f, "path", str, doing): f for f in _need(answer, "files", list, doing)}
         for file in part.values():
             said = found.get(file.name, {})
             mode = _need(said, "uploadMode", str, doing)
@@ -342,7 +343,7 @@ def _send_large(client: _Client, files: list[_File], revision: str) -> None:
                 text = entry["error"].get("message") if isinstance(entry["error"], dict) else ""
                 raise _core.IOError(f"hub: {file.name}: the hub refuses the file: {text}")
             actions = entry.get("actions")
-            if actions:
+            if actions is not None:
                 _send_one(client, file, actions)
 
 
@@ -350,6 +351,8 @@ def _send_one(client: _Client, file: _File, actions: dict) -> None:
     doing = f"sending {file.name}"
     upload = _need(actions, "upload", dict, doing)
     url, header = _need(upload, "href", str, doing), upload.get("header") or {}
+    if not isinstance(header, dict) or not all(isinstance(v, str) for v in header.values()):
+        raise _core.IOError(f"hub: {doing}: the hub's 'header' is no object of text")
     if "chunk_size" in header:
         _send_parts(client, file, url, header)
     else:
@@ -368,8 +371,8 @@ def _send_one(client: _Client, file: _File, actions: dict) -> None:
 
 def _send_parts(client: _Client, file: _File, url: str, header: dict) -> None:
     doing = f"sending {file.name}"
-    size = int(header["chunk_size"]) if str(header["chunk_size"]).isdigit() else 0
-    urls = [part for _, part in sorted((int(k), v) for k, v in header.items() if k.isdigit())]
+    size = int(header["chunk_size"]) if header["chunk_size"].isdecimal() else 0
+    urls = [part for _, part in sorted((int(k), v) for k, v in header.items() if k.isdecimal())]
     if size <= 0 or len(urls) != -(-file.size // size):
         raise _core.IOError(
             f"hub: {doing}: the hub asks for {len(urls)} parts of {size} bytes of a file of "

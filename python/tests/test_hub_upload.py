@@ -126,6 +126,8 @@ class Hub(Answering):
             return self.reply(fault, {"error": "a planned fault"}, Retry_After="0")
         if fault == "no json":
             return self.reply(200, b"<html>")
+        if isinstance(fault, dict | list):
+            return self.reply(200, fault)
         if parts[-1] == "batch":
             return self.batch(json.loads(data), fault)
         if urllib.parse.unquote(parts[5]) not in ("main", "a/branch"):
@@ -389,6 +391,50 @@ def test_failures_that_stay_leave_the_repository_as_it_was(world, folder, faults
     assert world.repos["me/model"] == {"old.txt": b"old", **FILES}
     if faults[0][0] == "commit":
         assert len(world.puts) == sent  # goes on with what was lacking
+
+
+LARGE = hashlib.sha256(FILES["large.safetensors"]).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ("preupload", []),
+        ("preupload", {}),
+        ("preupload", {"files": {}}),
+        ("preupload", {"files": [1]}),
+        ("preupload", {"files": [{"path": "config.json"}]}),
+        ("preupload", {"files": [{"path": n, "uploadMode": "pigeon"} for n in FILES]}),
+        ("batch", {"objects": 3}),
+        ("batch", {"objects": [3]}),
+        ("batch", {"objects": [{"oid": LARGE, "actions": []}]}),
+        ("batch", {"objects": [{"oid": LARGE, "actions": {"upload": {"href": 3}}}]}),
+        (
+            "batch",
+            {"objects": [{"oid": LARGE, "actions": {"upload": {"href": "x", "header": []}}}]},
+        ),
+        ("batch", {"objects": [{"oid": LARGE, "actions": {"upload": {"href": "ftp://a/b"}}}]}),
+        (
+            "batch",
+            {
+                "objects": [
+                    {
+                        "oid": LARGE,
+                        "actions": {"upload": {"href": "http://a", "header": {"chunk_size": "x"}}},
+                    }
+                ]
+            },
+        ),
+        ("commit", {"commitOid": 3}),
+    ],
+    ids=str,
+)
+def test_answers_that_make_no_sense(world, folder, fault):
+    hub.create_repo("me/model")
+    world.faults.append(fault)
+    with pytest.raises(ds.IOError, match="no hub sent it|hub: sending|to send 'pigeon'"):
+        hub.upload_folder("me/model", folder)
+    assert world.repos["me/model"] == {}
 
 
 def test_tokens(world, folder, monkeypatch, tmp_path):

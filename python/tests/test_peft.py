@@ -473,7 +473,7 @@ def test_training_in_bfloat16_and_its_checkpoints(gpt2, tmp_path):
         ({"bias": "some"}, "ValueError", "bias is 'some'"),
         ({"task_type": "CHESS"}, "ValueError", "task_type is 'CHESS'"),
         ({"target_modules": ["nothing"]}, "ValueError", "fit no layer.*c_attn"),
-        ({"target_modules": "("}, "ValueError", "is no pattern"),
+        ({"target_modules": "("}, "ValueError", "a regular expression"),
         ({"target_modules": ["ln_1"]}, "NotImplementedError", "LayerNorm can not be adapted"),
         ({"target_modules": 3}, "ValueError", "target_modules is 3"),
         ({"init_lora_weights": "pissa"}, "NotImplementedError", "pissa"),
@@ -520,6 +520,28 @@ def test_files_that_do_not_fit(gpt2, tmp_path, change, error, text):
         PeftModel.from_pretrained(base, tmp_path)
     if error != "LoadWarning":
         assert sorted(base.state_dict()) == before
+
+
+ODD = [None, True, -1, 0, 2.5, "", "x", [], [1], [[]], {}, {"x": []}, {"": "x"}, {"(": 1}]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_configurations_of_odd_values(gpt2, tmp_path, odd):
+    """Every key with every odd value is read, or is an error of this library."""
+    _, base, task = gpt2
+    before = sorted(base.state_dict())
+    get_peft_model(copy.deepcopy(base), LoraConfig(task_type=task)).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_config.json"
+    whole = json.loads(path.read_text())
+    for key in [*whole, "use_dora", "unknown"]:
+        path.write_text(json.dumps({**whole, key: odd}))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                PeftModel.from_pretrained(base, tmp_path).unload()
+        except ds.Error:
+            pass
+        assert sorted(base.state_dict()) == before, key
 
 
 def test_files_that_are_missing_or_broken(gpt2, tmp_path):

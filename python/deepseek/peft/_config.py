@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -59,8 +60,20 @@ def _whole(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _names(value) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
+
+
+def _pattern(value: str) -> bool:
+    try:
+        re.compile(value)
+    except re.error:
+        return False
+    return True
 
 
 @dataclass
@@ -100,23 +113,39 @@ class LoraConfig:
             if isinstance(value, tuple | set):
                 value = sorted(value)
                 setattr(self, name, value)
-            text = isinstance(value, str) and name != "modules_to_save"
-            _require(value is None or text or _names(value), name, value, "a list of names")
+            if isinstance(value, str) and name != "modules_to_save":
+                _require(_pattern(value), name, value, "names or a regular expression")
+            else:
+                _require(value is None or _names(value), name, value, "a list of names")
+        for name in ("fan_in_fan_out", "use_rslora", "inference_mode"):
+            _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "a bool")
+        for name in ("base_model_name_or_path", "revision"):
+            value = getattr(self, name)
+            _require(value is None or isinstance(value, str), name, value, "a text")
+        start = self.init_lora_weights
+        _require(isinstance(start, bool | str), "init_lora_weights", start, "a bool or a name")
         _require(_whole(self.r) and self.r >= 1, "r", self.r, "a positive integer")
-        number = isinstance(self.lora_alpha, int | float) and not isinstance(self.lora_alpha, bool)
-        _require(number, "lora_alpha", self.lora_alpha, "a number")
-        good = isinstance(self.lora_dropout, int | float) and 0 <= self.lora_dropout < 1
+        _require(_number(self.lora_alpha), "lora_alpha", self.lora_alpha, "a number")
+        good = _number(self.lora_dropout) and 0 <= self.lora_dropout < 1
         _require(good, "lora_dropout", self.lora_dropout, "at least 0 and below 1")
         _require(self.bias in _BIASES, "bias", self.bias, "none, all or lora_only")
-        for name in ("rank_pattern", "alpha_pattern"):
-            value = getattr(self, name) or {}
+        for name, kind in (("rank_pattern", "positive integers"), ("alpha_pattern", "numbers")):
+            value = {} if getattr(self, name) is None else getattr(self, name)
             setattr(self, name, value)
-            _require(isinstance(value, dict), name, value, "a dict of numbers by name")
-        good = all(_whole(r) and r >= 1 for r in self.rank_pattern.values())
-        _require(good, "rank_pattern", self.rank_pattern, "positive integers by name")
+            good = isinstance(value, dict) and all(
+                isinstance(key, str)
+                and _pattern(key)
+                and (_number(n) if kind == "numbers" else _whole(n) and n >= 1)
+                for key, n in value.items()
+            )
+            _require(good, name, value, f"a dict of {kind} by name")
         layers = self.layers_to_transform
-        good = layers is None or _whole(layers) or isinstance(layers, list)
+        good = layers is None or _whole(layers)
+        good = good or (isinstance(layers, list) and all(_whole(n) for n in layers))
         _require(good, "layers_to_transform", layers, "a number or a list of numbers")
+        if isinstance(self.layers_pattern, list):
+            good = all(_pattern(pattern) for pattern in self.layers_pattern)
+            _require(good, "layers_pattern", self.layers_pattern, "regular expressions")
         if isinstance(self.task_type, TaskType):
             self.task_type = self.task_type.value
         tasks = [task.value for task in TaskType]

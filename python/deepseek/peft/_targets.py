@@ -64,19 +64,9 @@ def _in_layers(name: str, config: LoraConfig) -> bool:
     return False
 
 
-def _compiled(pattern: str, key: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise _core.ValueError(f"LoraConfig: {key} '{pattern}' is no pattern: {error}") from error
-
-
 def find_targets(model, config: LoraConfig) -> list[str]:
     """Names of the layers to adapt; fills in config.target_modules where it is absent or
     "all-linear". ValueError when nothing fits."""
-    for key in ("target_modules", "exclude_modules"):
-        if isinstance(getattr(config, key), str):
-            _compiled(getattr(config, key), key)
     saved = config.modules_to_save or []
     found = [
         (name, module)

@@ -57,7 +57,7 @@ def _require(good: bool, name: str, value, range: str) -> None:
 
 
 def _whole(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
 
 
 def _number(value) -> bool:

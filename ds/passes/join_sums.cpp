@@ -110,6 +110,15 @@ class Joiner {
     return interner_.make(Op::cat_, std::move(parts), {int64_t{dim}});
   }
 
+  /// Rows added to zeros, which nothing else reads.
+  bool is_scatter(const Value& value) const {
+    const Node& node = *value.node;
+    if (node.op() != Op::index_add_ || !is_inner(node)) return false;
+    const Node* base = node.input(0).node.get();
+    while (base->op() == Op::expand_) base = base->input(0).node.get();
+    return base->op() == Op::constant_ && base->attr_float("value") == 0;
+  }
+
   /// A product that nothing else reads and that is dearer to write and add than to copy its
   /// operands for: K (M + N) elements of them for M N of the product.
   bool is_thin_product(const Value& value) const {
@@ -172,17 +181,23 @@ class Joiner {
 
   /// Nothing when fewer than two addends can be joined.
   Value join(const Node& sum) const {
-    Values alike, others, terms;
+    Values alike, scatters, others, terms;
     for (const Value& leaf : addends(sum))
-      (leaf.type() == sum.type() ? alike : others).push_back(leaf);
+      (leaf.type() != sum.type() ? others : is_scatter(leaf) ? scatters : alike).push_back(leaf);
     const LocationScope place(sum.location());
     if (alike.size() > 1) join_pads(alike, terms);
     if (alike.size() > 1) join_products(alike, terms);
-    if (terms.empty()) return {};
+    if (terms.empty() && scatters.empty()) return {};
     for (const Value& value : alike) terms.push_back(get(value));
-    for (const Value& value : others) terms.push_back(get(value));
-    Value total = terms[0];
+    const size_t first = terms.empty() ? 1 : 0;
+    Value total = terms.empty() ? get(scatters[0]) : terms[0];
     for (size_t i = 1; i < terms.size(); ++i) total = interner_.make(Op::add_, {total, terms[i]});
+    for (size_t i = first; i < scatters.size(); ++i) {
+      const Node& scatter = *scatters[i].node;
+      total = interner_.make(Op::index_add_, {total, get(scatter.input(1)), get(scatter.input(2))},
+                             scatter.attrs());
+    }
+    for (const Value& value : others) total = interner_.make(Op::add_, {total, get(value)});
     return total;
   }
 

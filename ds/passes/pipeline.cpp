@@ -10,6 +10,7 @@
 #include "ds/passes/release_early.h"
 #include "ds/passes/remat.h"
 #include "ds/passes/simplify.h"
+#include "ds/passes/slice_loss.h"
 
 namespace ds {
 namespace {
@@ -36,6 +37,7 @@ Graph run_pipeline(const Graph& graph, const TargetInfo& target, int remat_level
   result = checked("join_sums", join_sums(result, interner));
   result = checked("expand_norm", expand_norm(result, target, interner));
   result = checked("simplify again", simplify(result, interner));
+  result = checked("slice_loss", slice_loss(result, interner));
   result = checked("rematerialize", rematerialize(result, remat_level, interner));
   result = checked("release_early", release_early(result, interner));
   result = checked("fuse_elementwise", fuse_elementwise(result, target, interner));

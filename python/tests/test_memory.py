@@ -378,3 +378,17 @@ def test_the_gradient_of_logits_takes_their_place():
     step()
     logits = rows * classes * 4
     assert logits <= ds.memory.summary(step).arena < 1.1 * logits
+
+
+def test_what_an_output_is_written_over_lies_there_too():
+    rows, width = 512, 64
+    a, b, more = ds.randn(rows, 8), ds.randn(8, width), ds.randn(3, width)
+    at = ds.tensor([1, 2, 1])
+    result = []
+    summary = ds.memory.summary(
+        lambda: result.append((a @ b + a.sum()).index_add(0, at, more).numpy())
+    )
+    assert summary.arena < rows * width * 4 / 4
+    expected = a.numpy() @ b.numpy() + a.numpy().sum()
+    np.add.at(expected, at.numpy(), more.numpy())
+    np.testing.assert_allclose(result[0], expected, rtol=1e-4, atol=1e-4)

@@ -373,6 +373,20 @@ constexpr Golden kJoinSums[] = {
      "%6 = cat(%1, %3) {dim=0} : f32[3,9]\n"
      "%7 = matmul(%5, %6) : f32[8,9]\n"
      "return %7\n"},
+    {"rows added to zeros, the gradient of an embedding",
+     "%0 = input {index=0, dtype=f32, shape=[4,2]} : f32[4,2]\n"
+     "%1 = input {index=1, dtype=i64, shape=[3]} : i64[3]\n"
+     "%2 = input {index=2, dtype=f32, shape=[3,2]} : f32[3,2]\n"
+     "%3 = constant {value=0.0, dtype=f32} : f32[]\n"
+     "%4 = expand(%3) {shape=[4,2]} : f32[4,2]\n"
+     "%5 = index_add(%4, %1, %2) {dim=0} : f32[4,2]\n"
+     "%6 = add(%5, %0) : f32[4,2]\n"
+     "return %6\n",
+     "%0 = input {index=0, dtype=f32, shape=[4,2]} : f32[4,2]\n"
+     "%1 = input {index=1, dtype=i64, shape=[3]} : i64[3]\n"
+     "%2 = input {index=2, dtype=f32, shape=[3,2]} : f32[3,2]\n"
+     "%3 = index_add(%0, %1, %2) {dim=0} : f32[4,2]\n"
+     "return %3\n"},
     {"thick products stay",
      "%0 = input {index=0, dtype=f32, shape=[4,4]} : f32[4,4]\n"
      "%1 = input {index=1, dtype=f32, shape=[4,4]} : f32[4,4]\n"

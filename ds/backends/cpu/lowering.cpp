@@ -40,13 +40,16 @@ std::unique_ptr<Executable> Lowering::compile() {
   return finish(std::move(parts_), options_);
 }
 
-/// A number per slot, the same for an output and the input that gives it its memory.
+/// A number per slot, the same for those that are an output and for the input that gives it its
+/// memory.
 std::vector<int> Lowering::memory_of_slots() const {
   std::vector<int> memory;
+  std::map<int, int> outputs;
   for (size_t i = 0; i < parts_.slots.size(); ++i) {
     const Slot& slot = parts_.slots[i];
     memory.push_back(static_cast<int>(i));
     if (slot.kind != SlotKind::output) continue;
+    memory.back() = outputs.emplace(slot.index, memory.back()).first->second;
     for (const auto& [output, input] : options_.donations)
       if (output == slot.index) memory.back() = input;  // slots begin with the inputs
   }
@@ -256,6 +259,34 @@ bool Lowering::may_rename(int slot, size_t output, const View& view) const {
   return true;
 }
 
+/// What an output is written over becomes the output's memory too, as far back as that goes.
+void Lowering::write_early(int slot) {
+  const auto touches = [](const Step& step, int s) {
+    return std::find(step.reads.begin(), step.reads.end(), s) != step.reads.end() ||
+           std::find(step.writes.begin(), step.writes.end(), s) != step.writes.end();
+  };
+  const std::vector<Step>& steps = parts_.steps;
+  while (slot >= 0) {
+    const Slot& output = parts_.slots[static_cast<size_t>(slot)];
+    const auto first = std::find_if(steps.begin(), steps.end(),
+                                    [&](const Step& step) { return touches(step, slot); });
+    if (first == steps.end()) return;
+    int earlier = -1;
+    for (const auto& [read, written] : first->in_place) {
+      const Slot& memory = parts_.slots[static_cast<size_t>(read)];
+      const auto reads = [&, read = read](const Step& step) { return touches(step, read); };
+      if (earlier < 0 && written == slot && memory.kind == SlotKind::temporary &&
+          memory.bytes == output.bytes && std::none_of(first + 1, steps.end(), reads))
+        earlier = read;
+    }
+    if (earlier >= 0) {
+      parts_.slots[static_cast<size_t>(earlier)].kind = SlotKind::output;
+      parts_.slots[static_cast<size_t>(earlier)].index = output.index;
+    }
+    slot = earlier;
+  }
+}
+
 void Lowering::place_outputs() {
   const size_t count = graph_.outputs.size();
   parts_.layouts.resize(count);
@@ -291,6 +322,11 @@ void Lowering::place_outputs() {
                    contiguous_strides(type.shape), 0};
     emit_copy(*graph_.outputs[i].node, sources[i], out);
   }
+  // Memory that an output takes over keeps its value until a failed step cannot need it any more.
+  for (const auto& [output, input] : options_.donations)
+    placed[static_cast<size_t>(output)] = false;
+  for (size_t i = 0; i < count; ++i)
+    if (placed[i]) write_early(sources[i].slot);
 }
 
 }  // namespace ds::cpu

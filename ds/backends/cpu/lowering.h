@@ -63,6 +63,7 @@ class Lowering {
   void place_outputs();
   std::vector<int> memory_of_slots() const;
   bool may_rename(int slot, size_t output, const View& view) const;
+  void write_early(int slot);
 
   const Graph& graph_;
   const CompileOptions& options_;

@@ -31,6 +31,12 @@ bool is_elementwise(const Node& node) {
   return node.op() == Op::fused_ || (node.info().traits & kFusable) != 0;
 }
 
+/// May write where it reads the value, if it reads it for the last time.
+bool writes_over(const Node& node, const Value& input) {
+  if (node.op() == Op::index_add_) return input == node.input(0);
+  return is_elementwise(node) || node.op() == Op::softmax_cross_entropy_backward_;
+}
+
 class Planner {
  public:
   Planner(const Graph& graph, const CompileOptions& options) : graph_(graph), options_(options) {}
@@ -95,17 +101,20 @@ class Planner {
   /// The block that output `i` of the node is written over: an input as large that is read for the
   /// last time. -1 for none.
   int taken_by(const Node& node, int i, int step, const std::vector<Lifetime>& lifetimes) {
-    if (!is_elementwise(node) && node.op() != Op::softmax_cross_entropy_backward_) return -1;
     for (const Value& input : node.inputs()) {
+      if (!writes_over(node, input)) continue;
       const auto block = block_.find(memory_of(input));
-      const bool alike = channels_last_.count(input.node.get()) == channels_last_.count(&node);
-      if (block == block_.end() || taken_.count(block->second) || !alike) continue;
+      if (block == block_.end() || taken_.count(block->second) || !lie_alike(input, node)) continue;
       const Lifetime& life = lifetimes[static_cast<size_t>(block->second)];
       if (life.last != step || life.bytes != type_bytes(node.type(i))) continue;
       taken_.insert(block->second);
       return block->second;
     }
     return -1;
+  }
+
+  bool lie_alike(const Value& input, const Node& node) const {
+    return channels_last_.count(input.node.get()) == channels_last_.count(&node);
   }
 
   void find_last_reads() {
@@ -130,10 +139,29 @@ class Planner {
       const int written = step_of.count(key.first) ? step_of.at(key.first) : -1;
       const bool in_place = read == last_.end() || read->second < written ||
                             (read->second == written && is_elementwise(*key.first));
-      if (in_place)
-        outside_.insert(key);
-      else
+      if (!in_place)
         last_[key] = steps_;
+      else if (outside_.insert(key).second && donor == donors.end())
+        write_early(key, step_of);
+    }
+  }
+
+  /// What an output is written over lies there too, as far back as that goes.
+  void write_early(Key key, const std::map<const Node*, int>& step_of) {
+    for (bool found = true; found;) {
+      found = false;
+      const Node& node = *key.first;
+      for (const Value& input : node.inputs()) {
+        const Key memory = memory_of(input);
+        if (!writes_over(node, input) || !lie_alike(input, node) || !step_of.count(memory.first) ||
+            last_.at(memory) != step_of.at(&node) ||
+            type_bytes(memory.first->type(memory.second)) != type_bytes(node.type(key.second)) ||
+            !outside_.insert(memory).second)
+          continue;
+        key = memory;
+        found = true;
+        break;
+      }
     }
   }
 

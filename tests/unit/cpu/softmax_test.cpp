@@ -155,7 +155,7 @@ TEST_CASE("a label out of range is named") {
   const CrossEntropy shape{2, 3};
   CHECK_THROWS_WITH_AS(
       cross_entropy(shape, DType::f32, logits, labels, loss, lse),
-      "softmax_cross_entropy: label 3 at row 1 is outside [0, 3); the logits have 3 classes",
+      "softmax_cross_entropy: label 3 is outside [0, 3); the logits have 3 classes",
       IndexError);
 }
 

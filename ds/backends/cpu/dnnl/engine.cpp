@@ -81,8 +81,9 @@ bool PackedLayout::equals(const Layout& other) const {
 }
 
 const dnnl::engine& dnnl_engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
+  // Never destroyed: a program may still run while the process ends.
+  static const auto* engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return *engine;
 }
 
 const dnnl::stream& dnnl_stream() {

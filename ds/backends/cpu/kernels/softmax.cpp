@@ -261,8 +261,7 @@ void backward(bool log, DType dtype, const void* diff_dst, const void* dst, int6
 void check_labels(const CrossEntropy& shape, const int64_t* labels) {
   for (int64_t i = 0; i < shape.rows; ++i) {
     DS_CHECK(labels[i] == shape.ignore_index || (labels[i] >= 0 && labels[i] < shape.classes),
-             IndexError, "softmax_cross_entropy: label ", labels[i], " at row ", i,
-             " is outside [0, ", shape.classes, "); the logits have ", shape.classes, " classes");
+             IndexError, "softmax_cross_entropy: label ", labels[i], " is outside [0, ", shape.classes, "); the logits have ", shape.classes, " classes");
   }
 }
 

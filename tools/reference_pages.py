@@ -112,7 +112,7 @@ def environment_page() -> str:
     defaults = dict(re.findall(r"^  (?:bool|std::string|int) (\w+) = \"?(\w+)\"?;", text, re.M))
     table = {
         name: (defaults.get(field, "").replace("false", "0").replace("true", "1"), doc)
-        for field, name, doc in re.findall(r'f\((\w+), "(DS_\w+)", "([^"]+)"\)', text)
+        for field, name, doc in re.findall(r'f\((\w+), "(DS_\w+)",\s+"([^"]+)"\)', text)
     }
     used = set()
     for folder, pattern in (("ds", "*.cpp"), ("python/deepseek", "*.py")):

@@ -96,7 +96,8 @@ size_t parse_bytes(const std::string& text) {
   while (*end == ' ') ++end;
   const auto unit = std::find_if(std::begin(kUnits), std::end(kUnits),
                                  [&](const auto& row) { return std::string(row.first) == end; });
-  const double bytes = unit == std::end(kUnits) || end == text.c_str() ? -1 : number * unit->second;
+  double bytes = unit == std::end(kUnits) || end == text.c_str() ? -1 : number * unit->second;
+  if (bytes != std::floor(bytes) && unit->second == 1) bytes = -1;  // 1.5, where 1.5GiB is meant
   DS_CHECK(bytes >= 1 && bytes < 0x1p62, ValueError, "memory budget: '", text,
            "' is no amount of memory; write a number and a unit, such as 2GiB or 800MB");
   return static_cast<size_t>(bytes);

@@ -11,6 +11,7 @@
 #include "ds/tensor/function.h"
 #include "ds/tensor/ops.h"
 #include "ds/tensor/record.h"
+#include "ds/tensor/undo.h"
 
 namespace ds::optim {
 namespace {
@@ -277,10 +278,21 @@ void Optimizer::step(const StepGuard& guard) {
   for (const Use& use : uses)
     for (Tensor& tensor : make_states(*use.update, *use.state)) made.push_back(std::move(tensor));
   evaluate_in_parts(made);
-  for (const Use& use : uses) apply(*use.update, use.param, use.grad, *use.state);
+  Undo undo;
+  for (const Use& use : uses) {
+    undo.add(use.param);
+    for (const std::string& name : use.update->written) undo.add(use.state->tensors.at(name));
+    apply(*use.update, use.param, use.grad, *use.state);
+  }
   guard_ = {};
   scalars_.clear();
-  evaluate(updated);
+  try {
+    evaluate(updated);
+  } catch (...) {
+    undo.run();
+    for (const Use& use : uses) use.state->numbers = use.update->numbers;
+    throw;
+  }
 }
 
 void Optimizer::zero_grad(bool set_to_none) {

@@ -55,7 +55,8 @@ class Optimizer {
 
   /// "SGD", "Adam", ...
   virtual std::string type_name() const = 0;
-  /// Updates every parameter that has a gradient. Where the guard says so, nothing changes.
+  /// Updates every parameter that has a gradient. Where the guard says so, nothing changes, nor
+  /// when no plan of the step fits the memory budget: it raises then, and can be called again.
   void step(const StepGuard& guard = {});
   void zero_grad(bool set_to_none = true);
 

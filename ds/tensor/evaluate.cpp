@@ -176,7 +176,7 @@ void keep_history(const std::vector<TensorImpl*>& roots, Outputs& outputs,
 
 /// Values that were assigned over: what their tensors keep when the step fails, and, where only the
 /// nodes computed now still read them, memory for the new values (parameters and optimizer state
-/// are updated in place).
+/// are updated in place). The roots keep their donors until there is a plan.
 void find_previous(const std::vector<TensorImpl*>& roots, Components& components, Outputs& outputs,
                    const std::unordered_set<const Node*>& kept, EvaluateRequest& request) {
   std::unordered_map<const Node*, long> reads;
@@ -186,9 +186,8 @@ void find_previous(const std::vector<TensorImpl*>& roots, Components& components
   for (const Node* node : components.members())
     for (const Value& input : node->inputs())
       if (const auto found = reads.find(input.node.get()); found != reads.end()) ++found->second;
-  for (TensorImpl* root : roots) {
-    const NodePtr donor = std::move(root->donor);
-    root->donor = nullptr;
+  for (const TensorImpl* root : roots) {
+    const NodePtr& donor = root->donor;
     if (!donor) continue;
     const BufferPtr buffer = buffer_of({donor, 0});
     const size_t index = outputs.index_of(strip_markers(root->value));
@@ -261,6 +260,7 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked) {
     EvaluateRequest request{outputs.list(), roots.front()->device, {}, {}};
     find_previous(roots, components, outputs, kept, request);
     evaluate(request);
+    for (TensorImpl* root : roots) root->donor = nullptr;
     renew_rng_leaf();
   }
   for (TensorImpl* root : roots) settle(*root);

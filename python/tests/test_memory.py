@@ -302,7 +302,7 @@ def test_budgets_are_amounts_of_memory():
     assert ds.memory.parse_bytes("2GiB") == 2 << 30
     assert ds.memory.parse_bytes("1.5 KB") == 1500
     assert ds.memory.parse_bytes(4096) == 4096
-    for wrong in ("", "many", "2 Gi", "-1GiB", "0", "1e300GB", "nan", 0, -5):
+    for wrong in ("", "many", "2 Gi", "-1GiB", "0", "1e300GB", "nan", 0, -5, 1.5, "2.5B"):
         with pytest.raises(ds.ValueError, match="amount of memory"):
             ds.memory.budget(wrong)
     assert ds.memory.format_bytes(1536) == "1.5 KiB"
@@ -392,3 +392,54 @@ def test_what_an_output_is_written_over_lies_there_too():
     expected = a.numpy() @ b.numpy() + a.numpy().sum()
     np.add.at(expected, at.numpy(), more.numpy())
     np.testing.assert_allclose(result[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_step_that_does_not_fit_changes_nothing():
+    def build():
+        ds.manual_seed(0)
+        model = nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 8))
+        return model, ds.optim.AdamW(model.parameters(), lr=1e-2)
+
+    def backward(model, optimizer, rows):
+        optimizer.zero_grad()
+        x = ds.tensor(np.random.default_rng(rows).standard_normal((rows, 32)).astype(np.float32))
+        loss = model(x).square().mean()
+        loss.backward()
+        return loss
+
+    def all_bytes(model, optimizer):
+        # Copies: what NumPy shares could not be updated in place.
+        state = [v for p in model.parameters() for v in optimizer.state[p].values()]
+        tensors = [*model.parameters(), *(v for v in state if isinstance(v, ds.Tensor))]
+        return [t.detach().clone().numpy().tobytes() for t in tensors]
+
+    plain, refused = build(), build()
+    for model, optimizer in (plain, refused):
+        backward(model, optimizer, 64)
+        optimizer.step()
+    needed = ds.memory.summary().peak
+    before = all_bytes(*refused)
+    # A large batch does not fit, before the step and while its gradients are pending.
+    with ds.memory.budget(needed + 4096):
+        loss = backward(*refused, 4096)
+        for _ in range(2):
+            with pytest.raises(ds.OutOfMemoryError):
+                refused[1].step()
+        assert all_bytes(*refused) == before
+        # A smaller one does.
+        backward(*refused, 64)
+        refused[1].step()
+        assert ds.memory.summary().peak <= needed + 4096
+    backward(*plain, 64)
+    plain[1].step()
+    assert all_bytes(*refused) == all_bytes(*plain)
+    # With more room the same step can be called again.
+    results = []
+    for model, optimizer in (plain, refused):
+        loss = backward(model, optimizer, 4096)
+        if model is refused[0]:
+            with ds.memory.budget(needed + 4096), pytest.raises(ds.OutOfMemoryError):
+                optimizer.step()
+        optimizer.step()
+        results.append((loss.item(), all_bytes(model, optimizer)))
+    assert results[0] == results[1]

@@ -216,7 +216,8 @@ class Optimizer:
 
     def step(self, closure=None):
         """Updates every parameter that has a gradient. closure: computes the loss again, with
-        gradients, and returns it."""
+        gradients, and returns it. A step that raises OutOfMemoryError, because it does not fit the
+        memory budget, changes nothing and can be called again."""
         if self._impl is None:
             raise NotImplementedError(f"{type(self).__name__} defines no step()")
         loss = None

@@ -246,11 +246,13 @@ class Rebuild {
     return value;
   }
 
-  /// What a use makes of the gradient's rows from `begin` to `end`.
-  Value use_of(const Node& node, Use use, const Value& diff, int64_t begin, int64_t end) {
+  /// What a use makes of the gradient's rows from `begin` to `end`, not before `gates`.
+  Value use_of(const Node& node, Use use, const Value& diff, int64_t begin, int64_t end,
+               const Values& gates) {
     const LocationScope place(node.location());
     if (use == Use::sum) return make(Op::sum_, {diff}, {Shape{0}, false});
-    const Value rows = cast(diff, node.input(use == Use::right_weights ? 1 : 0).dtype());
+    const Value rows =
+        after_all(cast(diff, node.input(use == Use::right_weights ? 1 : 0).dtype()), gates);
     switch (use) {
       case Use::left_weights:
         return make(Op::matmul_, {make(Op::permute_, {rows}, {Shape{1, 0}}),
@@ -285,11 +287,20 @@ class Rebuild {
       const LocationScope place(diff.location());
       const Value gradient = {interner_.rebuild(diff, {diff_loss, scores, labels, lse}), 0};
       gates.clear();
-      for (size_t k = 0; k < region_.uses.size(); ++k) {
-        const auto& [node, use] = region_.uses[k];
-        const Value value = use_of(*node, use, gradient, begin, end);
-        gates.push_back(use == Use::rows ? value : sums[k] = total(sums[k], value));
-        parts[k].push_back(value);
+      // The rows' gradients, with which the backward pass goes on, come last: what it computes
+      // again waits for them, and what is added up would stay in memory meanwhile.
+      for (const bool last : {false, true}) {
+        const Values before = last ? gates : Values{};
+        for (size_t k = 0; k < region_.uses.size(); ++k) {
+          const auto& [node, use] = region_.uses[k];
+          if ((use == Use::rows) != last) continue;
+          const Value value = use_of(*node, use, gradient, begin, end, before);
+          if (last)
+            parts[k].push_back(value);
+          else
+            sums[k] = total(sums[k], value);
+          gates.push_back(last ? value : sums[k]);
+        }
       }
     }
     finish(parts, sums, losses, lses);
@@ -300,19 +311,14 @@ class Rebuild {
     return sum ? make(Op::add_, {sum, wide}) : wide;
   }
 
-  /// States what the rest of the graph reads. The sums come before the rows' gradients, with which
-  /// the backward pass goes on: what they are sums of would stay in memory otherwise.
+  /// States what the rest of the graph reads.
   void finish(std::vector<Values>& parts, const Values& sums, const Values& losses,
               const Values& lses) {
-    Values totals;
-    for (const Value& sum : sums)
-      if (sum) totals.push_back(sum);
     for (size_t k = 0; k < region_.uses.size(); ++k) {
       const auto& [node, use] = region_.uses[k];
       const LocationScope place(node->location());
-      Value value = use == Use::rows
-                        ? after_all(make(Op::cat_, std::move(parts[k]), {int64_t{0}}), totals)
-                        : cast(sums[k], node->type().dtype);
+      Value value = use == Use::rows ? make(Op::cat_, std::move(parts[k]), {int64_t{0}})
+                                     : cast(sums[k], node->type().dtype);
       if (value.shape() != node->type().shape)
         value = make(Op::reshape_, {value}, {node->type().shape});
       done_[node] = {value};

@@ -10,8 +10,10 @@
 #include <cstdlib>
 #include <exception>
 #include <fstream>
+#include <limits>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "ds/base/error.h"
 
@@ -40,14 +42,21 @@ std::atomic<int>& threads() {
   return count;
 }
 
+thread_local int t_limit = std::numeric_limits<int>::max();
+
 }  // namespace
 
-int num_threads() { return threads(); }
+int num_threads() { return std::min<int>(threads(), t_limit); }
 
 void set_num_threads(int count) {
   DS_CHECK(count >= 1, ValueError, "set_num_threads: count is ", count, "; it must be at least 1");
   threads() = count;
 }
+
+ThreadLimit::ThreadLimit(int most)
+    : before_(std::exchange(t_limit, std::min(t_limit, std::max(1, most)))) {}
+
+ThreadLimit::~ThreadLimit() { t_limit = before_; }
 
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (count <= 0) return;

@@ -14,6 +14,18 @@ int num_threads();
 /// Sets the number of threads of later loops; at least 1, else ValueError.
 void set_num_threads(int count);
 
+/// While it lives, num_threads() of this thread is at most `most`: for work too small for more.
+class ThreadLimit {
+ public:
+  explicit ThreadLimit(int most);
+  ~ThreadLimit();
+  ThreadLimit(const ThreadLimit&) = delete;
+  ThreadLimit& operator=(const ThreadLimit&) = delete;
+
+ private:
+  int before_;
+};
+
 /// Calls body(begin, end) on disjoint pieces that cover [0, count), each at least `grain` long
 /// except the last. Runs inline when one piece suffices or when already inside a loop. The first
 /// exception a piece throws is rethrown to the caller.

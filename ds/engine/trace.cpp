@@ -4,17 +4,15 @@
 #include <algorithm>
 #include <bit>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ds/base/error.h"
 #include "ds/base/hash.h"
 #include "ds/base/location.h"
+#include "ds/ir/function.h"
 
 namespace ds {
 namespace {
-
-bool is_constant(const Node& node) {
-  return node.op() == Op::constant_ || node.op() == Op::constant_int_;
-}
 
 uint64_t constant_value_bits(const Node& node) {
   return node.op() == Op::constant_ ? std::bit_cast<uint64_t>(node.attr_float("value"))
@@ -90,46 +88,36 @@ class Walk {
     node.visit_index = static_cast<uint32_t>(trace_.nodes.size());
     note_constant(node);
     hash = hash_combine(hash, node.static_hash());
-    if (node.op() == Op::fused_) hash = hash_combine(hash, body_hash(*node.body()));
+    if (node.op() == Op::fused_) apply(*function_of(node));
     for (const Value& input : node.inputs()) hash = hash_combine(hash, reference(input));
     trace_.nodes.push_back(&node);
   }
 
   void note_constant(const Node& node) {
-    if (!is_constant(node)) return;
+    if (!is_number(node)) return;
     trace_.constants.push_back(&node);
     trace_.constant_bits.push_back(constant_value_bits(node));
   }
 
-  /// Many nodes share a body, whose constants count once.
-  uint64_t body_hash(const Graph& body) {
-    const auto [entry, made] = bodies_.try_emplace(&body, 0);
-    if (!made) return entry->second;
-    uint64_t hash = 0;
-    std::unordered_map<const Node*, uint64_t> numbers;
-    const auto add = [&](const Value& value) {
-      hash = hash_combine(hash,
-                          numbers.at(value.node.get()) * 64 + static_cast<uint64_t>(value.index));
-    };
-    for (const NodePtr& node : body.topological()) {
-      numbers.emplace(node.get(), numbers.size());
-      note_constant(*node);
-      hash = hash_combine(hash, node->static_hash());
-      for (const Value& input : node->inputs()) add(input);
-    }
-    for (const Value& output : body.outputs) add(output);
-    return entry->second = hash;
+  /// Many nodes share a function, whose constants count once.
+  void apply(const Function& function) {
+    hash = hash_combine(hash, function.hash);
+    if (!functions_.insert(&function).second) return;
+    for (const Node* constant : function.constants) note_constant(*constant);
   }
 
   Trace& trace_;
   uint64_t epoch_;
   std::vector<Frame> stack_;
-  std::unordered_map<const Graph*, uint64_t> bodies_;
+  std::unordered_set<const Function*> functions_;
 };
 
-/// What a body computes, on values of the importing graph.
-Values inline_body(const Graph& body, const Values& inputs,
+/// What a function computes, on values of the importing graph. Its operations were recorded where
+/// the node is, not where the function was recorded first.
+Values inline_body(const Node& call, const Values& inputs,
                    const std::unordered_map<const Node*, Values>& lifted, Interner& interner) {
+  const Graph& body = *call.body();
+  const LocationScope place(call.location());
   std::unordered_map<const Node*, Values> done = lifted;
   for (size_t i = 0; i < inputs.size(); ++i) done[body.inputs[i].get()] = {inputs[i]};
   const auto find = [&](const Value& value) {
@@ -137,7 +125,6 @@ Values inline_body(const Graph& body, const Values& inputs,
   };
   for (const NodePtr& node : body.topological()) {
     if (done.count(node.get())) continue;
-    const LocationScope place(node->location());
     Values operands;
     for (const Value& input : node->inputs()) operands.push_back(find(input));
     const NodePtr made = interner.node(node->op(), std::move(operands), node->attrs());
@@ -205,7 +192,7 @@ Graph import_trace(const Trace& trace, const Values& outputs, const std::vector<
     Values inputs;
     for (const Value& input : node->inputs()) inputs.push_back(find(input));
     if (node->op() == Op::fused_) {
-      imported.push_back(inline_body(*node->body(), inputs, lifted_constants, interner));
+      imported.push_back(inline_body(*node, inputs, lifted_constants, interner));
       continue;
     }
     const LocationScope place(node->location());

@@ -28,5 +28,6 @@ void add_softmax_rules(GradTable& table);
 void add_attention_rules(GradTable& table);
 void add_linalg_rules(GradTable& table);
 void add_factorization_rules(GradTable& table);
+void add_function_rules(GradTable& table);
 
 }  // namespace ds

@@ -23,6 +23,7 @@ GradTable make_table() {
   add_attention_rules(table);
   add_linalg_rules(table);
   add_factorization_rules(table);
+  add_function_rules(table);
   return table;
 }
 

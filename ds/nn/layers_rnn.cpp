@@ -6,6 +6,7 @@
 
 #include "ds/base/error.h"
 #include "ds/nn/init.h"
+#include "ds/tensor/function.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 #include "ds/tensor/record.h"
@@ -21,8 +22,8 @@ std::string kind_name(CellKind kind) {
   return kind == CellKind::lstm ? "LSTM" : kind == CellKind::gru ? "GRU" : "RNN";
 }
 
-/// The next state from the projected input and the projected state (both [N, gates * hidden]).
-RecurrentState step(CellKind kind, const Tensor& xp, const Tensor& hp, const RecurrentState& s) {
+RecurrentState next_state(CellKind kind, const Tensor& xp, const Tensor& hp,
+                          const RecurrentState& s) {
   if (kind == CellKind::lstm) {  // i, f, g, o
     const std::vector<Tensor> gates = chunk(xp + hp, 4, 1);
     const Tensor c = sigmoid(gates[1]) * s.c + sigmoid(gates[0]) * tanh(gates[2]);
@@ -36,6 +37,20 @@ RecurrentState step(CellKind kind, const Tensor& xp, const Tensor& hp, const Rec
   }
   const Tensor sum = xp + hp;
   return {kind == CellKind::rnn_relu ? relu(sum) : tanh(sum), {}};
+}
+
+/// The next state from the projected input and the projected state (both [N, gates * hidden]). One
+/// node: a sequence records hundreds of them.
+RecurrentState step(CellKind kind, const Tensor& xp, const Tensor& hp, const RecurrentState& s) {
+  std::vector<Tensor> inputs{xp, hp, s.h};
+  if (s.c.defined()) inputs.push_back(s.c);
+  const std::vector<Tensor> next = call_function(
+      "recurrent step", {static_cast<double>(kind)}, inputs, [&](const std::vector<Tensor>& in) {
+        const RecurrentState now =
+            next_state(kind, in[0], in[1], {in[2], s.c.defined() ? in[3] : Tensor()});
+        return now.c.defined() ? std::vector<Tensor>{now.h, now.c} : std::vector<Tensor>{now.h};
+      });
+  return {next[0], next.size() > 1 ? next[1] : Tensor()};
 }
 
 CellKind rnn_kind(const std::string& nonlinearity) {

@@ -102,7 +102,7 @@ struct Optimizer::Update {
   };
   std::vector<Source> sources;
   std::vector<std::string> written;  // states that outputs 1.. of the body are; output 0: parameter
-  std::shared_ptr<const Graph> body;
+  FunctionPtr body;
 
   bool fits(const Tensor& p, const Tensor& g, const ParamState& state) const {
     if (!(param == p.type()) || !(grad == g.type()) || !(device == p.device()) ||

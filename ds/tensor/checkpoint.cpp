@@ -8,6 +8,7 @@
 #include "ds/base/location.h"
 #include "ds/ir/after.h"
 #include "ds/ir/build.h"
+#include "ds/ir/graph.h"
 #include "ds/ir/phase.h"
 #include "ds/tensor/record.h"
 
@@ -70,7 +71,9 @@ Value CheckpointPass::again(const Value& output, Again& copy) {
     const LocationScope place(backward_place(node->location()));
     Values inputs;
     for (const Value& input : node->inputs()) inputs.push_back(find(input));
-    const NodePtr made = make_node(node->op(), std::move(inputs), node->attrs());
+    const NodePtr made = node->op() == Op::fused_
+                             ? Interner().fused(std::move(inputs), node->body())
+                             : make_node(node->op(), std::move(inputs), node->attrs());
     if (node->attachment()) made->attach(node->attachment());
     for (int i = 0; i < node->outputs(); ++i) copy.values.emplace(Key{node, i}, Value{made, i});
   }

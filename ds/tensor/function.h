@@ -4,11 +4,11 @@
 // without it; recording and looking up a plan cost one node instead of all of them.
 #pragma once
 
-#include <memory>
+#include <functional>
 #include <mutex>
 #include <vector>
 
-#include "ds/ir/graph.h"
+#include "ds/ir/function.h"
 #include "ds/tensor/tensor.h"
 
 namespace ds {
@@ -25,7 +25,7 @@ class FunctionRecorder {
   /// The next input of the body.
   Tensor input(const Type& type, Device device);
   /// The body whose outputs are the tensors' values now.
-  std::shared_ptr<const Graph> finish(const std::vector<Tensor>& outputs) const;
+  FunctionPtr finish(const std::vector<Tensor>& outputs) const;
 
  private:
   std::unique_lock<std::recursive_mutex> lock_;
@@ -35,7 +35,14 @@ class FunctionRecorder {
 /// A FunctionRecorder of this thread lives.
 bool recording_function();
 
-/// The body's outputs for these inputs, without gradient.
-Values apply_function(const std::shared_ptr<const Graph>& body, const std::vector<Tensor>& inputs);
+/// The function's outputs for these inputs; without gradient when grad mode is off.
+Values apply_function(const FunctionPtr& function, const std::vector<Tensor>& inputs);
+
+/// compose(inputs) as one node. `compose` is called once for inputs of these types, `name` and
+/// `numbers`, which stand for all else that it depends on. It records cheap operations only: a
+/// backward pass that is planned without the forward pass computes them again.
+std::vector<Tensor> call_function(
+    const char* name, const std::vector<double>& numbers, const std::vector<Tensor>& inputs,
+    const std::function<std::vector<Tensor>(const std::vector<Tensor>&)>& compose);
 
 }  // namespace ds

@@ -2,6 +2,7 @@
 // The normalisation functions of ops_nn.h. Statistics, weight and bias are f32 for half inputs.
 #include "ds/base/error.h"
 #include "ds/tensor/compose.h"
+#include "ds/tensor/function.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops_nn.h"
 #include "ds/tensor/ops_reduce.h"
@@ -61,13 +62,25 @@ Tensor normalized_by(const Tensor& input, const OptionalTensor& mean, const Opti
                      const char* op) {
   DS_CHECK(present(mean) && present(var), ValueError, op,
            ": evaluation needs running_mean and running_var; pass them or train");
-  const Shape channels{input.shape()[1]};
-  const Tensor scale =
-      factor(weight, channels, 1, input, op) * rsqrt(factor(var, channels, 1, input, op) + eps);
-  const Tensor shift =
-      factor(bias, channels, 0, input, op) - factor(mean, channels, 0, input, op) * scale;
-  const Tensor x = to_dtype(input, statistics_dtype(input));
-  return to_dtype(x * per_channel(scale, x.dim()) + per_channel(shift, x.dim()), input.dtype());
+  std::vector<Tensor> inputs{input, *mean, *var};
+  for (const OptionalTensor& given : {weight, bias})
+    if (present(given)) inputs.push_back(*given);
+  const std::vector<double> numbers{eps, present(weight) ? 1.0 : 0.0, present(bias) ? 1.0 : 0.0};
+  return call_function("normalized", numbers, inputs, [&](const std::vector<Tensor>& in) {
+    const Shape channels{in[0].shape()[1]};
+    size_t next = 3;
+    const auto given = [&](const OptionalTensor& one) {
+      return present(one) ? OptionalTensor(in[next++]) : OptionalTensor();
+    };
+    const OptionalTensor gamma = given(weight), beta = given(bias);
+    const Tensor scale =
+        factor(gamma, channels, 1, in[0], op) * rsqrt(factor(in[2], channels, 1, in[0], op) + eps);
+    const Tensor shift =
+        factor(beta, channels, 0, in[0], op) - factor(in[1], channels, 0, in[0], op) * scale;
+    const Tensor x = to_dtype(in[0], statistics_dtype(in[0]));
+    return std::vector<Tensor>{
+        to_dtype(x * per_channel(scale, x.dim()) + per_channel(shift, x.dim()), in[0].dtype())};
+  })[0];
 }
 
 int64_t per_channel_count(const Tensor& x) {

@@ -2,6 +2,7 @@
 #include "ds/backends/cpu/lowering.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "ds/backends/cpu/batch.h"
 #include "ds/backends/cpu/copy.h"
@@ -9,8 +10,25 @@
 #include "ds/backends/cpu/tiles.h"
 #include "ds/base/error.h"
 #include "ds/base/options.h"
+#include "ds/base/parallel.h"
+#include "ds/ir/cost.h"
 
 namespace ds::cpu {
+namespace {
+
+// To start and to join a thread costs some microseconds, and more where the user's program keeps a
+// processor busy. In ten of them a processor computes or reads about this much.
+constexpr double kFlopsOfThread = 1e6, kBytesOfThread = 128 << 10;
+
+/// Threads that pay for a product: oneDNN takes all it is given. Our own loops know their grain.
+int threads_for(const Node& node) {
+  if (node.info().op_class != OpClass::contraction) return num_threads();
+  const Cost cost = node_cost(node);
+  const double most = std::max(cost.flops / kFlopsOfThread, cost.bytes / kBytesOfThread);
+  return static_cast<int>(std::min<double>(num_threads(), std::ceil(most)));
+}
+
+}  // namespace
 
 Lowering::Lowering(const Graph& graph, const CompileOptions& options)
     : graph_(graph), options_(options) {
@@ -219,6 +237,7 @@ View Lowering::input_copy(const View& input, const PackedLayoutPtr& layout) {
 }
 
 void Lowering::lower(const Node& node) {
+  const ThreadLimit limit(threads_for(node));
   std::string why;
   if (const LowerFn function = lower_function(node.op())) {
     const size_t steps = parts_.steps.size();

@@ -139,10 +139,10 @@ class Trainer(TrainerSetup):
         scaled = self.loss_is_scaled_for_ga
         if scaled is None:
             scaled = self.compute_loss_func is not None and num_items_in_batch is not None
-        parts, items = self.current_gradient_accumulation_steps, self._items(inputs)
+        parts, items = self.current_gradient_accumulation_steps, None
         if parts > 1 and not scaled:
-            known = items is not None and num_items_in_batch is not None
-            loss = loss * (items / max(num_items_in_batch, 1)) if known else loss / parts
+            items = None if num_items_in_batch is None else self._items(inputs)
+            loss = loss / parts if items is None else loss * (items / max(num_items_in_batch, 1))
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
         # The mean over no label is NaN, its gradients are zero.
         return _core.zeros(()) if items == 0 else loss.detach()
@@ -163,17 +163,18 @@ class Trainer(TrainerSetup):
                 grads = [p.grad for p in self._trained if p.grad is not None]
                 _core.evaluate([total, *grads])
                 self._call("on_substep_end")
-        self._update(total)
+        self._update(total, batches)
 
     def _counts(self, batches: list) -> bool:
         return len(batches) > 1 or self.compute_loss_func is not None
 
-    def _update(self, loss) -> None:
+    def _update(self, loss, batches: list) -> None:
         a, scaler = self.args, self._scaler
         stats = [loss.float().reshape(())]
         if scaler is not None:
             stats.append(scaler.state_dict()["scale"].float().reshape(()))
-        self._pending.append(_core.stack(stats))
+        labels = [{"labels": batch.get("labels")} for batch in batches]
+        self._pending.append((_core.stack(stats), labels))
         if a.max_grad_norm > 0:
             if scaler is not None:
                 scaler.unscale_(self.optimizer)
@@ -195,11 +196,16 @@ class Trainer(TrainerSetup):
     def _read_losses(self, keep: int) -> None:
         """Takes in the losses of finished steps until `keep` are left."""
         while len(self._pending) > keep:
-            loss, *scale = self._pending.popleft().tolist()
-            if math.isfinite(loss):
+            stats, labels = self._pending.popleft()
+            loss, *scale = stats.tolist()
+            if math.isnan(loss) and all(self._items(part) == 0 for part in labels):
+                loss = 0.0  # the mean over no label; its gradients are zero
+            finite = math.isfinite(loss)
+            if finite:
                 self._loss_sum += loss
                 self._loss_count += 1
-            if not math.isfinite(loss) if not scale else scale[0] < _MIN_SCALE:
+            # A scaled loss may be infinite until the scale has gone down.
+            if scale[0] < _MIN_SCALE if scale else not finite:
                 step = self.state.global_step - len(self._pending)
                 also = f", also with the loss scale lowered to {scale[0]}" if scale else ""
                 raise _core.NonFiniteError(
@@ -501,8 +507,9 @@ class Trainer(TrainerSetup):
                 self.model, inputs, prediction_loss_only, ignore_keys
             )
             counts.append(len(next(iter(inputs.values()))))
-            if self._items(inputs) != 0:  # the mean over no label is no number
-                losses.append((None if loss is None else loss.item(), counts[-1]))
+            value = None if loss is None else loss.item()
+            if value is None or not math.isnan(value) or self._items(inputs) != 0:
+                losses.append((value, counts[-1]))  # the mean over no label is no number
             if logits is not None:
                 if self.preprocess_logits_for_metrics is not None:
                     logits = self.preprocess_logits_for_metrics(logits, target)

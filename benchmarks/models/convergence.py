@@ -4,6 +4,9 @@
     python benchmarks/models/convergence.py [--tasks images,text] [--seeds 5] [--threads 1]
                                             [--precisions f32,bf16] [--json FILE] [--page]
 
+Precisions: f32, bf16, f16 of deepseek, and torch: PyTorch in FP32 from the same weights over the
+same batches, with its own random numbers for dropout.
+
 images: a small convolutional network on Fashion-MNIST (Debian's package dataset-fashion-mnist),
 with MixedPrecisionTrainer. text: a small GPT-2 that predicts the next character of Shakespeare,
 with ds.Trainer; --text names the file. Runs of one seed start from the same weights and see the
@@ -13,6 +16,7 @@ difference; --page writes the table and the curves into docs/guide/training.md.
 
 import argparse
 import json
+import math
 import platform
 import re
 import statistics
@@ -23,23 +27,40 @@ from pathlib import Path
 
 import deepseek as ds
 import numpy as np
-from deepseek import nn
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "guide" / "training.md"
 PLOT = PAGE.with_name("convergence.svg")
 TEXT = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
 MARKS = ("<!-- convergence: written by benchmarks/models/convergence.py -->", "<!-- end -->")
-NAMES = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
-COLORS = {"f32": "#1f6fb4", "bf16": "#d9541a", "f16": "#3a923a"}
+NAMES = {"f32": "FP32", "bf16": "BF16", "f16": "FP16", "torch": "PyTorch FP32"}
+COLORS = {"f32": "#1f6fb4", "bf16": "#d9541a", "f16": "#3a923a", "torch": "#777777"}
 DTYPES = {"bf16": ds.bfloat16, "f16": ds.float16}
+
+
+def in_torch(values):
+    """Tensors as PyTorch's, also in dicts and lists."""
+    import torch
+
+    if isinstance(values, dict):
+        return {name: in_torch(value) for name, value in values.items()}
+    if isinstance(values, tuple | list):
+        return [in_torch(value) for value in values]
+    return torch.tensor(values.detach().numpy())
+
+
+def cosine(optimizer, steps: int):
+    """PyTorch's schedule that our runs have too."""
+    import transformers
+
+    return transformers.get_cosine_schedule_with_warmup(optimizer, math.ceil(steps / 20), steps)
 
 
 class Images:
     """Fashion-MNIST: 20,000 pictures to learn from, all 10,000 to test."""
 
     title, measure = "Fashion-MNIST, convolutional network", "accuracy"
-    epochs, batch, count = 6, 64, 20_000
+    epochs, batch, count, rate = 6, 64, 20_000, 2e-3
 
     def __init__(self, args):
         split = ds.datasets.load("fashion_mnist")
@@ -54,18 +75,48 @@ class Images:
         labels = np.array([label for _, label in samples])
         return ds.data.TensorDataset(ds.tensor(images), ds.tensor(labels))
 
-    def run(self, precision: str, seed: int) -> list[float]:
-        """Accuracy on the test pictures after every epoch."""
-        ds.manual_seed(seed)
-        model = nn.Sequential(
+    @staticmethod
+    def network(nn):
+        """The layers, of either library."""
+        return nn.Sequential(
             *(nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Flatten(), nn.Linear(32 * 49, 64), nn.ReLU(), nn.Dropout(0.2)),
             nn.Linear(64, 10),
         )
+
+    def run_torch(self, model, train, test) -> list[float]:
+        """The same in PyTorch, from the model's weights."""
+        import torch
+
+        theirs = self.network(torch.nn)
+        theirs.load_state_dict(in_torch(model.state_dict()))
+        optimizer = torch.optim.AdamW(theirs.parameters(), lr=self.rate, weight_decay=0.01)
+        schedule = cosine(optimizer, len(train) * self.epochs)
+        curve = []
+        for _ in range(self.epochs):
+            theirs.train()
+            for batch in train:
+                images, labels = in_torch(batch)
+                torch.nn.functional.cross_entropy(theirs(images), labels).backward()
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+            theirs.eval()
+            with torch.no_grad():
+                hits = [(theirs(x).argmax(1) == y).float() for x, y in map(in_torch, test)]
+            curve.append(torch.cat(hits).mean().item())
+        return curve
+
+    def run(self, precision: str, seed: int) -> list[float]:
+        """Accuracy on the test pictures after every epoch."""
+        ds.manual_seed(seed)
+        model = self.network(ds.nn)
         train = ds.data.DataLoader(self.train, batch_size=self.batch, shuffle=True, seed=seed)
         test = ds.data.DataLoader(self.test, batch_size=500)
-        optimizer = ds.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
+        if precision == "torch":
+            return self.run_torch(model, train, test)
+        optimizer = ds.optim.AdamW(model.parameters(), lr=self.rate, weight_decay=0.01)
         steps = len(train) * self.epochs
         trainer = ds.MixedPrecisionTrainer(
             model,
@@ -73,7 +124,9 @@ class Images:
             fp16_layers=[] if precision == "f32" else ["conv", "linear"],
             dtype=DTYPES.get(precision),
             metrics=["accuracy"],
-            scheduler=ds.optim.lr_scheduler.cosine_with_warmup(optimizer, steps // 20, steps),
+            scheduler=ds.optim.lr_scheduler.cosine_with_warmup(
+                optimizer, math.ceil(steps / 20), steps
+            ),
             progress=False,
         )
         return [log["val_accuracy"] for log in trainer.fit(train, self.epochs, validation=test)]
@@ -95,7 +148,7 @@ class Text:
     """Shakespeare, by characters: the last tenth is held out."""
 
     title, measure = "Shakespeare, GPT-2 of 2 layers", "accuracy of the next character"
-    epochs, batch, length = 6, 16, 64
+    epochs, batch, length, rate = 6, 16, 64, 2e-3
 
     def __init__(self, args):
         text = args.text.read_text("utf-8")
@@ -121,7 +174,7 @@ class Text:
                     num_train_epochs=self.epochs,
                     per_device_train_batch_size=self.batch,
                     per_device_eval_batch_size=64,
-                    learning_rate=2e-3,
+                    learning_rate=self.rate,
                     lr_scheduler_type="cosine",
                     warmup_ratio=0.05,
                     weight_decay=0.01,
@@ -139,8 +192,43 @@ class Text:
                 compute_metrics=lambda r: {"right": np.mean(r[0][:, :-1] == r[1][:, 1:])},
             )
             trainer.pop_callback(ds.PrinterCallback)
+            if precision == "torch":
+                return self.run_torch(trainer, folder)
             trainer.train()
         return [float(log["eval_right"]) for log in trainer.log_history if "eval_right" in log]
+
+    def run_torch(self, trainer, folder: str) -> list[float]:
+        """The same in PyTorch, from the trainer's weights over its batches."""
+        import torch
+        import transformers
+
+        trainer.save_model(folder)
+        theirs = transformers.GPT2LMHeadModel.from_pretrained(folder)
+        decayed = set(trainer.get_decay_parameter_names(trainer.model))
+        named = dict(theirs.named_parameters())
+        groups = [
+            {"params": [p for n, p in named.items() if n in decayed], "weight_decay": 0.01},
+            {"params": [p for n, p in named.items() if n not in decayed], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.rate)
+        train, test = trainer.get_train_dataloader(), trainer.get_eval_dataloader()
+        schedule, curve = cosine(optimizer, len(train) * self.epochs), []
+        for _ in range(self.epochs):
+            theirs.train()
+            for batch in train:
+                theirs(**in_torch(batch)).loss.backward()
+                torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+            theirs.eval()
+            with torch.no_grad():
+                hits = [
+                    (theirs(**b).logits[:, :-1].argmax(-1) == b["labels"][:, 1:]).float()
+                    for b in map(in_torch, test)
+                ]
+            curve.append(torch.cat(hits).mean().item())
+        return curve
 
 
 TASKS = {"images": Images, "text": Text}
@@ -270,6 +358,10 @@ def main() -> None:
     if "f32" not in precisions or args.seeds < 2:
         parser.error("f32, which the others are compared with, and two seeds are needed")
     ds.set_num_threads(args.threads)
+    if "torch" in precisions:
+        import torch
+
+        torch.set_num_threads(args.threads)
     results = {}
     for name in tasks:
         task = TASKS[name](args)
@@ -277,6 +369,8 @@ def main() -> None:
         for seed in range(args.seeds):
             for precision in precisions:
                 start = time.process_time()
+                if precision == "torch":
+                    torch.manual_seed(seed)
                 curves[precision].append(task.run(precision, seed))
                 print(
                     f"{name}, seed {seed}, {NAMES[precision]}: {curves[precision][-1][-1]:.4f}, "

@@ -509,6 +509,36 @@ def test_models_and_adapters_are_pushed_and_read_back(world, tmp_path):
     assert json.loads(world.repos["me/adapter"]["adapter_config.json"])["r"] == 8
 
 
+def test_a_trainer_pushes_while_it_trains(world, tmp_path):
+    rows = [{"input_ids": [3, 4, 5, 3], "labels": [3, 4, 5, 3]}] * 8
+    for strategy, messages in (
+        ("end", ["End of training"]),
+        # Nothing is new at the end.
+        ("every_save", [f"Training in progress, step {step}" for step in (1, 2)]),
+    ):
+        args = ds.TrainingArguments(
+            tmp_path / strategy,
+            num_train_epochs=2,
+            push_to_hub=True,
+            hub_strategy=strategy,
+            hub_private_repo=True,
+            learning_rate=1e-2,
+            report_to="tensorboard",
+            disable_tqdm=True,
+        )
+        before = len(world.commits)
+        trainer = ds.Trainer(small_model(), args, train_dataset=rows)
+        trainer.train()
+        repo, made = f"me/{strategy}", world.commits[before:]
+        assert [message for _, _, message in made] == messages
+        assert world.visibility[repo] == "private"
+        assert "model.safetensors" in world.repos[repo]
+        assert not any("checkpoint" in n or "train" in n or "runs" in n for n in world.repos[repo])
+    again = models.AutoModelForCausalLM.from_pretrained("me/every_save")
+    ids = ds.tensor([[3, 4, 5]])
+    assert (again(ids).logits == trainer.model.eval()(ids).logits).all()
+
+
 def small_model_of(model):
     made = small_model()
     made.load_state_dict(model.state_dict())

@@ -21,6 +21,7 @@ _CHOICES = {
     "train_sampling_strategy": ("random", "sequential", "group_by_length"),
     "lr_scheduler_type": SCHEDULES,
     "optim": tuple(OPTIMIZERS),
+    "hub_strategy": ("every_save", "end"),
 }
 _POSITIVE = (
     "per_device_train_batch_size",
@@ -50,10 +51,9 @@ WITHOUT_EFFECT = frozenset(
     skip_memory_metrics use_cache average_tokens_across_devices tf32 run_name project local_rank
     logging_nan_inf_filter restore_callback_states_from_checkpoint gradient_checkpointing_kwargs
     ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph
-    ddp_backend ddp_timeout eval_use_gather_object use_cpu""".split()
+    ddp_backend ddp_timeout eval_use_gather_object use_cpu hub_always_push""".split()
 )
 _NOTHING = (None, False, "", [], {})
-_PUSH = "call push_to_hub() of the trained model"
 #: Arguments of transformers that are not supported: values that ask for nothing, and what to do.
 UNSUPPORTED: dict[str, tuple[tuple, str]] = {
     "optim_target_modules": (_NOTHING, "set requires_grad of parameters to choose"),
@@ -77,13 +77,6 @@ UNSUPPORTED: dict[str, tuple[tuple, str]] = {
     "fsdp_config": (_NOTHING, "one process trains"),
     "deepspeed": (_NOTHING, "use memory_budget, which also puts state into files"),
     "debug": (_NOTHING, "use deepseek.debug"),
-    "push_to_hub": (_NOTHING, _PUSH),
-    "hub_token": (_NOTHING, _PUSH),
-    "hub_private_repo": (_NOTHING, _PUSH),
-    "hub_model_id": (_NOTHING, _PUSH),
-    "hub_strategy": ((*_NOTHING, "every_save"), _PUSH),
-    "hub_always_push": (_NOTHING, _PUSH),
-    "hub_revision": (_NOTHING, _PUSH),
     "trackio_space_id": ((*_NOTHING, "trackio"), "use report_to='tensorboard'"),
     "trackio_bucket_id": (_NOTHING, "use report_to='tensorboard'"),
     "trackio_static_space_id": (_NOTHING, "use report_to='tensorboard'"),
@@ -151,6 +144,13 @@ class TrainingArguments:
     logging_dir: str | os.PathLike | None = None
     report_to: str | Sequence[str] | None = "none"
     disable_tqdm: bool = False
+    # The hub.
+    push_to_hub: bool = False
+    hub_model_id: str | None = None
+    hub_strategy: str = "every_save"
+    hub_token: str | None = None
+    hub_private_repo: bool | None = None
+    hub_revision: str | None = None
     # Data.
     seed: int = 42
     data_seed: int | None = None

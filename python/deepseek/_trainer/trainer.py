@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import _core, memory
+from .. import _core, hub, memory
 from .._modes import autocast, no_grad
 from ..nn import functional as F
 from ..nn.utils import clip_grad_norm_
@@ -407,6 +407,8 @@ class Trainer(TrainerSetup):
             checkpoints.load_model(self.model, Path(state.best_model_checkpoint))
         self._call("on_train_end")
         self.save_model()
+        if self.args.push_to_hub:
+            self.push_to_hub()
         return TrainOutput(state.global_step, loss, {**metrics, "epoch": epochs})
 
     # --- checkpoints ---
@@ -429,6 +431,8 @@ class Trainer(TrainerSetup):
         }
         where["loader"].update(epoch=self._epoch, position=self._batch)
         checkpoints.write(self, folder, where)
+        if a.push_to_hub and a.hub_strategy == "every_save":
+            self._push(folder, f"Training in progress, step {state.global_step}")
         checkpoints.rotate(Path(a.output_dir), a.save_total_limit, state.best_model_checkpoint)
 
     def _resume(self, folder: Path, loader) -> dict:
@@ -456,6 +460,26 @@ class Trainer(TrainerSetup):
     def save_state(self) -> None:
         """Writes trainer_state.json into output_dir."""
         self.state.save_to_json(Path(self.args.output_dir) / checkpoints.STATE)
+
+    def push_to_hub(self, commit_message: str = "End of training", token: str | None = None):
+        """Saves the model and sends it, with its tokenizer, to the repository hub_model_id of a hub
+        (by default named after output_dir), which is made when it is not there."""
+        self.save_model()
+        return self._push(Path(self.args.output_dir), commit_message, token)
+
+    def _push(self, folder: Path, message: str, token: str | None = None):
+        a = self.args
+        token = token or a.hub_token
+        name = a.hub_model_id or Path(a.output_dir).resolve().name
+        return hub.upload_folder(
+            hub.create_repo(name, private=a.hub_private_repo, exist_ok=True, token=token),
+            folder,
+            commit_message=message,
+            revision=a.hub_revision or "main",
+            # Logs and what belongs to the run alone stay here.
+            ignore_patterns=["checkpoint-*", "runs/*", checkpoints.STATE, checkpoints.TRAINING],
+            token=token,
+        )
 
     # --- evaluation ---
 

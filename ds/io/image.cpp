@@ -132,15 +132,18 @@ Image decode_image(Bytes bytes, const std::string& name, ImageMode mode) {
   throw FileFormatError(name + ": neither JPEG nor PNG");
 }
 
-Tensor read_image(const std::string& path, ImageMode mode) {
-  const MappedFile file(path);
-  const Image image = decode_image(file.bytes(), path, mode);
+Tensor image_tensor(const Image& image) {
   const auto plane = static_cast<size_t>(image.height * image.width);
   const auto channels = static_cast<size_t>(image.channels);
   std::vector<uint8_t> planes(image.pixels.size());
   for (size_t i = 0; i < plane; ++i)
     for (size_t c = 0; c < channels; ++c) planes[c * plane + i] = image.pixels[i * channels + c];
   return Tensor::from_host(planes.data(), {DType::u8, {image.channels, image.height, image.width}});
+}
+
+Tensor read_image(const std::string& path, ImageMode mode) {
+  const MappedFile file(path);
+  return image_tensor(decode_image(file.bytes(), path, mode));
 }
 
 void write_png(const Tensor& image, const std::string& path) {

@@ -22,6 +22,8 @@ struct Image {
 
 /// FileFormatError naming `name` for anything but a sound JPEG or PNG of at most 2^28 samples.
 Image decode_image(Bytes bytes, const std::string& name, ImageMode mode = ImageMode::rgb);
+/// u8 [channels, height, width] of the samples.
+Tensor image_tensor(const Image& image);
 /// u8 [channels, height, width] of a file.
 Tensor read_image(const std::string& path, ImageMode mode = ImageMode::rgb);
 /// Writes u8 [1 or 3, height, width] (or [height, width]) as PNG. ShapeError and DTypeError for

@@ -5,13 +5,14 @@
     models--owner--name/snapshots/COMMIT/FILE  a link to
     models--owner--name/blobs/ETAG             the contents
 
-Uploads are in _upload.py.
+and datasets--owner--name for data sets. Uploads are in _upload.py.
 
 Environment: HF_ENDPOINT, HF_HUB_CACHE, HF_HOME, HF_HUB_OFFLINE, HF_TOKEN."""
 
 import fcntl
 import hashlib
 import http.client
+import json
 import os
 import re
 import urllib.error
@@ -128,12 +129,17 @@ def _refused(error: urllib.error.HTTPError, repo: str, file: str, revision: str)
     return _core.IOError(f"hub: {repo}/{file}: the server answers {error.code} {error.reason}")
 
 
-def _metadata(repo: str, file: str, revision: str, token: str | None) -> _Metadata:
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def _metadata(
+    repo: str, file: str, revision: str, token: str | None, kind: str = "model"
+) -> _Metadata:
     """What the hub says of a file, without fetching it."""
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     url = (
-        f"{endpoint}/{repo}/resolve/{urllib.parse.quote(revision, safe='')}/"
-        f"{urllib.parse.quote(file)}"
+        f"{_endpoint()}/{'' if kind == 'model' else 'datasets/'}{repo}/resolve/"
+        f"{urllib.parse.quote(revision, safe='')}/{urllib.parse.quote(file)}"
     )
     request = urllib.request.Request(url, method="HEAD")
     try:
@@ -290,6 +296,13 @@ def _store(
     return pointer
 
 
+def _folder(repo: str, repo_type: str, cache_dir) -> Path:
+    """The repository's folder in the cache."""
+    if repo_type not in ("model", "dataset"):
+        raise _core.ValueError(f"hub: repo_type '{repo_type}' is unknown; use model or dataset")
+    return Path(cache_dir or cache_folder()) / f"{repo_type}s--{repo.replace('/', '--')}"
+
+
 def hub_download(
     repo: str,
     file: str,
@@ -298,17 +311,18 @@ def hub_download(
     cache_dir: str | os.PathLike | None = None,
     token: str | bool | None = None,
     local_files_only: bool = False,
+    repo_type: str = "model",
 ) -> Path:
     """The path of a repository's file in the cache, downloaded when it is not there or the
     revision moved on. Without a network, or with local_files_only or HF_HUB_OFFLINE=1, the cached
-    file is taken as it is.
+    file is taken as it is. repo_type: "model" or "dataset".
 
     EntryNotFoundError when the repository has no such file, RepositoryNotFoundError when there is
     no such repository or revision, IOError when neither network nor cache has it (NotCachedError
     when the network was not asked), FileFormatError when the contents do not have their checksum.
     """
     _checked(repo, file, revision)
-    folder = Path(cache_dir or cache_folder()) / ("models--" + repo.replace("/", "--"))
+    folder = _folder(repo, repo_type, cache_dir)
     cached, known_absent = _cached(folder, file, revision)
     if cached and _COMMIT.fullmatch(revision):
         return cached
@@ -324,7 +338,7 @@ def hub_download(
         )
     secret = _token(token)
     try:
-        meta = _metadata(repo, file, revision, secret)
+        meta = _metadata(repo, file, revision, secret, repo_type)
     except EntryNotFoundError as error:
         commit = getattr(error.__cause__, "headers", {}).get("X-Repo-Commit", "")
         if _COMMIT.fullmatch(commit):
@@ -350,6 +364,69 @@ def hub_downloads(repo: str, files: list[str], revision: str = "main", **argumen
     """Several files of a repository, at most four at a time."""
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda file: hub_download(repo, file, revision, **arguments), files))
+
+
+def hub_files(
+    repo: str,
+    revision: str = "main",
+    *,
+    cache_dir: str | os.PathLike | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    repo_type: str = "model",
+) -> tuple[str, list[str]]:
+    """(the commit of a revision, the names of its files). Without a network, or with
+    local_files_only or HF_HUB_OFFLINE=1, those that the cache holds; errors as hub_download()."""
+    _checked(repo, "list", revision)
+    folder = _folder(repo, repo_type, cache_dir)
+    if local_files_only or _flag("HF_HUB_OFFLINE"):
+        found = _cached_files(folder, revision)
+        if found is None:
+            raise NotCachedError(
+                f"hub: {repo} at revision {revision} is not in the cache {folder.parent}, and "
+                "downloads are switched off"
+            )
+        return found
+    url = f"{_endpoint()}/api/{repo_type}s/{repo}/revision/{urllib.parse.quote(revision, safe='')}"
+    try:
+        with _open(urllib.request.Request(url), _SafeRedirects, _token(token)) as response:
+            answer = json.loads(response.read())
+        commit, names = answer["sha"], [row["rfilename"] for row in answer["siblings"]]
+        if not _COMMIT.fullmatch(commit):
+            raise KeyError("sha")
+        for name in names:
+            _checked(repo, name, revision)
+    except urllib.error.HTTPError as error:
+        if error.code == 404 and not error.headers.get("X-Error-Code"):
+            raise RepositoryNotFoundError(f"hub: there is no repository {repo}") from error
+        raise _refused(error, repo, "", revision) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _core.IOError(
+            f"hub: {url}: the answer lists no files, so no hub sent it; check HF_ENDPOINT"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        found = _cached_files(folder, revision)
+        if found is not None:
+            return found
+        reason = getattr(error, "reason", error)
+        raise _core.IOError(
+            f"hub: {repo} is not in the cache and the hub can not be asked: {reason}"
+        ) from error
+    if revision != commit:
+        ref = folder / "refs" / revision
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        ref.write_text(commit)
+    return commit, names
+
+
+def _cached_files(folder: Path, revision: str) -> tuple[str, list[str]] | None:
+    ref = folder / "refs" / revision
+    commit = ref.read_text().strip() if ref.is_file() else revision
+    snapshot = folder / "snapshots" / commit
+    if not snapshot.is_dir():
+        return None
+    names = sorted(p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*") if p.is_file())
+    return commit, names
 
 
 from ._upload import (  # noqa: E402, F401

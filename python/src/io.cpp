@@ -107,5 +107,12 @@ void bind_io(nb::module_& module) {
         return io::read_image(path, mode_of(mode));
       },
       "path"_a, "mode"_a = "rgb");
+  m.def(
+      "decode_image",
+      [](const nb::bytes& bytes, const std::string& name, const std::string& mode) {
+        const auto* data = static_cast<const unsigned char*>(bytes.data());
+        return io::image_tensor(io::decode_image({data, bytes.size()}, name, mode_of(mode)));
+      },
+      "bytes"_a, "name"_a, "mode"_a = "rgb");
   m.def("write_png", &io::write_png, "image"_a, "path"_a);
 }

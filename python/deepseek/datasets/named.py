@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets by name: digits come with the library, others from files or the network."""
+"""Images by name: digits come with the library, others from files or the network."""
 
 import os
 import tarfile
 from pathlib import Path
 from typing import NamedTuple
 
-from . import _core
-from ._download import cache_folder, download
-from ._tables import DatasetDict, Table, load_dataset  # noqa: F401
-from .data import Dataset
-from .transforms import Compose, Transform
+from .. import _core
+from .._download import cache_folder, download
+from ..data import Dataset
+from ..transforms import Compose, Transform
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
@@ -132,7 +131,7 @@ def ImageFolder(root, transform=None, target_transform=None) -> ImageDataset:
 def default_transforms(split: Split, augment: bool = False) -> tuple[Compose, Compose]:
     """Transforms for training and test: to float, normalised; with augment, small shifts and turns
     (mirrored too where a picture is still the same thing, which a digit is not)."""
-    from . import transforms as t
+    from .. import transforms as t
 
     end = [t.ToTensor(split.divisor), t.Normalize(split.mean, split.std)]
     size = split.image[1:]

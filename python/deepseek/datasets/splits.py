@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data sets by split, with the verbs that act on all of them."""
+
+import json
+import os
+from pathlib import Path
+
+from .. import _core
+
+_VERBS = {
+    "map",
+    "filter",
+    "shuffle",
+    "sort",
+    "cast",
+    "cast_column",
+    "class_encode_column",
+    "remove_columns",
+    "rename_column",
+    "rename_columns",
+    "select_columns",
+    "with_format",
+    "set_format",
+    "reset_format",
+    "flatten_indices",
+    "take",
+    "skip",
+    "batch",
+}
+_PROPERTIES = {"num_rows", "num_columns", "shape", "column_names", "features"}
+
+
+class DatasetDict(dict):
+    """Dataset by split. map, filter, shuffle, sort, cast and the like act on all of them."""
+
+    def __getattr__(self, name: str):
+        if name in _PROPERTIES:
+            return {split: getattr(rows, name) for split, rows in self.items()}
+        if name not in _VERBS or not all(hasattr(rows, name) for rows in self.values()):
+            raise AttributeError(f"{type(self).__name__} has no '{name}'")
+
+        def act(*args, **named):
+            made = {split: getattr(rows, name)(*args, **named) for split, rows in self.items()}
+            return None if None in made.values() else type(self)(made)
+
+        return act
+
+    def __missing__(self, split):
+        raise _core.KeyError(f"there is no split '{split}'; there are {', '.join(self) or 'none'}")
+
+    def __reduce__(self):
+        return type(self), (dict(self),)
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{split}: {rows!r}" for split, rows in self.items())
+        return f"{type(self).__name__}({inner})"
+
+    def save_to_disk(self, path: str | os.PathLike) -> None:
+        """A folder that load_from_disk() maps, here and in the package `datasets`."""
+        from .writers import replaced
+
+        with replaced(Path(path)) as folder:
+            for split, rows in self.items():
+                rows.save_to_disk(folder / split)
+            (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(self)}))
+
+
+class IterableDatasetDict(DatasetDict):
+    """IterableDataset by split."""

@@ -1,0 +1,528 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dataset: rows of named columns in Apache Arrow, with the verbs of the package `datasets`."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .. import _core
+from ..data import Dataset as _Dataset
+from ..data.sampler import draw_seed
+from . import split_rows
+from .apply import map_table
+from .arrow import Rows, batch_of, batch_of_rows, collect, column, conform, pyarrow
+from .features import ClassLabel, Feature, Features, Value, arrow_type
+from .formats import check_kind, format_batch, format_column, format_row
+
+Names = str | Sequence[str]
+
+
+def listed(names: Names | None) -> list[str]:
+    """One name or several."""
+    return [] if names is None else [names] if isinstance(names, str) else list(names)
+
+
+class Dataset(_Dataset):
+    """Rows of named columns: rows[3] is a dict, rows["text"] a column, rows[:8] a dict of columns.
+
+    The columns lie in Arrow tables, those of large files mapped from disk, and every verb returns a
+    new Dataset that shares them. Rows that are chosen or shuffled are looked up, not copied."""
+
+    def __init__(self, table, features: Features | None = None):
+        names = table.schema.names
+        if len(set(names)) != len(names):
+            raise _core.ValueError(f"Dataset: two columns have the same name in {names}")
+        self._table = table
+        self._features = features or Features.from_schema(table.schema)
+        self._chosen: np.ndarray | None = None  # rows of the table, when not all in order
+        self._kind: str | None = None
+        self._shown: list[str] | None = None
+        self._rows = None
+
+    def _with(self, **changes) -> "Dataset":
+        made = object.__new__(Dataset)
+        made.__dict__.update(self.__dict__)
+        made.__dict__.update({f"_{name}": value for name, value in changes.items()})
+        if "table" in changes:
+            made._rows = None
+            if made._shown is not None:
+                made._shown = [name for name in made._shown if name in made._table.schema.names]
+        return made
+
+    # ---- making
+
+    @classmethod
+    def from_dict(cls, columns: Mapping, features: Features | None = None) -> "Dataset":
+        """Of lists or arrays by name."""
+        batch = batch_of(columns, features.schema if features else None)
+        return cls(pyarrow().Table.from_batches([batch]), features)
+
+    @classmethod
+    def from_list(cls, rows: Sequence[Mapping], features: Features | None = None) -> "Dataset":
+        """Of dicts; what a dict lacks is None."""
+        batch = batch_of_rows(list(rows), features.schema if features else None)
+        return cls(pyarrow().Table.from_batches([batch]), features)
+
+    @classmethod
+    def from_pandas(cls, frame, features: Features | None = None) -> "Dataset":
+        """Of a data frame, without its index."""
+        schema = features.schema if features else None
+        table = pyarrow().Table.from_pandas(frame, schema=schema, preserve_index=False)
+        return cls(collect(table.replace_schema_metadata().to_batches()), features)
+
+    @classmethod
+    def from_generator(
+        cls, generator: Callable, features: Features | None = None, gen_kwargs: dict | None = None
+    ) -> "Dataset":
+        """Of the dicts that generator(**gen_kwargs) yields; more than memory holds is fine."""
+        from .readers import batches_of_rows
+
+        schema = features.schema if features else None
+        rows = generator(**(gen_kwargs or {}))
+        return cls(collect(batches_of_rows(rows, schema), schema=schema), features)
+
+    # ---- looking
+
+    def __len__(self) -> int:
+        return self._table.num_rows if self._chosen is None else len(self._chosen)
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return len(self)
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names in order."""
+        return list(self._table.schema.names)
+
+    @property
+    def num_columns(self) -> int:
+        """How many columns there are."""
+        return self._table.num_columns
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self), self.num_columns
+
+    @property
+    def features(self) -> Features:
+        """What the columns hold."""
+        return Features(self._features)
+
+    @property
+    def data(self):
+        """The table of pyarrow that the rows lie in, before any choice of rows."""
+        return self._table
+
+    @property
+    def format(self) -> dict:
+        """The type and the columns of with_format()."""
+        return {"type": self._kind, "columns": self._shown or self.column_names}
+
+    def __repr__(self) -> str:
+        return f"Dataset({len(self)} rows: {', '.join(self.column_names)})"
+
+    def _lookup(self) -> Rows:
+        if self._rows is None:
+            self._rows = Rows(self._table)
+        return self._rows
+
+    def _check(self, names: Names | None) -> list[str]:
+        """KeyError for a column that is not there."""
+        found = listed(names)
+        for name in found:
+            if name not in self._features:
+                raise _core.KeyError(
+                    f"Dataset: there is no column '{name}'; there are "
+                    f"{', '.join(self.column_names) or 'none'}"
+                )
+        return found
+
+    def _place(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise _core.IndexError(f"Dataset: row {index} of {len(self)}")
+        index = int(index) % len(self)
+        return index if self._chosen is None else int(self._chosen[index])
+
+    def table_of(self, rows, columns: list[str] | None = None):
+        """The table of pyarrow of a slice or of positions, in order."""
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step == 1 and self._chosen is None:
+                part = self._table.slice(start, max(stop - start, 0))
+                return part if columns is None else part.select(columns)
+            rows = np.arange(start, stop, step)
+        places = np.asarray(rows, dtype=np.int64).reshape(-1)
+        for bad in places[(places < -len(self)) | (places >= len(self))]:
+            raise _core.IndexError(f"Dataset: row {bad} of {len(self)}")
+        places = np.where(places < 0, places + len(self), places)
+        places = places if self._chosen is None else self._chosen[places]
+        if len(places) == 0:
+            part = self._table.slice(0, 0)
+            return part if columns is None else part.select(columns)
+        if columns is not None:
+            return Rows(self._table.select(columns)).take(places)
+        return self._lookup().take(places)
+
+    def __getitem__(self, key):
+        if isinstance(key, str):
+            self._check(key)
+            part = self.table_of(slice(None), [key]) if self._chosen is not None else self._table
+            return format_column(part.column(key), self._features[key], self._kind)
+        if isinstance(key, slice | list | range | np.ndarray):
+            return format_batch(self.table_of(key, self._shown), self._features, self._kind)
+        batch = self._lookup().row(self._place(key))
+        if self._shown is not None:
+            batch = batch.select(self._shown)
+        if self._kind == "arrow":
+            return pyarrow().Table.from_batches([batch])
+        return format_row(batch, self._features, self._kind)
+
+    def __getitems__(self, rows: list[int]) -> list[dict]:
+        """The rows at these positions, found together."""
+        columns = self[list(rows)]
+        return [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
+
+    def __iter__(self) -> Iterator[dict]:
+        if self._kind in ("arrow", "pandas"):
+            yield from (self[i] for i in range(len(self)))
+            return
+        for columns in self.iter(1000):
+            for values in zip(*columns.values(), strict=True):
+                yield dict(zip(columns, values, strict=True))
+
+    def iter(self, batch_size: int, drop_last_batch: bool = False) -> Iterator[dict]:
+        """Dicts of columns, batch_size rows each."""
+        for start in range(0, len(self), batch_size):
+            if drop_last_batch and start + batch_size > len(self):
+                return
+            yield self[start : start + batch_size]
+
+    def with_format(self, type: str | None = None, columns: Names | None = None) -> "Dataset":
+        """Rows as "numpy" arrays, as "torch" tensors (those of this library), "arrow", "pandas" or
+        Python's values; with `columns` only these."""
+        shown = None if columns is None else self._check(columns)
+        return self._with(kind=check_kind(type), shown=shown)
+
+    def set_format(self, type: str | None = None, columns: Names | None = None) -> None:
+        """with_format() on this data set itself."""
+        self.__dict__.update(self.with_format(type, columns).__dict__)
+
+    def reset_format(self) -> None:
+        """Python's values again."""
+        self.set_format()
+
+    # ---- rows
+
+    def _choose(self, rows: np.ndarray) -> "Dataset":
+        if self._chosen is not None:
+            return self._with(chosen=self._chosen[rows])
+        if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            return self._with(table=self._table.slice(int(rows[0]), len(rows)))
+        return self._with(chosen=rows) if len(rows) else self._with(table=self._table.slice(0, 0))
+
+    def select(self, rows: Sequence[int]) -> "Dataset":
+        """The rows at these positions."""
+        places = np.asarray(rows if hasattr(rows, "__len__") else list(rows), dtype=np.int64)
+        for bad in places[(places < -len(self)) | (places >= len(self))]:
+            raise _core.IndexError(f"Dataset: row {bad} of {len(self)}")
+        return self._choose(np.where(places < 0, places + len(self), places))
+
+    def take(self, n: int) -> "Dataset":
+        """The first n rows."""
+        return self.select(range(min(n, len(self))))
+
+    def skip(self, n: int) -> "Dataset":
+        """All but the first n rows."""
+        return self.select(range(min(n, len(self)), len(self)))
+
+    def shard(self, num_shards: int, index: int, contiguous: bool = True) -> "Dataset":
+        """Part `index` of num_shards of about the same size: neighbours, or every num_shards-th."""
+        if not 0 <= index < num_shards:
+            raise _core.ValueError(f"shard: part {index} of {num_shards}")
+        if not contiguous:
+            return self.select(range(index, len(self), num_shards))
+        size, more = divmod(len(self), num_shards)  # the first `more` parts have one row more
+        ends = [size * i + min(i, more) for i in (index, index + 1)]
+        return self.select(range(*ends))
+
+    def filter(
+        self,
+        function: Callable,
+        with_indices: bool = False,
+        input_columns: Names | None = None,
+        batched: bool = False,
+        batch_size: int = 1000,
+        num_proc: int | None = None,
+        fn_kwargs: dict | None = None,
+    ) -> "Dataset":
+        """The rows of which function(row) is true; with `batched` it returns a list of truths."""
+
+        def keep(*given, **named):
+            kept = function(*given, **named)
+            return {"keep": [bool(k) for k in kept] if batched else bool(kept)}
+
+        if len(self) == 0:
+            return self
+        kept = self.map(
+            keep,
+            with_indices=with_indices,
+            input_columns=input_columns,
+            batched=batched,
+            batch_size=batch_size,
+            remove_columns=self.column_names,
+            num_proc=num_proc,
+            fn_kwargs=fn_kwargs,
+        )
+        if len(kept) != len(self):
+            raise _core.ValueError(f"filter: {len(kept)} truths for {len(self)} rows")
+        return self._choose(np.flatnonzero(kept.with_format("numpy")["keep"]))
+
+    def shuffle(self, seed: int | None = None) -> "Dataset":
+        """The rows in random order, for a seed in the order of the package `datasets`."""
+        return self._choose(_draw(seed).permutation(len(self)))
+
+    def sort(
+        self, column_names: Names, reverse: bool | Sequence[bool] = False, nulls: str = "at_end"
+    ) -> "Dataset":
+        """The rows by the values of columns; rows that are equal keep their order."""
+        names = self._check(column_names)
+        down = [reverse] * len(names) if isinstance(reverse, bool) else list(reverse)
+        if len(down) != len(names):
+            raise _core.ValueError(f"sort: {len(down)} directions for {len(names)} columns")
+        import pyarrow.compute as pc
+
+        keys = [(n, "descending" if d else "ascending") for n, d in zip(names, down, strict=True)]
+        table = self.table_of(slice(None), names)
+        return self._choose(
+            pc.sort_indices(table, sort_keys=keys, null_placement=nulls).to_numpy().astype(np.int64)
+        )
+
+    def train_test_split(
+        self,
+        test_size: float | int | None = None,
+        train_size: float | int | None = None,
+        shuffle: bool = True,
+        stratify_by_column: str | None = None,
+        seed: int | None = None,
+    ):
+        """Parts "train" and "test" of sizes that are shares or numbers of rows, by default a
+        quarter for the test; stratify_by_column keeps the share of every class in both."""
+        from .splits import DatasetDict
+
+        sizes = split_rows.sizes(len(self), test_size, train_size)
+        if stratify_by_column is not None:
+            self._check(stratify_by_column)
+            if not shuffle:
+                raise _core.ValueError("train_test_split: a stratified split needs shuffle=True")
+            values = self.with_format(None)[stratify_by_column]
+            rows = split_rows.stratified(values, *sizes, _draw(seed))
+        else:
+            order = _draw(seed).permutation(len(self)) if shuffle else None
+            rows = split_rows.plain(len(self), *sizes, order)
+        return DatasetDict(train=self._choose(rows[0]), test=self._choose(rows[1]))
+
+    def flatten_indices(self) -> "Dataset":
+        """The chosen rows copied in their order, so that reading them is reading on."""
+        if self._chosen is None:
+            return self
+        steps = range(0, len(self), 1000)
+        parts = (self.table_of(slice(i, i + 1000)).combine_chunks().to_batches() for i in steps)
+        schema = self._features.schema
+        table = collect((batch for part in parts for batch in part), schema=schema)
+        return self._with(table=table, chosen=None)
+
+    # ---- columns
+
+    def map(
+        self,
+        function: Callable,
+        with_indices: bool = False,
+        input_columns: Names | None = None,
+        batched: bool = False,
+        batch_size: int | None = 1000,
+        drop_last_batch: bool = False,
+        remove_columns: Names | None = None,
+        features: Features | None = None,
+        num_proc: int | None = None,
+        fn_kwargs: dict | None = None,
+        desc: str | None = None,
+    ) -> "Dataset":
+        """Rows (with `batched` dicts of columns) through a function whose dict adds or replaces
+        columns; with `batched` it may return more or fewer rows than it got.
+
+        num_proc: processes that share the rows. The result is computed at once and is not kept
+        between runs: save_to_disk() does that. `desc` is accepted and changes nothing."""
+        removed = self._check(remove_columns)
+        made = map_table(
+            self,
+            function,
+            with_indices=with_indices,
+            input_columns=None if input_columns is None else self._check(input_columns),
+            batched=batched,
+            batch_size=max(len(self), 1) if batch_size is None or batch_size < 1 else batch_size,
+            drop_last_batch=drop_last_batch,
+            removed=set(removed),
+            schema=features.schema if features else None,
+            num_proc=num_proc or 1,
+            fn_kwargs=fn_kwargs or {},
+        )
+        if made is None:  # the function returned nothing: it was for its effects
+            return self.remove_columns(removed)
+        known = features or Features.from_schema(made.schema).known(self._features)
+        return self._with(table=made, features=known, chosen=None)
+
+    def select_columns(self, names: Names) -> "Dataset":
+        """These columns, in this order."""
+        kept = self._check(names)
+        features = Features({name: self._features[name] for name in kept})
+        return self._with(table=self._table.select(kept), features=features)
+
+    def remove_columns(self, names: Names) -> "Dataset":
+        """All other columns."""
+        gone = set(self._check(names))
+        return self.select_columns([name for name in self.column_names if name not in gone])
+
+    def rename_columns(self, names: Mapping[str, str]) -> "Dataset":
+        """The same with other names for columns."""
+        self._check(list(names))
+        renamed = [names.get(name, name) for name in self.column_names]
+        if len(set(renamed)) != len(renamed):
+            raise _core.ValueError(f"rename_columns: two columns have the same name in {renamed}")
+        shown = self._shown and [names.get(name, name) for name in self._shown]
+        features = Features(zip(renamed, self._features.values(), strict=True))
+        table = self._table.rename_columns(renamed)
+        return self._with(shown=shown)._with(table=table, features=features)
+
+    def rename_column(self, old: str, new: str) -> "Dataset":
+        """The same with another name for a column."""
+        return self.rename_columns({old: new})
+
+    def add_column(self, name: str, values) -> "Dataset":
+        """The same with one more column."""
+        if name in self._features:
+            raise _core.ValueError(f"add_column: there is a column '{name}' already")
+        array = column(name, values)
+        if len(array) != len(self):
+            raise _core.ValueError(f"add_column: {len(array)} values for {len(self)} rows")
+        flat = self.flatten_indices()
+        table = flat._table.append_column(name, array)
+        features = Features({**self._features, name: Features.from_schema(table.schema)[name]})
+        return flat._with(table=table, features=features)
+
+    def unique(self, name: str) -> list:
+        """The values of a column, each once, in the order they come."""
+        self._check(name)
+        return self.table_of(slice(None), [name]).column(name).unique().to_pylist()
+
+    def cast(self, features: Mapping[str, Feature]) -> "Dataset":
+        """Columns as other features: numbers as other numbers, names as classes."""
+        self._check(list(features))
+        wanted = Features({**self._features, **features})
+        schema = wanted.schema
+        names = {
+            name: feature
+            for name, feature in wanted.items()
+            if isinstance(feature, ClassLabel)
+            and pyarrow().types.is_string(arrow_type(self._features[name]))
+        }
+
+        def changed(batch):
+            for name, classes in names.items():
+                place = batch.schema.get_field_index(name)
+                known = {text: i for i, text in enumerate(classes.names)}
+                values = [
+                    None
+                    if text is None
+                    else known[text]
+                    if text in known
+                    else classes.str2int(text)
+                    for text in batch.column(name).to_pylist()
+                ]
+                batch = batch.set_column(place, name, pyarrow().array(values, pyarrow().int64()))
+            return conform(batch, schema)
+
+        table = collect((changed(batch) for batch in self._table.to_batches()), schema=schema)
+        return self._with(table=table, features=wanted)
+
+    def cast_column(self, name: str, feature: Feature) -> "Dataset":
+        """A column as another feature."""
+        return self.cast({name: feature})
+
+    def class_encode_column(self, name: str) -> "Dataset":
+        """A column of texts, integers or truths as classes, which are its values in order."""
+        values = self.unique(name)
+        if None in values:
+            raise _core.ValueError(f"class_encode_column: '{name}' has rows without a value")
+        classes = ClassLabel(sorted(map(str, values)))
+        return self.cast({name: Value("string")}).cast({name: classes})
+
+    # ---- leaving
+
+    def to_dict(self) -> dict[str, list]:
+        """Lists by column, as stored."""
+        return self.table_of(slice(None)).to_pydict()
+
+    def to_list(self) -> list[dict]:
+        """Dicts by row, as stored."""
+        return self.table_of(slice(None)).to_pylist()
+
+    def to_pandas(self):
+        """A data frame; needs pandas."""
+        return self.table_of(slice(None)).to_pandas()
+
+    def _parts(self) -> Iterator:
+        """The rows as batches, in order."""
+        if self._chosen is None:
+            yield from self._table.to_batches(max_chunksize=1000)
+            return
+        for start in range(0, len(self), 1000):
+            yield from self.table_of(slice(start, start + 1000)).combine_chunks().to_batches()
+
+    def to_csv(self, path: str | os.PathLike) -> None:
+        """A CSV file that load_dataset() and others read."""
+        from .writers import write_csv
+
+        write_csv(self, Path(path))
+
+    def to_json(self, path: str | os.PathLike) -> None:
+        """A JSON object a line."""
+        from .writers import write_json
+
+        write_json(self, Path(path))
+
+    def to_parquet(self, path: str | os.PathLike) -> None:
+        """A Parquet file that also holds the features."""
+        from .writers import write_parquet
+
+        write_parquet(self, Path(path))
+
+    def save_to_disk(self, path: str | os.PathLike, num_shards: int | None = None) -> None:
+        """A folder that load_from_disk() maps, here and in the package `datasets`."""
+        from .writers import save_table
+
+        save_table(self, Path(path), num_shards)
+
+    def to_iterable_dataset(self):
+        """A stream of the rows."""
+        from .stream import IterableDataset
+
+        return IterableDataset(self._parts, self._features)
+
+    def described(self):
+        """The schema that holds the features as the package `datasets` reads them."""
+        info = json.dumps({"info": {"features": self._features.to_json()}})
+        return self._features.schema.with_metadata({"huggingface": info})
+
+
+def _draw(seed: int | None) -> np.random.Generator:
+    """By the seed, else by manual_seed()."""
+    return np.random.default_rng(draw_seed() if seed is None else seed)

@@ -3,12 +3,6 @@
 // error. Under the address sanitizer this also finds every read outside a file.
 #include <doctest/doctest.h>
 
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <random>
-
-#include "ds/base/error.h"
 #include "ds/io/cifar.h"
 #include "ds/io/csv.h"
 #include "ds/io/idx.h"
@@ -16,63 +10,15 @@
 #include "ds/io/npy.h"
 #include "ds/io/safetensors.h"
 #include "ds/io/torch_file.h"
+#include "tests/fuzz/damage.h"
 
 namespace ds::io {
 namespace {
 
-namespace fs = std::filesystem;
+using fuzzing::contents_of;
+using fuzzing::fuzz;
 
-using Contents = std::vector<unsigned char>;
-
-Contents contents_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void write(const fs::path& path, const Contents& bytes) {
-  std::ofstream(path, std::ios::binary)
-      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<long>(bytes.size()));
-}
-
-/// One of the usual ways a file goes wrong.
-Contents damaged(Contents bytes, std::mt19937& draw) {
-  if (bytes.empty()) return bytes;
-  const auto place = [&] { return draw() % bytes.size(); };
-  switch (draw() % 5) {
-    case 0: bytes.resize(place()); break;
-    case 1:
-      for (int i = 0; i < 3; ++i) bytes[place()] = static_cast<unsigned char>(draw());
-      break;
-    case 2: bytes[place()] ^= static_cast<unsigned char>(1u << (draw() % 8)); break;
-    case 3: bytes.insert(bytes.begin() + static_cast<long>(place()), 1 + draw() % 9, 0xff); break;
-    default:
-      for (size_t i = place(), end = std::min(bytes.size(), i + 8); i < end; ++i) bytes[i] = 0xff;
-  }
-  return bytes;
-}
-
-template <class Read>
-void fuzz(const std::string& name, const Contents& sound, int rounds, Read read) {
-  const fs::path path = fs::temp_directory_path() / ("ds_fuzz_" + name);
-  std::mt19937 draw(7);
-  int accepted = 0, refused = 0;
-  for (int i = 0; i < rounds; ++i) {
-    Contents bytes = sound;
-    for (unsigned k = 0; k <= draw() % 3; ++k) bytes = damaged(std::move(bytes), draw);
-    write(path, bytes);
-    try {
-      read(path.string());
-      ++accepted;
-    } catch (const Error&) {
-      ++refused;
-    }
-  }
-  fs::remove(path);
-  CHECK(accepted + refused == rounds);
-  CHECK(refused > 0);
-}
-
-const fs::path kFixtures = "tests/fixtures";
+const std::filesystem::path kFixtures = "tests/fixtures";
 
 }  // namespace
 

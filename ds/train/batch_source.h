@@ -30,6 +30,9 @@ class BatchSource {
   /// Goes to a position; the next batch is the one that followed it. ValueError when the source
   /// can not give that order.
   virtual void seek(const SourcePosition& position) = 0;
+  /// Asked before the first batch of a step: a source whose batches depend on free memory may
+  /// change their size now, and its position with it; true when it did.
+  virtual bool adapt() { return false; }
 };
 
 }  // namespace ds::train

@@ -156,7 +156,14 @@ bool MixedPrecisionTrainer::stopping() const {
 
 bool MixedPrecisionTrainer::run_epoch(BatchSource& source) {
   std::vector<Tensor> batch;
-  while (source.next(batch)) {
+  const auto next = [&] {
+    if (in_group_ == 0 && source.adapt()) {
+      batches_ = source.size();
+      batch_ = source.position().batch;
+    }
+    return source.next(batch);
+  };
+  while (next()) {
     DS_CHECK(!batch.empty(), ValueError, "MixedPrecisionTrainer: batch ", batch_,
              " holds no tensor");
     // The last step of an epoch may be of fewer batches.

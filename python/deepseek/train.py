@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
+import time
 import weakref
 from collections.abc import Callable as _Callable
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from . import _batch_size, _core, memory
 from ._core import NonFiniteError
@@ -99,6 +102,19 @@ def _tensors(batch, found: list):
     return batch
 
 
+class _Fit(NamedTuple):
+    """Why a loader's batches are as large as they are."""
+
+    limit: int  # bytes at the time
+    needed: int  # planned bytes
+    whole: bool  # no more samples are wanted
+    sample: object  # the largest
+
+
+# Of the memory that is free: what counts as a change, and how often it is looked at.
+_MUCH_LESS, _MUCH_MORE, _LOOK_SECONDS = 0.9, 1.25, 1.0
+
+
 class _Current:
     """The batch that the loop works on, in the form the loader gave it."""
 
@@ -108,9 +124,10 @@ class _Current:
 class _Source:
     """A loader, or anything else that can be looped over again, as the library's batch source."""
 
-    def __init__(self, loader: Iterable, current: _Current):
+    def __init__(self, loader: Iterable, current: _Current, adapt: _Callable | None = None):
         self._loader = loader
         self._current = current
+        self._adapt = adapt
         self._batches = None
         self._epoch, self._given = 0, 0
         self._has_state = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
@@ -131,6 +148,12 @@ class _Source:
         if not found:
             raise _core.ValueError("MixedPrecisionTrainer: a batch of the loader holds no tensor")
         return found
+
+    def adapt(self):
+        if self._adapt is None or not self._adapt():
+            return False
+        self._batches = None
+        return True
 
     def size(self):
         try:
@@ -227,7 +250,8 @@ class MixedPrecisionTrainer:
     "auto" for what is free.
 
     A DataLoader with batch_size="auto" gets the largest batch that fits the budget (what is free
-    when there is none)."""
+    when there is none): smaller ones before the next step when that falls, larger ones from the
+    next epoch on when it grows."""
 
     def __init__(
         self,
@@ -270,6 +294,8 @@ class MixedPrecisionTrainer:
         if memory_budget not in (None, "auto"):
             memory.parse_bytes(memory_budget)
         self._memory_budget = memory_budget
+        self._fit: _Fit | None = None
+        self._looked = 0.0
         self.model = model
         self.optimizer = optimizer
         self.scheduler = scheduler
@@ -310,8 +336,11 @@ class MixedPrecisionTrainer:
         ValueError when the loader gives no batch, NonFiniteError when the loss stays NaN or
         infinite. Ctrl-C ends after the current step (`interrupted` is True then); pressed again it
         raises KeyboardInterrupt."""
-        if getattr(train_loader, "batch_size", None) == "auto":
-            self.find_batch_size(train_loader)
+        adapt = None
+        if getattr(train_loader, "adapts", False):
+            if self._fit is None or train_loader.batch_size == "auto":
+                self.find_batch_size(train_loader)
+            adapt = functools.partial(self._adapt, train_loader)
         test = None if validation is None else _Source(validation, self._current)
         limit = (
             contextlib.nullcontext()
@@ -320,7 +349,7 @@ class MixedPrecisionTrainer:
         )
         try:
             with limit:
-                return self._impl.fit(_Source(train_loader, self._current), epochs, test)
+                return self._impl.fit(_Source(train_loader, self._current, adapt), epochs, test)
         finally:
             self._current.batch = None
 
@@ -332,6 +361,10 @@ class MixedPrecisionTrainer:
         OutOfMemoryError when one sample does not fit without recomputation."""
         with memory.budget(self._memory_budget or _core._memory_budget() or "auto"):
             limit = _core._memory_budget()
+        return self._set_batch_size(loader, limit, sample)
+
+    def _set_batch_size(self, loader, limit: int, sample=None, divides: int | None = None) -> int:
+        """The largest that fits the limit; `divides`: a number it has to divide."""
         state = _batch_size.state_bytes_of(self.optimizer)
 
         def peak(count):
@@ -343,12 +376,45 @@ class MixedPrecisionTrainer:
                 self._current.batch = None
 
         effective = loader.effective_batch_size
-        size = _batch_size.largest(peak, limit, effective or len(loader.dataset))
+        most = effective or divides or len(loader.dataset)
+        size = _batch_size.largest(peak, limit, most)
+        if effective is not None or divides is not None:
+            size = _batch_size.largest_divisor(most, size)
         if effective is not None:
-            size = _batch_size.largest_divisor(effective, size)
             self._impl.set_gradient_accumulation(effective // size)
         loader.set_batch_size(size)
+        loader.adapts = True
+        self._fit = _Fit(limit, peak(size), size == (effective or len(loader.dataset)), sample)
         return size
+
+    def _adapt(self, loader) -> bool:
+        """Before a step: smaller batches where the memory budget fell below what they need, larger
+        ones in an epoch that begins with more room. The samples of a step stay the same where there
+        is an effective_batch_size, and none is given twice."""
+        state = loader.state_dict()
+        begins, now = state["position"] == 0, time.monotonic()
+        free = self._memory_budget == "auto" or not _core._memory_budget()
+        if free and not begins and now - self._looked < _LOOK_SECONDS:
+            return False
+        self._looked = now
+        limit = _core._automatic_memory_budget() if free else _core._memory_budget()
+        # What is free goes up and down by itself.
+        falls = limit < (_MUCH_LESS if free else 1) * self._fit.needed
+        grows = begins and not self._fit.whole and limit > _MUCH_MORE * self._fit.limit
+        if not (falls or grows):
+            return False
+        if self._memory_budget == "auto":
+            _core._set_memory_budget(limit)
+        before = loader.batch_size
+        try:
+            size = self._set_batch_size(
+                loader, limit, self._fit.sample, divides=None if begins else before
+            )
+        except _core.OutOfMemoryError:
+            return False  # the step is planned within the budget, or says that it does not fit
+        state["position"] = state["position"] * before // size
+        loader.load_state_dict(state)
+        return True
 
     def evaluate(self, loader: Iterable) -> dict:
         """Loss and metrics over a loader, without training."""

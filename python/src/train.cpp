@@ -41,6 +41,10 @@ class __attribute__((visibility("hidden"))) PySource final : public BatchSource 
     const nb::gil_scoped_acquire gil;
     source_.attr("seek")(position.epoch, position.batch, position.seed);
   }
+  bool adapt() override {
+    const nb::gil_scoped_acquire gil;
+    return nb::cast<bool>(source_.attr("adapt")());
+  }
 
  private:
   nb::object source_;

@@ -98,6 +98,73 @@ def test_looking_for_a_size_leaves_no_trace():
     assert not trainer.optimizer.state
 
 
+class SetBudget(ds.train.Callback):
+    """Changes the budget behind some steps; keeps the batch size of each."""
+
+    def __init__(self, loader, budgets):
+        self.loader, self.budgets, self.sizes = loader, budgets, []
+
+    def on_step_end(self, trainer, log):
+        self.sizes.append(self.loader.batch_size)
+        if log["step"] in self.budgets:
+            ds.memory.budget(self.budgets[log["step"]])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_batch_follows_the_budget(shuffle, workers):
+    def data():
+        return DataLoader(
+            images(), batch_size=24, shuffle=shuffle, generator=ds.Generator().manual_seed(3)
+        )
+
+    def slow_trainer(model, **more):  # rounding does not grow
+        optimizer = ds.optim.SGD(model.parameters(), lr=1e-3)
+        return ds.MixedPrecisionTrainer(model, optimizer, progress=False, fp16_layers=(), **more)
+
+    plain = network(norm=False)
+    slow_trainer(plain).fit(data(), 4)
+    expected = [p.detach().numpy() for p in plain.parameters()]
+
+    loader = DataLoader(
+        images(),
+        batch_size="auto",
+        effective_batch_size=24,
+        shuffle=shuffle,
+        num_workers=workers,
+        generator=ds.Generator().manual_seed(3),
+    )
+    model = network(norm=False)
+    change = SetBudget(loader, {5: "1500KB", 20: "1GiB"})
+    trainer = slow_trainer(model, callbacks=[change])
+    with ds.memory.budget("1GiB"):
+        trainer.fit(loader, 4)
+    assert trainer.step_count == 4 * 8
+    # Steps are told up to two later; the first epochs have 8 steps each.
+    small = change.sizes[10]
+    assert change.sizes[0] == 24 and small < 24 and 24 % small == 0
+    assert change.sizes[19] == small  # more room counts from the next epoch on
+    assert change.sizes[-1] == 24
+    for ours, theirs in zip(model.parameters(), expected, strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=1e-4, atol=2e-6)
+
+
+def test_the_batch_follows_the_memory_that_is_free(monkeypatch):
+    free = [1 << 30]
+    monkeypatch.setattr(ds._core, "_automatic_memory_budget", lambda: free[0])
+    loader = DataLoader(images(), batch_size="auto")
+    seen = []
+
+    class Less(ds.train.Callback):
+        def on_epoch_end(self, trainer, log):
+            seen.append(loader.batch_size)
+            free[0] = 4 << 20
+
+    trainer_of(network(), memory_budget="auto", callbacks=[Less()]).fit(loader, 2)
+    assert seen[0] == 192 and 1 < seen[1] < 96
+    assert ds.memory.summary().peak <= 4 << 20
+
+
 def test_without_a_budget_the_free_memory_counts():
     loader = DataLoader(images(), batch_size="auto")
     assert trainer_of(network()).find_batch_size(loader) == 192

@@ -83,6 +83,8 @@ class DataLoader:
         self._check_automatic(dataset, batch_size, sampler, batch_sampler, effective_batch_size)
         self.effective_batch_size = effective_batch_size
         self._automatic = batch_size == "auto"
+        #: The batch size follows the memory that is free.
+        self.adapts = self._automatic
         if self._automatic:
             batch_size = 1
         if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
@@ -150,7 +152,7 @@ class DataLoader:
         if self._stream or self.sampler is None or self.batch_size is None:
             raise _core.ValueError("DataLoader: set_batch_size needs a loader with a batch size")
         self.batch_sampler = BatchSampler(self.sampler, batch_size, self.drop_last)
-        self.batch_size, self._automatic = batch_size, False
+        self.batch_size, self._automatic, self.adapts = batch_size, False, False
         self._maybe_make_threads()
 
     def _fixed(self) -> None:

@@ -24,6 +24,16 @@ bool arranges_channels(const Node& node) {
   }
 }
 
+/// Weights as the kernels of convolutions want them: what a step reads, or writes, reordered.
+size_t reordered_bytes(const Node& node) {
+  switch (node.op()) {
+    case Op::convolution_:
+    case Op::conv_diff_src_: return type_bytes(node.input(1).type());
+    case Op::conv_diff_weights_: return type_bytes(node.type());
+    default: return 0;
+  }
+}
+
 /// A product of the sizes behind the channels.
 int64_t pixels(const Shape& shape) { return shape[2] * shape[3]; }
 
@@ -63,6 +73,10 @@ class Planner {
         block_[key] = static_cast<int>(lifetimes.size());
         lifetimes.push_back(
             {type_bytes(node->type(i)), step, last == last_.end() ? step : last->second});
+      }
+      if (const size_t bytes = reordered_bytes(*node)) {
+        takes_over.push_back(-1);
+        lifetimes.push_back({bytes, step, step});
       }
     }
     plan_.arena = plan_arena(std::move(lifetimes), takes_over);

@@ -33,18 +33,22 @@ def family_page(family: cards.Family, models: list[cards.Card]) -> str:
     lines = [f"# {family.title}", NOTE, f"Task: {family.task}.", "", f"Paper: {family.paper}.", ""]
     if family.recipe:
         lines += [f"Published recipe: {family.recipe}.", ""]
+    lines += [f"Data to try it on: {family.data_to_try()}.", ""]
     example = next((m for m in models if m.source), models[0])
     lines += ["```", use_of(example), *finetune_of(example), "```", ""]
     lines += [
-        "| name | parameters | FP32 | BF16 | weights | licence |",
-        "|---|---|---|---|---|---|",
+        "| name | parameters | FP32 | BF16 or FP16 | INT8 | weights | licence |",
+        "|---|---|---|---|---|---|---|",
     ]
     for model in models:
-        sizes = [format_bytes(model.bytes(p)) if model.parameters else "" for p in ("fp32", "bf16")]
+        sizes = [
+            format_bytes(model.bytes(p)) if model.parameters else ""
+            for p in ("fp32", "bf16", "int8")
+        ]
         source = model.source or ("none", "")
         lines.append(
             f"| `{model.name}` | {count_text(model.parameters)} | {sizes[0]} | {sizes[1]} "
-            f"| {source[0]} | {source[1] or ''} |"
+            f"| {sizes[2]} | {source[0]} | {source[1] or ''} |"
         )
     reported = [(m.name, cards.REPORTED[m.name]) for m in models if m.name in cards.REPORTED]
     if reported:

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ds/base/error.h"
+#include "ds/hub/heads.h"
 #include "ds/hub/vision_parts.h"
 #include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
@@ -53,14 +54,17 @@ void add_layers(nn::Module& root, const CLIPEncoderConfig& c, bool causal) {
   add_at(root, "encoder.layers", layers);
 }
 
-Tensor run_layers(nn::Module& root, Tensor x, const std::optional<Tensor>& mask, bool hidden,
+template <class Input>
+Tensor run_layers(nn::Module& root, Tensor x, const std::optional<Tensor>& mask, const Input& input,
                   Output& out) {
+  AttentionPlace place;
+  if (input.output_attentions) place.weights = &out.attentions;
   for (const auto& [name, layer] : root.get_submodule("encoder.layers")->named_children()) {
-    if (hidden) out.hidden_states.push_back(x);
+    if (input.output_hidden_states) out.hidden_states.push_back(x);
     auto* block = dynamic_cast<TransformerBlock*>(layer.get());
-    x = block && mask ? block->forward(x, mask) : (*layer)(x);
+    x = block && (mask || place.weights) ? block->forward(x, mask, place) : (*layer)(x);
   }
-  if (hidden) out.hidden_states.push_back(x);
+  if (input.output_hidden_states) out.hidden_states.push_back(x);
   return x;
 }
 
@@ -68,6 +72,22 @@ std::shared_ptr<nn::Embedding> table(int64_t rows, int64_t size, double deviatio
   const auto made = std::make_shared<nn::Embedding>(rows, size);
   draw(made->parameter("weight"), deviation);
   return made;
+}
+
+/// A linear layer without a bias into the space that texts and images share.
+template <class C>
+void add_projection(nn::Module& root, const char* name, int64_t from, const C& c) {
+  DS_CHECK(c.projection_dim > 0, ValueError, "CLIP: projection_dim ", c.projection_dim,
+           " must be positive");
+  const auto layer = root.add<nn::Linear>(name, from, c.projection_dim, false);
+  draw(layer->parameter("weight"), c.initializer_factor / std::sqrt(static_cast<double>(from)));
+}
+
+/// An encoder's output with its projected pooler_output in front, by another name.
+Output projected(nn::Module& projection, const char* name, Output out) {
+  const Tensor embeds = projection(out.values[1].second);
+  out.values = {{name, embeds}, out.values[0]};
+  return out;
 }
 
 Tensor unit_length(const Tensor& x) { return x / vector_norm(x, 2, -1, true); }
@@ -101,8 +121,7 @@ Output CLIPTextModel::forward(const CLIPTextInput& input) {
   const Tensor x = call_at(*this, "embeddings.token_embedding", ids) +
                    call_at(*this, "embeddings.position_embedding", places);
   Output out;
-  const Tensor last =
-      run_layers(*this, x, attention_mask(input.attention_mask), input.output_hidden_states, out);
+  const Tensor last = run_layers(*this, x, attention_mask(input.attention_mask), input, out);
   const Tensor states = (*child("final_layer_norm"))(last);
   // Configs from before the end token was recorded say 2; it has the highest id of its text.
   const Tensor end = config_.eos_token_id == 2
@@ -153,25 +172,58 @@ Output CLIPVisionModel::forward(const CLIPImageInput& input) {
   const Tensor places = arange(patches.size(1) + 1, DType::i64, images.device());
   const Tensor x = cat({first, patches}, 1) + call_at(embeddings, "position_embedding", places);
   Output out;
-  const Tensor last =
-      run_layers(*this, (*child("pre_layrnorm"))(x), {}, input.output_hidden_states, out);
+  const Tensor last = run_layers(*this, (*child("pre_layrnorm"))(x), {}, input, out);
   out.values = {{"last_hidden_state", last},
                 {"pooler_output", (*child("post_layernorm"))(select(last, 1, 0))}};
   return out;
 }
 
+CLIPTextModelWithProjection::CLIPTextModelWithProjection(const CLIPTextConfig& c) {
+  add<CLIPTextModel>("text_model", c);
+  add_projection(*this, "text_projection", c.hidden_size, c);
+}
+
+Output CLIPTextModelWithProjection::forward(const CLIPTextInput& input) {
+  return projected(*child("text_projection"), "text_embeds",
+                   child_as<CLIPTextModel>("text_model").forward(input));
+}
+
+CLIPVisionModelWithProjection::CLIPVisionModelWithProjection(const CLIPVisionConfig& c) {
+  add<CLIPVisionModel>("vision_model", c);
+  add_projection(*this, "visual_projection", c.hidden_size, c);
+}
+
+Output CLIPVisionModelWithProjection::forward(const CLIPImageInput& input) {
+  return projected(*child("visual_projection"), "image_embeds",
+                   child_as<CLIPVisionModel>("vision_model").forward(input));
+}
+
+CLIPForImageClassification::CLIPForImageClassification(const CLIPConfig& c) : config_(c) {
+  DS_CHECK(c.num_labels > 0, ValueError, "config: num_labels ", c.num_labels, " must be positive");
+  add<CLIPVisionModel>("vision_model", c.vision);
+  const auto head = add<nn::Linear>("classifier", c.vision.hidden_size, c.num_labels);
+  draw(head->parameter("weight"),
+       c.initializer_factor / std::sqrt(static_cast<double>(c.vision.hidden_size)));
+  nn::init::zeros_(head->parameter("bias"));
+}
+
+Output CLIPForImageClassification::forward(const CLIPImageInput& input,
+                                           const std::optional<Tensor>& labels) {
+  Output out = child_as<CLIPVisionModel>("vision_model").forward(input);
+  const Tensor& states = out.values[0].second;
+  const Tensor logits = (*child("classifier"))(mean(narrow(states, 1, 1, states.size(1) - 1), {1}));
+  Tensor loss;
+  if (present(labels)) loss = classification_loss(config_, logits, *labels);
+  out.values = {{"loss", loss}, {"logits", logits}};
+  return out;
+}
+
 CLIPModel::CLIPModel(const CLIPConfig& c) {
-  DS_CHECK(c.projection_dim > 0, ValueError, "CLIPModel: projection_dim ", c.projection_dim,
-           " must be positive");
   register_parameter("logit_scale", clone(full({}, c.logit_scale_init_value, DType::f32)));
   add<CLIPTextModel>("text_model", c.text);
   add<CLIPVisionModel>("vision_model", c.vision);
-  const auto projection = [&](const char* name, int64_t from) {
-    const auto layer = add<nn::Linear>(name, from, c.projection_dim, false);
-    draw(layer->parameter("weight"), c.initializer_factor / std::sqrt(static_cast<double>(from)));
-  };
-  projection("visual_projection", c.vision.hidden_size);
-  projection("text_projection", c.text.hidden_size);
+  add_projection(*this, "visual_projection", c.vision.hidden_size, c);
+  add_projection(*this, "text_projection", c.text.hidden_size, c);
 }
 
 Output CLIPModel::text_features(const CLIPTextInput& text) {

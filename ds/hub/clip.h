@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "ds/hub/transformer_block.h"
+#include "ds/hub/text_model.h"
 
 namespace ds::hub {
 
@@ -31,7 +31,7 @@ struct CLIPVisionConfig : CLIPEncoderConfig {
   int64_t num_channels = 3, image_size = 224, patch_size = 32;
 };
 
-struct CLIPConfig {
+struct CLIPConfig : HeadConfig {
   CLIPTextConfig text;
   CLIPVisionConfig vision;
   int64_t projection_dim = 512;
@@ -42,12 +42,12 @@ struct CLIPTextInput {
   std::optional<Tensor> input_ids;       // i64 [B, T]
   std::optional<Tensor> attention_mask;  // [B, T], 0 where there is padding
   std::optional<Tensor> position_ids;    // i64 [B, T] or [1, T]
-  bool output_hidden_states = false;
+  bool output_hidden_states = false, output_attentions = false;
 };
 
 struct CLIPImageInput {
   std::optional<Tensor> pixel_values;  // [N, num_channels, image_size, image_size]
-  bool output_hidden_states = false;
+  bool output_hidden_states = false, output_attentions = false;
 };
 
 /// last_hidden_state [B, T, hidden_size] and pooler_output [B, hidden_size]: the state of the token
@@ -63,6 +63,15 @@ class CLIPTextModel : public nn::Module {
   CLIPTextConfig config_;
 };
 
+/// text_embeds [B, projection_dim], then the encoder's last_hidden_state.
+class CLIPTextModelWithProjection : public nn::Module {
+ public:
+  explicit CLIPTextModelWithProjection(const CLIPTextConfig& config);
+  std::string type_name() const override { return "CLIPTextModelWithProjection"; }
+  using nn::Module::forward;
+  Output forward(const CLIPTextInput& input);
+};
+
 /// last_hidden_state [N, 1 + patches, hidden_size] and pooler_output [N, hidden_size]: the
 /// normalised state of the class token.
 class CLIPVisionModel : public nn::Module {
@@ -74,6 +83,27 @@ class CLIPVisionModel : public nn::Module {
 
  private:
   CLIPVisionConfig config_;
+};
+
+/// image_embeds [N, projection_dim], then the encoder's last_hidden_state.
+class CLIPVisionModelWithProjection : public nn::Module {
+ public:
+  explicit CLIPVisionModelWithProjection(const CLIPVisionConfig& config);
+  std::string type_name() const override { return "CLIPVisionModelWithProjection"; }
+  using nn::Module::forward;
+  Output forward(const CLIPImageInput& input);
+};
+
+/// Logits [N, num_labels] of the mean of the patches, and with labels the loss.
+class CLIPForImageClassification : public nn::Module {
+ public:
+  explicit CLIPForImageClassification(const CLIPConfig& config);
+  std::string type_name() const override { return "CLIPForImageClassification"; }
+  using nn::Module::forward;
+  Output forward(const CLIPImageInput& input, const std::optional<Tensor>& labels = {});
+
+ private:
+  HeadConfig config_;
 };
 
 struct CLIPOutput {

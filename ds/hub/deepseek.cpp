@@ -171,7 +171,7 @@ DeepseekLayer::DeepseekLayer(const DeepseekConfig& config, int64_t layer)
 }
 
 Tensor DeepseekLayer::attend(const Tensor& x, const Rotation& rotation,
-                             const std::optional<Tensor>& mask, KeyValueCache* cache) {
+                             const std::optional<Tensor>& mask, AttentionPlace place) {
   const DeepseekConfig& c = config_;
   const auto call = [&](const char* name, const Tensor& in) {
     return call_at(*this, std::string("self_attn.") + name, in);
@@ -194,9 +194,10 @@ Tensor DeepseekLayer::attend(const Tensor& x, const Rotation& rotation,
                             ? yarn_growth(c.rope.factor, *c.rope.mscale_all_dim)
                             : 1.0;
   attention.scale = growth * growth / std::sqrt(static_cast<double>(nope + c.qk_rope_head_dim));
-  if (cache) {  // what is remembered is compressed
-    std::tie(latent, turned) = cache->extend(static_cast<size_t>(layer_), latent, turned);
-    attention.mask = cache->mask();
+  attention.place.weights = place.weights;
+  if (place.cache) {  // what is remembered is compressed
+    std::tie(latent, turned) = place.cache->extend(place.layer, latent, turned);
+    attention.mask = place.cache->mask();
     attention.causal = false;
   }
   const Tensor kv = split_heads(call("kv_b_proj", select(latent, 2, 0)), heads);
@@ -207,8 +208,8 @@ Tensor DeepseekLayer::attend(const Tensor& x, const Rotation& rotation,
 }
 
 Tensor DeepseekLayer::forward(const Tensor& x, const Rotation& rotation,
-                              const std::optional<Tensor>& mask, KeyValueCache* cache) {
-  const Tensor y = x + attend(call_at(*this, "input_layernorm", x), rotation, mask, cache);
+                              const std::optional<Tensor>& mask, AttentionPlace place) {
+  const Tensor y = x + attend(call_at(*this, "input_layernorm", x), rotation, mask, place);
   const Tensor z = call_at(*this, "post_attention_layernorm", y);
   if (layer_ >= config_.first_k_dense_replace) return y + call_at(*this, "mlp", z);
   return y + run_gated(*child("mlp"), config_.hidden_act, z);
@@ -217,8 +218,5 @@ Tensor DeepseekLayer::forward(const Tensor& x, const Rotation& rotation,
 DeepseekModel::DeepseekModel(const DeepseekConfig& config)
     : LlamaModel(with_heads(config),
                  [&](int64_t i) { return std::make_shared<DeepseekLayer>(config, i); }) {}
-
-DeepseekForCausalLM::DeepseekForCausalLM(const DeepseekConfig& config)
-    : LlamaForCausalLM(with_heads(config), std::make_shared<DeepseekModel>(config)) {}
 
 }  // namespace ds::hub

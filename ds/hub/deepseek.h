@@ -54,11 +54,11 @@ class DeepseekLayer : public DecoderLayer {
   std::string type_name() const override { return "DeepseekDecoderLayer"; }
   using nn::Module::forward;
   Tensor forward(const Tensor& x, const Rotation& rotation, const std::optional<Tensor>& mask,
-                 KeyValueCache* cache) override;
+                 AttentionPlace place) override;
 
  private:
   Tensor attend(const Tensor& x, const Rotation& rotation, const std::optional<Tensor>& mask,
-                KeyValueCache* cache);
+                AttentionPlace place);
 
   DeepseekConfig config_;
   int64_t layer_;
@@ -67,11 +67,6 @@ class DeepseekLayer : public DecoderLayer {
 class DeepseekModel : public LlamaModel {
  public:
   explicit DeepseekModel(const DeepseekConfig& config);
-};
-
-class DeepseekForCausalLM : public LlamaForCausalLM {
- public:
-  explicit DeepseekForCausalLM(const DeepseekConfig& config);
 };
 
 }  // namespace ds::hub

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/hub/encoder.h"
 
+#include <algorithm>
+
 #include "ds/base/error.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
@@ -13,12 +15,9 @@ struct EncoderFamily {
   const char* class_prefix;
   const char* layers;
   BlockNames block;
-  bool token_types, pooler, positions_after_padding;
-  // A dense layer below the classifier of sequences (none: the pooler's output is classified).
-  const char *sequence_dense, *sequence_activation, *sequence_out;
-  // The head that predicts tokens; its bias is the decoder's own where mlm_bias_of is null.
-  const char *mlm_dense, *mlm_norm, *mlm_decoder, *mlm_bias_of;
-  bool question_dropout;
+  const char* pooler;   // a dense layer on the first token, where there is one
+  const char* mapping;  // from the embeddings' size to the layers'
+  bool token_types, positions_after_padding, mlp_dropout;
 };
 
 namespace {
@@ -40,32 +39,45 @@ constexpr BlockNames kDistilBlock{.query = "attention.q_lin",
                                   .down = "ffn.lin2",
                                   .mlp_norm = "output_layer_norm"};
 
+constexpr BlockNames kAlbertBlock{.query = "attention.query",
+                                  .key = "attention.key",
+                                  .value = "attention.value",
+                                  .out = "attention.dense",
+                                  .attention_norm = "attention.LayerNorm",
+                                  .up = "ffn",
+                                  .down = "ffn_output",
+                                  .mlp_norm = "full_layer_layer_norm"};
+
 constexpr EncoderFamily kFamilies[] = {
-    {"bert", "Bert", "encoder.layer", kBertBlock, true, true, false, nullptr, nullptr, "classifier",
-     "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
-     "cls.predictions.decoder", "cls.predictions", false},
-    {"roberta", "Roberta", "encoder.layer", kBertBlock, true, true, true, "classifier.dense",
-     "tanh", "classifier.out_proj", "lm_head.dense", "lm_head.layer_norm", "lm_head.decoder",
-     "lm_head", false},
-    {"distilbert", "DistilBert", "transformer.layer", kDistilBlock, false, false, false,
-     "pre_classifier", "relu", "classifier", "vocab_transform", "vocab_layer_norm",
-     "vocab_projector", nullptr, true},
+    {"bert", "Bert", "encoder.layer", kBertBlock, "pooler.dense", nullptr, true, false, true},
+    {"roberta", "Roberta", "encoder.layer", kBertBlock, "pooler.dense", nullptr, true, true, true},
+    {"distilbert", "DistilBert", "transformer.layer", kDistilBlock, nullptr, nullptr, false, false,
+     true},
+    {"albert", "Albert", "encoder.albert_layer_groups", kAlbertBlock, "pooler",
+     "encoder.embedding_hidden_mapping_in", true, false, false},
 };
 
 const EncoderFamily& family_of(const EncoderConfig& config) {
   for (const EncoderFamily& family : kFamilies)
     if (config.model_type == family.model_type) return family;
   DS_CHECK(false, ValueError, "config: the encoder '", config.model_type,
-           "' is unknown; use bert, roberta or distilbert");
+           "' is unknown; use bert, roberta, distilbert or albert");
 }
 
+int64_t embedding_size(const EncoderConfig& c) { return c.embedding_size.value_or(c.hidden_size); }
+
 void check(const EncoderConfig& c) {
-  DS_CHECK(c.vocab_size > 0 && c.hidden_size > 0 && c.num_hidden_layers >= 0 && c.num_labels > 0 &&
-               c.max_position_embeddings > 0,
+  DS_CHECK(c.vocab_size > 0 && c.hidden_size > 0 && c.num_hidden_layers >= 0 &&
+               c.embedding_size.value_or(1) > 0 && c.max_position_embeddings > 0,
            ValueError, "config: vocab_size ", c.vocab_size, ", hidden_size ", c.hidden_size,
-           ", max_position_embeddings ", c.max_position_embeddings, " and num_labels ",
-           c.num_labels, " must be positive, num_hidden_layers ", c.num_hidden_layers,
+           ", embedding_size ", embedding_size(c), " and max_position_embeddings ",
+           c.max_position_embeddings, " must be positive, num_hidden_layers ", c.num_hidden_layers,
            " not negative");
+  DS_CHECK(c.num_hidden_groups > 0 && c.inner_group_num > 0 &&
+               c.num_hidden_groups <= std::max<int64_t>(c.num_hidden_layers, 1),
+           ValueError, "config: num_hidden_groups ", c.num_hidden_groups,
+           " must be between 1 and num_hidden_layers ", c.num_hidden_layers, ", inner_group_num ",
+           c.inner_group_num, " positive");
   DS_CHECK(!c.pad_token_id || *c.pad_token_id < c.vocab_size, ValueError, "config: pad_token_id ",
            c.pad_token_id.value_or(0), " is not below vocab_size ", c.vocab_size);
 }
@@ -73,21 +85,26 @@ void check(const EncoderConfig& c) {
 void add_embeddings(nn::Module& root, const EncoderConfig& c, const EncoderFamily& family) {
   const auto table = [&](const char* name, int64_t rows, std::optional<int64_t> padding = {}) {
     add_at(root, std::string("embeddings.") + name,
-           std::make_shared<nn::Embedding>(rows, c.hidden_size, padding));
+           std::make_shared<nn::Embedding>(rows, embedding_size(c), padding));
   };
   table("word_embeddings", c.vocab_size, c.pad_token_id);
   const bool padded = family.positions_after_padding;
   table("position_embeddings", c.max_position_embeddings, padded ? c.pad_token_id : std::nullopt);
   if (family.token_types) table("token_type_embeddings", c.type_vocab_size);
   add_at(root, "embeddings.LayerNorm",
-         std::make_shared<nn::LayerNorm>(Shape{c.hidden_size}, c.layer_norm_eps));
+         std::make_shared<nn::LayerNorm>(Shape{embedding_size(c)}, c.layer_norm_eps));
 }
 
-/// The module at a dotted name; get_submodule() cannot be asked while its module is being made.
-nn::ModulePtr below(const nn::Module& root, const std::string& name) {
-  const size_t dot = name.find('.');
-  if (dot == std::string::npos) return root.child(name);
-  return below(*root.child(name.substr(0, dot)), name.substr(dot + 1));
+BlockOptions block_options(const EncoderConfig& c, bool mlp_dropout) {
+  return {.hidden_size = c.hidden_size,
+          .heads = c.num_attention_heads,
+          .intermediate_size = c.intermediate_size,
+          .activation = c.hidden_act,
+          .dropout = c.hidden_dropout_prob,
+          .attention_dropout = c.attention_probs_dropout_prob,
+          .eps = c.layer_norm_eps,
+          .causal = c.is_decoder,
+          .mlp_dropout = mlp_dropout};
 }
 
 }  // namespace
@@ -96,37 +113,75 @@ EncoderModel::EncoderModel(const EncoderConfig& config, bool pooling)
     : config_(config), family_(family_of(config)) {
   check(config);
   add_embeddings(*this, config, family_);
-  const BlockOptions options{.hidden_size = config.hidden_size,
-                             .heads = config.num_attention_heads,
-                             .intermediate_size = config.intermediate_size,
-                             .activation = config.hidden_act,
-                             .dropout = config.hidden_dropout_prob,
-                             .attention_dropout = config.attention_probs_dropout_prob,
-                             .eps = config.layer_norm_eps};
+  const BlockOptions options = block_options(config, family_.mlp_dropout);
+  const auto block = [&] { return std::make_shared<TransformerBlock>(family_.block, options); };
   const auto layers = std::make_shared<nn::ModuleList>();
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i)
-    layers->append(std::make_shared<TransformerBlock>(family_.block, options));
+  if (family_.mapping) {
+    add_at(*this, family_.mapping,
+           std::make_shared<nn::Linear>(embedding_size(config), config.hidden_size));
+    for (int64_t i = 0; i < config.num_hidden_groups; ++i) {
+      const auto group = std::make_shared<Group>();
+      const auto inner = group->add<nn::ModuleList>("albert_layers");
+      for (int64_t j = 0; j < config.inner_group_num; ++j) inner->append(block());
+      layers->append(group);
+    }
+  } else {
+    for (int64_t i = 0; i < config.num_hidden_layers; ++i) layers->append(block());
+  }
   add_at(*this, family_.layers, layers);
   if (pooling && family_.pooler)
-    add_at(*this, "pooler.dense",
+    add_at(*this, family_.pooler,
            std::make_shared<nn::Linear>(config.hidden_size, config.hidden_size));
   init_weights(*this, config.initializer_range);
 }
 
 std::string EncoderModel::type_name() const { return std::string(family_.class_prefix) + "Model"; }
 
-Tensor EncoderModel::positions(const EncoderInput& input, const Tensor& like) const {
-  if (present(input.position_ids)) return *input.position_ids;
-  const int64_t tokens = like.size(1);
-  const Tensor row = unsqueeze(arange(tokens, DType::i64, like.device()), 0);
-  if (!family_.positions_after_padding) return row;
+HeadSetting EncoderModel::head_setting() const {
+  const EncoderConfig& c = config_;
+  return {.labels = c,
+          .model_type = c.model_type,
+          .hidden_size = c.hidden_size,
+          .embedding_size = embedding_size(c),
+          .vocab_size = c.vocab_size,
+          .max_positions = c.max_position_embeddings,
+          .pad_token_id = c.pad_token_id,
+          .table = "embeddings.word_embeddings",
+          .tied = c.tie_word_embeddings,
+          .activation = c.hidden_act,
+          .eps = c.layer_norm_eps,
+          .initializer_range = c.initializer_range,
+          .dropout = c.hidden_dropout_prob,
+          .classifier_dropout = c.classifier_dropout.value_or(c.hidden_dropout_prob)};
+}
+
+std::vector<TransformerBlock*> EncoderModel::path() {
+  std::vector<TransformerBlock*> all;
+  const nn::ModulePtr layers = get_submodule(family_.layers);
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+    if (!family_.mapping) {
+      all.push_back(&layers->child_as<TransformerBlock>(std::to_string(i)));
+      continue;
+    }
+    const int64_t group = i * config_.num_hidden_groups / config_.num_hidden_layers;
+    const nn::ModulePtr inner = layers->child(std::to_string(group))->child("albert_layers");
+    for (int64_t j = 0; j < config_.inner_group_num; ++j)
+      all.push_back(&inner->child_as<TransformerBlock>(std::to_string(j)));
+  }
+  return all;
+}
+
+Tensor EncoderModel::positions(const TextInput& input, const Tensor& like) const {
   const int64_t pad = config_.pad_token_id.value_or(0);
-  if (!present(input.input_ids)) return row + (pad + 1);
+  const bool shifted = family_.positions_after_padding && !present(input.position_ids);
+  if (!shifted) return positions_of(like, input.cache, input.position_ids);
+  if (input.cache || !present(input.input_ids))
+    return positions_of(like, input.cache, {}) + (pad + 1);
   const Tensor real = to_dtype(ne(*input.input_ids, pad), DType::i64);
   return cumsum(real, 1) * real + pad;
 }
 
-Tensor EncoderModel::embed(const EncoderInput& input) {
+Tensor EncoderModel::embed(const TextInput& input) {
   const std::string name = type_name();
   const bool embedded = present(input.inputs_embeds);
   const Tensor& first = embedded
@@ -135,8 +190,9 @@ Tensor EncoderModel::embed(const EncoderInput& input) {
   // RoBERTa's positions start behind that of padding.
   const int64_t skipped =
       family_.positions_after_padding ? config_.pad_token_id.value_or(0) + 1 : 0;
-  const Shape shape =
-      checked_length(name.c_str(), first, config_.max_position_embeddings - skipped);
+  // Padding in front of a cached prompt takes no positions.
+  const Shape shape = checked_length(
+      name.c_str(), first, input.cache ? first.size(1) : config_.max_position_embeddings - skipped);
   Tensor x = embedded ? first : call_at(*this, "embeddings.word_embeddings", first);
   if (family_.token_types) {
     const Tensor types = present(input.token_type_ids)
@@ -146,134 +202,27 @@ Tensor EncoderModel::embed(const EncoderInput& input) {
   }
   x = x + call_at(*this, "embeddings.position_embeddings", positions(input, first));
   x = call_at(*this, "embeddings.LayerNorm", x);
-  return dropout(x, config_.hidden_dropout_prob, is_training());
+  x = dropout(x, config_.hidden_dropout_prob, is_training());
+  return family_.mapping ? call_at(*this, family_.mapping, x) : x;
 }
 
-Output EncoderModel::forward(const EncoderInput& input) {
+Output EncoderModel::forward(const TextInput& input) {
+  DS_CHECK(!input.cache || config_.is_decoder, ValueError, type_name(),
+           ": text is generated by a model whose config has is_decoder=True");
   Output out;
   Tensor x = embed(input);
   const std::optional<Tensor> mask = attention_mask(input.attention_mask);
-  const nn::ModulePtr layers = get_submodule(family_.layers);
-  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+  size_t layer = 0;
+  for (TransformerBlock* block : path()) {
     if (input.output_hidden_states) out.hidden_states.push_back(x);
-    x = layers->child_as<TransformerBlock>(std::to_string(i)).forward(x, mask);
+    x = block->forward(x, mask,
+                       {input.cache, layer++, input.output_attentions ? &out.attentions : nullptr});
   }
   if (input.output_hidden_states) out.hidden_states.push_back(x);
   out.values.emplace_back("last_hidden_state", x);
   Tensor pooled;
-  if (has_child("pooler")) pooled = tanh(call_at(*this, "pooler.dense", select(x, 1, 0)));
+  if (has_child("pooler")) pooled = tanh(call_at(*this, family_.pooler, select(x, 1, 0)));
   if (family_.pooler) out.values.emplace_back("pooler_output", pooled);
-  return out;
-}
-
-EncoderWithHead::EncoderWithHead(const EncoderConfig& config, EncoderTask task)
-    : config_(config), task_(task), family_(family_of(config)) {
-  const bool sequence = task == EncoderTask::sequence;
-  const auto body =
-      add<EncoderModel>(family_.model_type, config, sequence && !family_.sequence_dense);
-  const int64_t h = config.hidden_size;
-  const auto dense = [&](const char* name, int64_t out) {
-    const auto layer = std::make_shared<nn::Linear>(h, out);
-    add_at(*this, name, layer);
-    init_weights(*layer, config.initializer_range);
-    return layer;
-  };
-  if (sequence) {
-    if (family_.sequence_dense) dense(family_.sequence_dense, h);
-    dense(family_.sequence_out, config.num_labels);
-  } else if (task == EncoderTask::token) {
-    dense("classifier", config.num_labels);
-  } else if (task == EncoderTask::question_answering) {
-    dense("qa_outputs", 2);
-  } else {
-    dense(family_.mlm_dense, h);
-    add_at(*this, family_.mlm_norm,
-           std::make_shared<nn::LayerNorm>(Shape{h}, config.layer_norm_eps));
-    const auto decoder = dense(family_.mlm_decoder, config.vocab_size);
-    if (family_.mlm_bias_of)
-      below(*this, family_.mlm_bias_of)->register_parameter("bias", decoder->parameter("bias"));
-    if (config.tie_word_embeddings)
-      decoder->set_parameter(
-          "weight", body->get_submodule("embeddings.word_embeddings")->parameter("weight"));
-  }
-}
-
-std::string EncoderWithHead::type_name() const {
-  static constexpr const char* kTasks[] = {"MaskedLM", "SequenceClassification",
-                                           "TokenClassification", "QuestionAnswering"};
-  return std::string(family_.class_prefix) + "For" + kTasks[static_cast<int>(task_)];
-}
-
-Tensor EncoderWithHead::masked_lm_logits(const Tensor& hidden) {
-  // RoBERTa's head always uses gelu.
-  const std::string act = config_.model_type == "roberta" ? "gelu" : config_.hidden_act;
-  const Tensor x = activate(act, call_at(*this, family_.mlm_dense, hidden));
-  return call_at(*this, family_.mlm_decoder, call_at(*this, family_.mlm_norm, x));
-}
-
-Tensor EncoderWithHead::sequence_logits(const Output& body) {
-  const double p = config_.classifier_dropout.value_or(config_.hidden_dropout_prob);
-  if (!family_.sequence_dense)
-    return call_at(*this, family_.sequence_out, dropout(body.values[1].second, p, is_training()));
-  Tensor x = select(body.values[0].second, 1, 0);
-  // RoBERTa also drops out below the dense layer.
-  if (config_.model_type == "roberta") x = dropout(x, p, is_training());
-  x = activate(family_.sequence_activation, call_at(*this, family_.sequence_dense, x));
-  return call_at(*this, family_.sequence_out, dropout(x, p, is_training()));
-}
-
-Tensor EncoderWithHead::sequence_loss(const Tensor& logits, const Tensor& labels) const {
-  const bool classes = labels.dtype() == DType::i64 || labels.dtype() == DType::i32;
-  const std::string guess = config_.num_labels == 1 ? "regression"
-                            : classes               ? "single_label_classification"
-                                                    : "multi_label_classification";
-  const std::string problem = config_.problem_type.empty() ? guess : config_.problem_type;
-  if (problem == "single_label_classification")
-    return cross_entropy(logits, to_dtype(reshape(labels, {labels.numel()}), DType::i64));
-  const Tensor target = to_dtype(reshape(labels, logits.shape()), logits.dtype());
-  if (problem == "regression") return mse_loss(logits, target);
-  DS_CHECK(problem == "multi_label_classification", ValueError, "config: problem_type '", problem,
-           "' is unknown; use regression, single_label_classification or "
-           "multi_label_classification");
-  return binary_cross_entropy_with_logits(logits, target);
-}
-
-Output EncoderWithHead::forward(const EncoderInput& input, const std::optional<Tensor>& labels,
-                                const std::optional<Tensor>& end_positions) {
-  Output body = child_as<EncoderModel>(family_.model_type).forward(input);
-  const Tensor hidden = body.values[0].second;
-  Output out;
-  out.hidden_states = std::move(body.hidden_states);
-  Tensor loss;
-  if (task_ == EncoderTask::question_answering) {
-    const double p = family_.question_dropout ? config_.classifier_dropout.value_or(0.1) : 0.0;
-    const Tensor both = call_at(*this, "qa_outputs", dropout(hidden, p, is_training()));
-    const Tensor start = select(both, -1, 0), end = select(both, -1, 1);
-    if (present(labels) && present(end_positions)) {
-      const int64_t outside = start.size(1);
-      const auto part = [&](const Tensor& logits, const Tensor& at) {
-        return cross_entropy(logits, clamp(reshape(at, {at.numel()}), 0, outside), std::nullopt,
-                             outside);
-      };
-      loss = (part(start, *labels) + part(end, *end_positions)) / 2;
-    }
-    out.values = {{"loss", loss}, {"start_logits", start}, {"end_logits", end}};
-    return out;
-  }
-  Tensor logits;
-  if (task_ == EncoderTask::masked_lm) {
-    logits = masked_lm_logits(hidden);
-  } else if (task_ == EncoderTask::sequence) {
-    logits = sequence_logits(body);
-  } else {
-    const double p = config_.classifier_dropout.value_or(config_.hidden_dropout_prob);
-    logits = call_at(*this, "classifier", dropout(hidden, p, is_training()));
-  }
-  if (present(labels))
-    loss = task_ == EncoderTask::sequence ? sequence_loss(logits, *labels)
-                                          : cross_entropy(reshape(logits, {-1, logits.size(-1)}),
-                                                          reshape(*labels, {labels->numel()}));
-  out.values = {{"loss", loss}, {"logits", logits}};
   return out;
 }
 

@@ -58,7 +58,7 @@ GPT2Model::GPT2Model(const GPT2Config& config) : config_(config) {
       nn::init::normal_(block->get_submodule(out)->parameter("weight"), 0.0, deviation);
 }
 
-Output GPT2Model::forward(const DecoderInput& input) {
+Output GPT2Model::forward(const TextInput& input) {
   const bool embedded = present(input.inputs_embeds);
   const Tensor& first = embedded
                             ? *input.inputs_embeds
@@ -67,6 +67,7 @@ Output GPT2Model::forward(const DecoderInput& input) {
   checked_length("GPT2Model", first, input.cache ? first.size(1) : config_.n_positions);
   const Tensor at = positions_of(first, input.cache, input.position_ids);
   Tensor x = (embedded ? first : call_at(*this, "wte", first)) + call_at(*this, "wpe", at);
+  if (present(input.token_type_ids)) x = x + call_at(*this, "wte", *input.token_type_ids);
   x = dropout(x, config_.embd_pdrop, is_training());
   const std::optional<Tensor> mask = attention_mask(input.attention_mask);
   Output out;
@@ -74,7 +75,9 @@ Output GPT2Model::forward(const DecoderInput& input) {
     if (input.output_hidden_states) out.hidden_states.push_back(x);
     x = child("h")
             ->child_as<TransformerBlock>(std::to_string(i))
-            .forward(x, mask, {input.cache, static_cast<size_t>(i)});
+            .forward(x, mask,
+                     {input.cache, static_cast<size_t>(i),
+                      input.output_attentions ? &out.attentions : nullptr});
   }
   x = call_at(*this, "ln_f", x);
   if (input.output_hidden_states) out.hidden_states.push_back(x);
@@ -82,14 +85,21 @@ Output GPT2Model::forward(const DecoderInput& input) {
   return out;
 }
 
-GPT2LMHeadModel::GPT2LMHeadModel(const GPT2Config& config) : config_(config) {
-  const auto body = add<GPT2Model>("transformer", config);
-  add_head(body->child("wte")->parameter("weight"), config.tie_word_embeddings,
-           config.initializer_range);
-}
-
-Output GPT2LMHeadModel::run_body(const DecoderInput& input) {
-  return child_as<GPT2Model>("transformer").forward(input);
+HeadSetting GPT2Model::head_setting() const {
+  const GPT2Config& c = config_;
+  return {.labels = c,
+          .model_type = "gpt2",
+          .hidden_size = c.n_embd,
+          .embedding_size = c.n_embd,
+          .vocab_size = c.vocab_size,
+          .max_positions = c.n_positions,
+          .pad_token_id = c.pad_token_id,
+          .table = "wte",
+          .tied = c.tie_word_embeddings,
+          .initializer_range = c.initializer_range,
+          .dropout = c.resid_pdrop,
+          .classifier_dropout = c.classifier_dropout.value_or(0.1),
+          .summary_dropout = c.summary_first_dropout};
 }
 
 }  // namespace ds::hub

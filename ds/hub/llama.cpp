@@ -89,7 +89,7 @@ std::string LlamaLayer::type_name() const {
 }
 
 Tensor LlamaLayer::attend(const Tensor& x, const Rotation& rotation,
-                          const std::optional<Tensor>& mask, KeyValueCache* cache) {
+                          const std::optional<Tensor>& mask, AttentionPlace place) {
   const auto heads = [&](const char* name, int64_t count) {
     return split_heads(call_at(*this, name, x), count);
   };
@@ -101,14 +101,14 @@ Tensor LlamaLayer::attend(const Tensor& x, const Rotation& rotation,
     k = call_at(*this, "self_attn.k_norm", k);
   }
   Attention attention{mask, true, is_training() ? config_.attention_dropout : 0.0};
-  attention.place = {cache, static_cast<size_t>(layer_)};
+  attention.place = place;
   if (layer_ >= config_.max_window_layers) attention.window = config_.sliding_window;
   return call_at(*this, "self_attn.o_proj", attention(rotation(q), rotation(k), v));
 }
 
 Tensor LlamaLayer::forward(const Tensor& x, const Rotation& rotation,
-                           const std::optional<Tensor>& mask, KeyValueCache* cache) {
-  const Tensor y = x + attend(call_at(*this, "input_layernorm", x), rotation, mask, cache);
+                           const std::optional<Tensor>& mask, AttentionPlace place) {
+  const Tensor y = x + attend(call_at(*this, "input_layernorm", x), rotation, mask, place);
   const Tensor z = call_at(*this, "post_attention_layernorm", y);
   const Tensor gate = activate(config_.hidden_act, call_at(*this, "mlp.gate_proj", z));
   return y + call_at(*this, "mlp.down_proj", gate * call_at(*this, "mlp.up_proj", z));
@@ -129,7 +129,7 @@ LlamaModel::LlamaModel(const LlamaConfig& config, const LayerMaker& make)
 
 std::string LlamaModel::type_name() const { return std::string(family_.class_prefix) + "Model"; }
 
-Output LlamaModel::forward(const DecoderInput& input) {
+Output LlamaModel::forward(const TextInput& input) {
   const std::string name = type_name();
   const bool embedded = present(input.inputs_embeds);
   const Tensor& first = embedded
@@ -147,7 +147,9 @@ Output LlamaModel::forward(const DecoderInput& input) {
     if (input.output_hidden_states) out.hidden_states.push_back(x);
     x = child("layers")
             ->child_as<DecoderLayer>(std::to_string(i))
-            .forward(x, rotation, mask, input.cache);
+            .forward(x, rotation, mask,
+                     {input.cache, static_cast<size_t>(i),
+                      input.output_attentions ? &out.attentions : nullptr});
   }
   x = call_at(*this, "norm", x);
   if (input.output_hidden_states) out.hidden_states.push_back(x);
@@ -155,23 +157,19 @@ Output LlamaModel::forward(const DecoderInput& input) {
   return out;
 }
 
-LlamaForCausalLM::LlamaForCausalLM(const LlamaConfig& config)
-    : LlamaForCausalLM(config, std::make_shared<LlamaModel>(config)) {}
-
-LlamaForCausalLM::LlamaForCausalLM(const LlamaConfig& config,
-                                   const std::shared_ptr<LlamaModel>& body)
-    : config_(config), family_(family_of(config)) {
-  register_module("model", body);
-  add_head(body->child("embed_tokens")->parameter("weight"), config.tie_word_embeddings,
-           config.initializer_range);
-}
-
-std::string LlamaForCausalLM::type_name() const {
-  return std::string(family_.class_prefix) + "ForCausalLM";
-}
-
-Output LlamaForCausalLM::run_body(const DecoderInput& input) {
-  return child_as<LlamaModel>("model").forward(input);
+HeadSetting LlamaModel::head_setting() const {
+  const LlamaConfig& c = config_;
+  return {.labels = c,
+          .model_type = c.model_type,
+          .hidden_size = c.hidden_size,
+          .embedding_size = c.hidden_size,
+          .vocab_size = c.vocab_size,
+          .max_positions = c.max_position_embeddings,
+          .pad_token_id = c.pad_token_id,
+          .table = "embed_tokens",
+          .tied = c.tie_word_embeddings,
+          .initializer_range = c.initializer_range,
+          .classifier_dropout = c.classifier_dropout.value_or(0.1)};
 }
 
 }  // namespace ds::hub

@@ -7,13 +7,13 @@
 #include <optional>
 #include <string>
 
-#include "ds/hub/causal_decoder.h"
 #include "ds/hub/rotary.h"
+#include "ds/hub/text_model.h"
 
 namespace ds::hub {
 
 /// Keys of config.json; those of rope_parameters are in `rope`.
-struct LlamaConfig {
+struct LlamaConfig : HeadConfig {
   std::string model_type = "llama";  // llama, qwen2, qwen3 or mistral
   int64_t vocab_size = 32000, hidden_size = 4096, intermediate_size = 11008;
   int64_t num_hidden_layers = 32, num_attention_heads = 32;
@@ -38,7 +38,7 @@ class DecoderLayer : public nn::Module {
  public:
   using nn::Module::forward;
   virtual Tensor forward(const Tensor& x, const Rotation& rotation,
-                         const std::optional<Tensor>& mask, KeyValueCache* cache) = 0;
+                         const std::optional<Tensor>& mask, AttentionPlace place) = 0;
 };
 
 /// Attention with rotary positions and shared keys, and a gated feed-forward network, each behind a
@@ -49,11 +49,11 @@ class LlamaLayer : public DecoderLayer {
   std::string type_name() const override;
   using nn::Module::forward;
   Tensor forward(const Tensor& x, const Rotation& rotation, const std::optional<Tensor>& mask,
-                 KeyValueCache* cache) override;
+                 AttentionPlace place) override;
 
  private:
   Tensor attend(const Tensor& x, const Rotation& rotation, const std::optional<Tensor>& mask,
-                KeyValueCache* cache);
+                AttentionPlace place);
 
   LlamaConfig config_;
   int64_t layer_;
@@ -62,33 +62,18 @@ class LlamaLayer : public DecoderLayer {
 
 /// Touvron et al., "LLaMA", 2023; Jiang et al., "Mistral 7B", 2023; Yang et al., "Qwen2", 2024:
 /// last_hidden_state [B, T, hidden_size].
-class LlamaModel : public nn::Module {
+class LlamaModel : public TextModel {
  public:
   explicit LlamaModel(const LlamaConfig& config);
   std::string type_name() const override;
   using nn::Module::forward;
-  Output forward(const DecoderInput& input);
+  Output forward(const TextInput& input) override;
+  HeadSetting head_setting() const override;
   const LlamaConfig& config() const { return config_; }
 
  protected:
   using LayerMaker = std::function<std::shared_ptr<DecoderLayer>(int64_t layer)>;
   LlamaModel(const LlamaConfig& config, const LayerMaker& make);
-
- private:
-  LlamaConfig config_;
-  const LlamaFamily& family_;
-};
-
-class LlamaForCausalLM : public CausalDecoder {
- public:
-  explicit LlamaForCausalLM(const LlamaConfig& config);
-  std::string type_name() const override;
-  std::optional<int64_t> max_positions() const override { return config_.max_position_embeddings; }
-  const LlamaConfig& config() const { return config_; }
-
- protected:
-  LlamaForCausalLM(const LlamaConfig& config, const std::shared_ptr<LlamaModel>& body);
-  Output run_body(const DecoderInput& input) override;
 
  private:
   LlamaConfig config_;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "ds/base/error.h"
+#include "ds/hub/heads.h"
 #include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
@@ -119,6 +120,36 @@ void add_stack(nn::Module& root, const char* name, const T5Config& c, bool decod
   stack->child("embed_tokens")->set_parameter("weight", root.child("shared")->parameter("weight"));
 }
 
+/// i64 [B, T]: decoder_start_token_id, then all labels but the last; ValueError without one.
+Tensor shift_right(const T5Config& c, const Tensor& labels) {
+  DS_CHECK(c.decoder_start_token_id && c.pad_token_id, ValueError,
+           "T5: decoder_start_token_id and pad_token_id are not in the configuration, so the "
+           "decoder's input cannot be made; set them, or give decoder_input_ids");
+  const Tensor start =
+      full({labels.size(0), 1}, *c.decoder_start_token_id, DType::i64, labels.device());
+  const Tensor shifted = cat({start, narrow(labels, 1, 0, labels.size(1) - 1)}, 1);
+  return masked_fill(shifted, eq(shifted, -100), *c.pad_token_id);
+}
+
+/// The decoder reads `labels` one token later, unless it has an input of its own.
+T5Input with_decoder_input(const T5Config& c, const T5Input& input,
+                           const std::optional<Tensor>& labels) {
+  T5Input all = input;
+  if (present(labels) && !present(input.decoder_input_ids) && !present(input.decoder_inputs_embeds))
+    all.decoder_input_ids = shift_right(c, *labels);
+  return all;
+}
+
+/// A classifier's linear layer at its start.
+void add_classifier(nn::Module& root, const char* name, const T5Config& c, int64_t out) {
+  DS_CHECK(out > 0, ValueError, "config: num_labels ", out, " must be positive");
+  const auto layer = std::make_shared<nn::Linear>(c.d_model, out);
+  add_at(root, name, layer);
+  nn::init::normal_(layer->parameter("weight"), 0.0,
+                    c.initializer_factor * inverse_root(c.d_model));
+  nn::init::zeros_(layer->parameter("bias"));
+}
+
 /// A decoder that answers one text.
 class T5Answer : public GenerativeModel {
  public:
@@ -126,11 +157,9 @@ class T5Answer : public GenerativeModel {
       : model_(model), memory_(std::move(memory)), mask_(std::move(mask)) {}
 
   Tensor next_logits(const Tensor& tokens, KeyValueCache& cache) override {
-    T5StackInput input;
-    input.input_ids = tokens;
-    input.memory = memory_;
-    input.memory_mask = mask_;
-    input.cache = &cache;
+    T5StackInput input{{}, memory_, mask_};
+    input.text.input_ids = tokens;
+    input.text.cache = &cache;
     const Output out = model_.child_as<T5Stack>("decoder").forward(input);
     return model_.logits(select(out.values[0].second, 1, -1));
   }
@@ -148,6 +177,7 @@ struct T5Stack::Step {
   Tensor memory;
   std::optional<Tensor> memory_mask;
   KeyValueCache* cache;
+  std::vector<Tensor>*attentions, *cross_attentions;  // where they go, when asked for
 };
 
 T5Stack::T5Stack(const T5Config& config, bool decoder) : config_(config), decoder_(decoder) {
@@ -185,7 +215,7 @@ Tensor T5Stack::self_attend(nn::Module& layer, int64_t index, const Tensor& x, c
   };
   Attention attention{step.mask, decoder_, is_training() ? config_.dropout_rate : 0.0, 1.0};
   attention.bias = step.bias;
-  attention.place = {step.cache, static_cast<size_t>(index)};
+  attention.place = {step.cache, static_cast<size_t>(index), step.attentions};
   return call_at(
       layer, "SelfAttention.o",
       attention(heads("SelfAttention.q"), heads("SelfAttention.k"), heads("SelfAttention.v")));
@@ -202,6 +232,7 @@ Tensor T5Stack::cross_attend(nn::Module& layer, int64_t index, const Tensor& x, 
   Attention attention;
   attention.mask = step.memory_mask;
   attention.scale = 1.0;
+  attention.place.weights = step.cross_attentions;
   attention.dropout = is_training() ? config_.dropout_rate : 0.0;
   return call_at(layer, "EncDecAttention.o", attention(heads("EncDecAttention.q", x), k, v));
 }
@@ -234,41 +265,52 @@ Tensor T5Stack::run_block(int64_t index, const Tensor& x, const Step& step) {
 }
 
 Output T5Stack::forward(const T5StackInput& input) {
-  const bool embedded = present(input.inputs_embeds);
+  const TextInput& text = input.text;
+  const bool embedded = present(text.inputs_embeds);
   const char* name = decoder_ ? "T5 decoder" : "T5 encoder";
   const Tensor& first =
-      embedded ? *input.inputs_embeds : given(name, "input_ids or inputs_embeds", input.input_ids);
+      embedded ? *text.inputs_embeds : given(name, "input_ids or inputs_embeds", text.input_ids);
   const int64_t tokens = checked_length(name, first, first.dim() > 1 ? first.size(1) : 0)[1];
   Tensor x = embedded ? first : call_at(*this, "embed_tokens", first);
   x = dropout(x, config_.dropout_rate, is_training());
-  Step step{attention_mask(input.attention_mask), {}, input.memory, {}, input.cache};
-  step.memory_mask = attention_mask(input.memory_mask);
+  Output out;
+  const bool looks = text.output_attentions;
+  Step step{attention_mask(text.attention_mask),    {},         input.memory,
+            attention_mask(input.memory_mask),      text.cache, looks ? &out.attentions : nullptr,
+            looks ? &out.cross_attentions : nullptr};
   const auto count = static_cast<int64_t>(child("block")->named_children().size());
-  if (input.cache && step.memory_mask) {
+  if (text.cache && step.memory_mask) {
     // Kept behind those of the layers, so that it follows when rows are repeated.
     const auto make = [&]() -> std::pair<Tensor, Tensor> {
       return {*step.memory_mask, *step.memory_mask};
     };
-    step.memory_mask = input.cache->fixed(static_cast<size_t>(count), make).first;
+    step.memory_mask = text.cache->fixed(static_cast<size_t>(count), make).first;
   }
   if (count > 0)
-    step.bias = input.cache
-                    ? position_bias(input.cache->first_slot(), tokens, input.cache->mask().size(-1))
+    step.bias = text.cache
+                    ? position_bias(text.cache->first_slot(), tokens, text.cache->mask().size(-1))
                     : position_bias(0, tokens, tokens);
-  Output out;
   for (int64_t i = 0; i < count; ++i) {
-    if (input.output_hidden_states) out.hidden_states.push_back(x);
+    if (text.output_hidden_states) out.hidden_states.push_back(x);
     x = run_block(i, x, step);
   }
   x = dropout(call_at(*this, "final_layer_norm", x), config_.dropout_rate, is_training());
-  if (input.output_hidden_states) out.hidden_states.push_back(x);
+  if (text.output_hidden_states) out.hidden_states.push_back(x);
   out.values.emplace_back("last_hidden_state", x);
   return out;
 }
 
-T5EncoderModel::T5EncoderModel(const T5Config& config) {
+T5EncoderModel::T5EncoderModel(const T5Config& config) : config_(config) {
   add_shared(*this, config);
   add_stack(*this, "encoder", config, false);
+}
+
+HeadSetting T5EncoderModel::head_setting() const {
+  return {.labels = config_,
+          .model_type = "t5",
+          .hidden_size = config_.d_model,
+          .initializer_range = config_.initializer_factor * 0.05,
+          .classifier_dropout = config_.classifier_dropout.value_or(0.0)};
 }
 
 T5Model::T5Model(const T5Config& config) : config_(config) {
@@ -279,18 +321,24 @@ T5Model::T5Model(const T5Config& config) : config_(config) {
 
 T5Output T5Model::forward(const T5Input& input) {
   T5Output out;
-  if (present(input.encoded)) {
+  T5StackInput encoder;
+  encoder.text.input_ids = input.input_ids;
+  encoder.text.attention_mask = input.attention_mask;
+  encoder.text.inputs_embeds = input.inputs_embeds;
+  encoder.text.output_hidden_states = input.output_hidden_states;
+  encoder.text.output_attentions = input.output_attentions;
+  T5StackInput decoder = encoder;
+  if (present(input.encoded))
     out.encoder.values = {{"last_hidden_state", *input.encoded}};
-  } else {
-    T5StackInput encoder{input.input_ids, input.attention_mask, input.inputs_embeds,
-                         input.output_hidden_states};
+  else
     out.encoder = child_as<T5Stack>("encoder").forward(encoder);
-  }
-  T5StackInput decoder{input.decoder_input_ids, input.decoder_attention_mask,
-                       input.decoder_inputs_embeds, input.output_hidden_states};
+  decoder.text.input_ids = input.decoder_input_ids;
+  decoder.text.attention_mask = input.decoder_attention_mask;
+  decoder.text.inputs_embeds = input.decoder_inputs_embeds;
   decoder.memory = out.encoder.values[0].second;
   decoder.memory_mask = input.attention_mask;
   out.decoder = child_as<T5Stack>("decoder").forward(decoder);
+  out.values = {{"last_hidden_state", out.decoder.values[0].second}};
   return out;
 }
 
@@ -302,16 +350,6 @@ T5ForConditionalGeneration::T5ForConditionalGeneration(const T5Config& config) :
     nn::init::normal_(head->parameter("weight"), 0.0, config.initializer_factor);
 }
 
-Tensor T5ForConditionalGeneration::shift_right(const Tensor& labels) const {
-  DS_CHECK(config_.decoder_start_token_id && config_.pad_token_id, ValueError,
-           "T5ForConditionalGeneration: labels need decoder_start_token_id and pad_token_id in ",
-           "the configuration, or give decoder_input_ids");
-  const Tensor start =
-      full({labels.size(0), 1}, *config_.decoder_start_token_id, DType::i64, labels.device());
-  const Tensor shifted = cat({start, narrow(labels, 1, 0, labels.size(1) - 1)}, 1);
-  return masked_fill(shifted, eq(shifted, -100), *config_.pad_token_id);
-}
-
 Tensor T5ForConditionalGeneration::logits(const Tensor& hidden) {
   const Tensor scaled =
       config_.scale_decoder_outputs ? hidden * inverse_root(config_.d_model) : hidden;
@@ -320,14 +358,13 @@ Tensor T5ForConditionalGeneration::logits(const Tensor& hidden) {
 
 T5Output T5ForConditionalGeneration::forward(const T5Input& input,
                                              const std::optional<Tensor>& labels) {
-  T5Input all = input;
-  if (present(labels) && !present(input.decoder_input_ids) && !present(input.decoder_inputs_embeds))
-    all.decoder_input_ids = shift_right(*labels);
-  T5Output out = T5Model::forward(all);
-  out.logits = logits(out.decoder.values[0].second);
+  T5Output out = T5Model::forward(with_decoder_input(config_, input, labels));
+  const Tensor scores = logits(out.decoder.values[0].second);
+  Tensor loss;
   if (present(labels))
-    out.loss = cross_entropy(reshape(out.logits, {-1, config_.vocab_size}),
-                             reshape(*labels, {labels->numel()}));
+    loss = cross_entropy(reshape(scores, {-1, config_.vocab_size}),
+                         reshape(*labels, {labels->numel()}));
+  out.values = {{"loss", loss}, {"logits", scores}};
   return out;
 }
 
@@ -345,10 +382,10 @@ std::unique_ptr<GenerativeModel> T5ForConditionalGeneration::encode(
     ids[i].resize(length, 0);
     mask[i].resize(length, 0);
   }
-  T5StackInput input;
+  TextInput input;
   input.input_ids = to_tensor(ids, input_ids.device());
   input.attention_mask = to_tensor(mask, input_ids.device());
-  const Output encoded = child_as<T5Stack>("encoder").forward(input);
+  const Output encoded = child_as<T5Stack>("encoder").forward({input});
   return decode(encoded.values[0].second, input.attention_mask);
 }
 
@@ -366,6 +403,51 @@ std::unique_ptr<GenerativeModel> T5ForConditionalGeneration::decode(
            "attention_mask: ", mask.type(), " for encoder_outputs ", encoded.type());
   if (more == 0) return std::make_unique<T5Answer>(*this, encoded, mask);
   return std::make_unique<T5Answer>(*this, pad(encoded, {0, 0, 0, more}), pad(mask, {0, more}));
+}
+
+T5ForSequenceClassification::T5ForSequenceClassification(const T5Config& config) : config_(config) {
+  add<T5Model>("transformer", config);
+  add_classifier(*this, "classification_head.dense", config, config.d_model);
+  add_classifier(*this, "classification_head.out_proj", config, config.num_labels);
+}
+
+T5Output T5ForSequenceClassification::forward(const T5Input& input,
+                                              const std::optional<Tensor>& labels) {
+  const Tensor& ids = given("T5ForSequenceClassification", "input_ids", input.input_ids);
+  DS_CHECK(config_.eos_token_id, ValueError,
+           "T5ForSequenceClassification: eos_token_id is not in the configuration; set it");
+  T5Output out = child_as<T5Model>("transformer").forward(with_decoder_input(config_, input, ids));
+  const Tensor& states = out.decoder.values[0].second;
+  const Tensor place = arange(ids.size(1), DType::i64, ids.device());
+  const Tensor last = argmax(place * to_dtype(eq(ids, *config_.eos_token_id), DType::i64), -1);
+  const int64_t batch = ids.size(0);
+  const Tensor rows = expand(reshape(last, {batch, 1, 1}), {batch, 1, config_.d_model});
+  const double p = config_.classifier_dropout.value_or(0.0);
+  Tensor x = dropout(select(gather(states, 1, rows), 1, 0), p, is_training());
+  x = tanh(call_at(*this, "classification_head.dense", x));
+  const Tensor logits =
+      call_at(*this, "classification_head.out_proj", dropout(x, p, is_training()));
+  Tensor loss;
+  if (present(labels)) loss = classification_loss(config_, logits, *labels);
+  out.values = {{"loss", loss}, {"logits", logits}};
+  return out;
+}
+
+T5ForQuestionAnswering::T5ForQuestionAnswering(const T5Config& config) : T5Model(config) {
+  add_classifier(*this, "qa_outputs", config, 2);
+}
+
+T5Output T5ForQuestionAnswering::forward(const T5Input& input,
+                                         const std::optional<Tensor>& start_positions,
+                                         const std::optional<Tensor>& end_positions) {
+  T5Output out = T5Model::forward(with_decoder_input(config_, input, input.input_ids));
+  const Tensor both = (*child("qa_outputs"))(out.decoder.values[0].second);
+  const Tensor start = select(both, -1, 0), end = select(both, -1, 1);
+  Tensor loss;
+  if (present(start_positions) && present(end_positions))
+    loss = span_loss(start, end, *start_positions, *end_positions);
+  out.values = {{"loss", loss}, {"start_logits", start}, {"end_logits", end}};
+  return out;
 }
 
 }  // namespace ds::hub

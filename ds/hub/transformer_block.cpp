@@ -2,6 +2,8 @@
 #include "ds/hub/transformer_block.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <tuple>
 
 #include "ds/base/error.h"
@@ -23,6 +25,23 @@ Tensor causal_mask(const Tensor& slots, int64_t length, std::optional<int64_t> w
   const Tensor at = unsqueeze(slots, 1), other = arange(length, DType::i64, slots.device());
   const Tensor before = le(other, at);
   return window ? logical_and(before, gt(other, at - *window)) : before;
+}
+
+/// How much queries [B, T, heads, D] look at keys [B, S, kv_heads, D]: [B, heads, T, S].
+Tensor look(const Tensor& q, const Tensor& k, const Attention& how,
+            const std::optional<Tensor>& seen) {
+  const int64_t heads = q.size(2), shared = k.size(2), size = q.size(3);
+  const Tensor keys =
+      reshape(expand(unsqueeze(k, 3), {k.size(0), k.size(1), shared, heads / shared, size}),
+              {k.size(0), k.size(1), heads, size});
+  const double scale = how.scale.value_or(1.0 / std::sqrt(static_cast<double>(size)));
+  Tensor scores =
+      to_dtype(matmul(transpose(q, 1, 2), mT(transpose(keys, 1, 2))), DType::f32) * scale;
+  if (seen && seen->dtype() == DType::bool_)
+    scores = where(*seen, scores, static_cast<double>(std::numeric_limits<float>::lowest()));
+  else if (seen)
+    scores = scores + *seen;
+  return to_dtype(softmax(scores, -1), q.dtype());
 }
 
 }  // namespace
@@ -147,6 +166,11 @@ Tensor Attention::operator()(const Tensor& q, Tensor k, Tensor v) const {
   }
   // Finite, so that a row that sees nothing has finite results.
   if (bias) seen = seen ? where(*seen, *bias, -1e9) : *bias;
+  if (place.weights) {
+    const Tensor slots = arange(tokens, DType::i64, q.device());
+    place.weights->push_back(
+        look(q, k, *this, in_order ? causal_mask(slots, tokens, window) : seen));
+  }
   Tensor query = transpose(q, 1, 2);
   // The heads that share a key become queries of one head: a key is read once for all of them.
   const bool grouped = place.cache && tokens == 1;
@@ -188,7 +212,7 @@ TransformerBlock::TransformerBlock(const BlockNames& names, const BlockOptions& 
 }
 
 Tensor TransformerBlock::attend(const Tensor& x, const std::optional<Tensor>& mask,
-                                CachePlace place) {
+                                AttentionPlace place) {
   const BlockOptions& o = options_;
   std::vector<Tensor> parts;
   if (names_.qkv) {
@@ -206,7 +230,8 @@ Tensor TransformerBlock::attend(const Tensor& x, const std::optional<Tensor>& ma
 
 Tensor TransformerBlock::feed_forward(const Tensor& x) {
   const Tensor inner = activate(options_.activation, call_at(*this, names_.up, x));
-  return dropout(call_at(*this, names_.down, inner), options_.dropout, is_training());
+  const Tensor out = call_at(*this, names_.down, inner);
+  return options_.mlp_dropout ? dropout(out, options_.dropout, is_training()) : out;
 }
 
 Tensor TransformerBlock::branch(const char* scale, const Tensor& y) {
@@ -215,7 +240,7 @@ Tensor TransformerBlock::branch(const char* scale, const Tensor& y) {
 }
 
 Tensor TransformerBlock::forward(const Tensor& x, const std::optional<Tensor>& mask,
-                                 CachePlace place) {
+                                 AttentionPlace place) {
   const auto attended = [&](const Tensor& in) {
     return branch(names_.attention_scale, attend(in, mask, place));
   };

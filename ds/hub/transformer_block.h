@@ -18,7 +18,9 @@ namespace ds::hub {
 /// asked for.
 struct Output {
   nn::Named<Tensor> values;
-  std::vector<Tensor> hidden_states;  // of the embeddings and of every layer, when asked for
+  std::vector<Tensor> hidden_states;     // of the embeddings and of every layer, when asked for
+  std::vector<Tensor> attentions;        // of every layer [B, heads, T, S], when asked for
+  std::vector<Tensor> cross_attentions;  // the same for what a decoder sees of an encoder
 };
 
 /// Groups children under one part of a dotted name.
@@ -81,15 +83,17 @@ struct BlockOptions {
   std::optional<double> scale = {};  // of the scores; 1/sqrt(head size) by default
   std::optional<double> layer_scale = {};  // start of the LayerScales behind both parts
   double drop_path = 0;                    // of both parts, while training
+  bool mlp_dropout = true;                 // also behind the network
 };
 
 /// [B, T, heads * D] -> [B, T, heads, D].
 Tensor split_heads(const Tensor& x, int64_t heads);
 
-/// Where a layer of a decoder finds its keys and values.
-struct CachePlace {
-  KeyValueCache* cache = nullptr;
+/// What a layer's attention shares with the rest of a pass.
+struct AttentionPlace {
+  KeyValueCache* cache = nullptr;  // of a decoder: remembers keys and values
   size_t layer = 0;
+  std::vector<Tensor>* weights = nullptr;  // takes how much every token looks at every other
 };
 /// Queries q [B, T, heads, D] on k, v [B, T, kv_heads, D], which are remembered where there is a
 /// cache, -> [B, T, heads * D]. With a cache its mask is meant, causality included.
@@ -98,7 +102,7 @@ struct Attention {
   bool causal = false;
   double dropout = 0;
   std::optional<double> scale = {};  // of the scores; 1/sqrt(D) by default
-  CachePlace place = {};
+  AttentionPlace place = {};
   std::optional<Tensor> bias = {};     // added to the scores, broadcast to [B, heads, T, S]
   std::optional<int64_t> window = {};  // causal: tokens back, itself included, that are seen
 
@@ -112,10 +116,10 @@ class TransformerBlock : public nn::Module {
   std::string type_name() const override { return "TransformerBlock"; }
   Tensor forward(const Tensor& x) override { return forward(x, {}); }
   /// mask: bool, true is seen, broadcast to [B, heads, T, T].
-  Tensor forward(const Tensor& x, const std::optional<Tensor>& mask, CachePlace place = {});
+  Tensor forward(const Tensor& x, const std::optional<Tensor>& mask, AttentionPlace place = {});
 
  private:
-  Tensor attend(const Tensor& x, const std::optional<Tensor>& mask, CachePlace place);
+  Tensor attend(const Tensor& x, const std::optional<Tensor>& mask, AttentionPlace place);
   Tensor feed_forward(const Tensor& x);
   /// What is added to the shortcut: scaled, and left out at random.
   Tensor branch(const char* scale, const Tensor& y);

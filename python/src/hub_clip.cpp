@@ -41,7 +41,8 @@ void bind_configs(nb::module_& m) {
       .key("vision", &C::vision)
       .key("projection_dim", &C::projection_dim)
       .key("logit_scale_init_value", &C::logit_scale_init_value)
-      .key("initializer_factor", &C::initializer_factor);
+      .key("initializer_factor", &C::initializer_factor)
+      .head_keys();
 }
 
 nb::object clip_output(const hub::CLIPOutput& out, bool return_dict) {
@@ -56,32 +57,61 @@ nb::object clip_output(const hub::CLIPOutput& out, bool return_dict) {
   return model_output(values, return_dict);
 }
 
+template <class T>
+void bind_text(nb::module_& m, const char* name, const char* doc) {
+  const nb::none none;
+  LayerClass<T>(m, name, doc)
+      .init([](const hub::CLIPTextConfig& config) { return std::make_shared<T>(config); },
+            "config"_a)
+      .def(
+          "forward",
+          [](T& self, Input ids, Input mask, Input positions, bool hidden, bool attentions,
+             bool return_dict) {
+            return to_python(self.forward({ids, mask, positions, hidden, attentions}), return_dict);
+          },
+          "input_ids"_a = none, "attention_mask"_a = none, "position_ids"_a = none,
+          "output_hidden_states"_a = false, "output_attentions"_a = false, "return_dict"_a = true);
+}
+
+template <class V>
+void bind_vision(nb::module_& m, const char* name, const char* doc) {
+  LayerClass<V>(m, name, doc)
+      .init([](const hub::CLIPVisionConfig& config) { return std::make_shared<V>(config); },
+            "config"_a)
+      .def(
+          "forward",
+          [](V& self, Input images, bool hidden, bool attentions, bool return_dict) {
+            return to_python(self.forward({images, hidden, attentions}), return_dict);
+          },
+          "pixel_values"_a = nb::none(), "output_hidden_states"_a = false,
+          "output_attentions"_a = false, "return_dict"_a = true);
+}
+
+void bind_classifier(nb::module_& m) {
+  using I = hub::CLIPForImageClassification;
+  LayerClass<I>(m, "CLIPForImageClassification", "CLIP's encoder of images below a classifier.")
+      .init([](const hub::CLIPConfig& config) { return std::make_shared<I>(config); }, "config"_a)
+      .def(
+          "forward",
+          [](I& self, Input images, Input labels, bool hidden, bool attentions, bool return_dict) {
+            return to_python(self.forward({images, hidden, attentions}, labels), return_dict);
+          },
+          "pixel_values"_a = nb::none(), "labels"_a = nb::none(), "output_hidden_states"_a = false,
+          "output_attentions"_a = false, "return_dict"_a = true);
+}
+
 }  // namespace
 
 void bind_clip(nb::module_& m) {
   const nb::none none;
   bind_configs(m);
-  using T = hub::CLIPTextModel;
-  LayerClass<T>(m, "CLIPTextModel", "CLIP's encoder of texts.")
-      .init([](const hub::CLIPTextConfig& config) { return std::make_shared<T>(config); },
-            "config"_a)
-      .def(
-          "forward",
-          [](T& self, Input ids, Input mask, Input positions, bool hidden, bool return_dict) {
-            return to_python(self.forward({ids, mask, positions, hidden}), return_dict);
-          },
-          "input_ids"_a = none, "attention_mask"_a = none, "position_ids"_a = none,
-          "output_hidden_states"_a = false, "return_dict"_a = true);
-  using V = hub::CLIPVisionModel;
-  LayerClass<V>(m, "CLIPVisionModel", "CLIP's encoder of images.")
-      .init([](const hub::CLIPVisionConfig& config) { return std::make_shared<V>(config); },
-            "config"_a)
-      .def(
-          "forward",
-          [](V& self, Input images, bool hidden, bool return_dict) {
-            return to_python(self.forward({images, hidden}), return_dict);
-          },
-          "pixel_values"_a = none, "output_hidden_states"_a = false, "return_dict"_a = true);
+  bind_text<hub::CLIPTextModel>(m, "CLIPTextModel", "CLIP's encoder of texts.");
+  bind_text<hub::CLIPTextModelWithProjection>(m, "CLIPTextModelWithProjection",
+                                              "CLIP's encoder of texts and its projection.");
+  bind_vision<hub::CLIPVisionModel>(m, "CLIPVisionModel", "CLIP's encoder of images.");
+  bind_vision<hub::CLIPVisionModelWithProjection>(m, "CLIPVisionModelWithProjection",
+                                                  "CLIP's encoder of images and its projection.");
+  bind_classifier(m);
   using M = hub::CLIPModel;
   LayerClass<M>(m, "CLIPModel", "Texts and images in one space.")
       .init([](const hub::CLIPConfig& config) { return std::make_shared<M>(config); }, "config"_a)
@@ -101,12 +131,12 @@ void bind_clip(nb::module_& m) {
       .def(
           "forward",
           [](M& self, Input ids, Input images, Input mask, Input positions, bool return_loss,
-             bool hidden, bool return_dict) {
-            return clip_output(
-                self.forward({ids, mask, positions, hidden}, {images, hidden}, return_loss),
-                return_dict);
+             bool hidden, bool attentions, bool return_dict) {
+            return clip_output(self.forward({ids, mask, positions, hidden, attentions},
+                                            {images, hidden, attentions}, return_loss),
+                               return_dict);
           },
           "input_ids"_a = none, "pixel_values"_a = none, "attention_mask"_a = none,
           "position_ids"_a = none, "return_loss"_a = false, "output_hidden_states"_a = false,
-          "return_dict"_a = true);
+          "output_attentions"_a = false, "return_dict"_a = true);
 }

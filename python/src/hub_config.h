@@ -2,12 +2,14 @@
 // What the bindings of models share: configurations and outputs.
 #pragma once
 
-#include "ds/hub/transformer_block.h"
+#include "ds/hub/text_model.h"
 #include "hub.h"
 
 /// A deepseek.models.ModelOutput of named results, or the tuple of what is there.
 nb::object model_output(const nb::dict& values, bool return_dict);
-/// model_output() of results and their hidden states.
+/// A tuple, None without tensors.
+nb::object tuple_of(const std::vector<ds::Tensor>& tensors);
+/// model_output() of results, their hidden states and attentions.
 nb::object to_python(const ds::hub::Output& output, bool return_dict);
 
 /// Every key of a config as an attribute; their names as `fields`.
@@ -33,6 +35,13 @@ class __attribute__((visibility("hidden"))) ConfigClass {
     type_.def_rw(name, member, nb::for_setter("value"_a.none()));
     names_.append(name);
     return *this;
+  }
+  /// The keys that heads look at.
+  ConfigClass& head_keys() {
+    using H = ds::hub::HeadConfig;
+    return key("num_labels", &H::num_labels)
+        .key("problem_type", &H::problem_type)
+        .key("classifier_dropout", &H::classifier_dropout);
   }
   /// The configurations of published sizes by name, as `sizes`.
   ConfigClass& sizes(const std::vector<std::pair<std::string, C>>& named) {

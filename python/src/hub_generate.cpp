@@ -2,7 +2,7 @@
 // Text generation, in the submodule _hub.
 #include "casters.h"
 #include "ds/base/error.h"
-#include "ds/hub/causal_decoder.h"
+#include "ds/hub/heads.h"
 #include "ds/tensor/ops.h"
 #include "hub_config.h"
 
@@ -133,7 +133,7 @@ nb::tuple generate(nb::handle model, const ds::Tensor& input_ids,
                         optional(made.beam_indices));
 }
 
-nb::object forward_cached(hub::CausalDecoder& model, const ds::Tensor& tokens,
+nb::object forward_cached(hub::CausalLM& model, const ds::Tensor& tokens,
                           const std::optional<ds::Tensor>& mask, Cache& cache, bool hidden) {
   if (!cache.held) {
     const hub::TokenRows real = mask ? hub::to_rows(*mask) : hub::to_rows(ds::ones_like(tokens));

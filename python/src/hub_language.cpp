@@ -3,7 +3,9 @@
 #include "ds/hub/deepseek.h"
 #include "ds/hub/encoder.h"
 #include "ds/hub/gpt2.h"
+#include "ds/hub/heads.h"
 #include "ds/hub/llama.h"
+#include "ds/hub/t5.h"
 #include "hub_config.h"
 
 namespace {
@@ -34,7 +36,8 @@ ConfigClass<C>& llama_keys(ConfigClass<C>& config) {
       .key("pad_token_id", &L::pad_token_id)
       .key("sliding_window", &L::sliding_window)
       .key("max_window_layers", &L::max_window_layers)
-      .key("rope", &L::rope);
+      .key("rope", &L::rope)
+      .head_keys();
 }
 
 void bind_llama_configs(nb::module_& m) {
@@ -75,13 +78,15 @@ void bind_configs(nb::module_& m) {
       .key("hidden_act", &E::hidden_act)
       .key("hidden_dropout_prob", &E::hidden_dropout_prob)
       .key("attention_probs_dropout_prob", &E::attention_probs_dropout_prob)
-      .key("classifier_dropout", &E::classifier_dropout)
       .key("layer_norm_eps", &E::layer_norm_eps)
       .key("initializer_range", &E::initializer_range)
       .key("pad_token_id", &E::pad_token_id)
       .key("tie_word_embeddings", &E::tie_word_embeddings)
-      .key("num_labels", &E::num_labels)
-      .key("problem_type", &E::problem_type);
+      .key("is_decoder", &E::is_decoder)
+      .key("embedding_size", &E::embedding_size)
+      .key("num_hidden_groups", &E::num_hidden_groups)
+      .key("inner_group_num", &E::inner_group_num)
+      .head_keys();
   using G = hub::GPT2Config;
   ConfigClass<G>(m, "GPT2Config")
       .key("vocab_size", &G::vocab_size)
@@ -98,7 +103,10 @@ void bind_configs(nb::module_& m) {
       .key("initializer_range", &G::initializer_range)
       .key("scale_attn_weights", &G::scale_attn_weights)
       .key("scale_attn_by_inverse_layer_idx", &G::scale_attn_by_inverse_layer_idx)
-      .key("tie_word_embeddings", &G::tie_word_embeddings);
+      .key("tie_word_embeddings", &G::tie_word_embeddings)
+      .key("pad_token_id", &G::pad_token_id)
+      .key("summary_first_dropout", &G::summary_first_dropout)
+      .head_keys();
 }
 
 /// rope_parameters as an object; keys that are not given keep their defaults.
@@ -118,73 +126,109 @@ void bind_rope(nb::module_& m) {
       .key("attention_factor", &R::attention_factor);
 }
 
-void bind_encoders(nb::module_& m) {
+/// A model of text without a head.
+template <class M>
+LayerClass<M> text_model(nb::module_& m, const char* name) {
   const nb::none none;
-  using M = hub::EncoderModel;
-  LayerClass<M>(m, "EncoderModel", "BERT, RoBERTa or DistilBERT without a head.")
-      .init([](const hub::EncoderConfig& config,
-               bool pooling) { return std::make_shared<M>(config, pooling); },
-            "config"_a, "add_pooling_layer"_a = true)
-      .def(
-          "forward",
-          [](M& self, Input ids, Input mask, Input types, Input positions, Input embeds,
-             bool hidden, bool return_dict) {
-            return to_python(self.forward({ids, mask, types, positions, embeds, hidden}),
-                             return_dict);
-          },
-          "input_ids"_a = none, "attention_mask"_a = none, "token_type_ids"_a = none,
-          "position_ids"_a = none, "inputs_embeds"_a = none, "output_hidden_states"_a = false,
-          "return_dict"_a = true);
-  using H = hub::EncoderWithHead;
-  LayerClass<H> head(m, "EncoderWithHead", "An encoder below a head.");
-  head.init(
-      [](const hub::EncoderConfig& config, int task) {
-        return std::make_shared<H>(config, static_cast<hub::EncoderTask>(task));
-      },
-      "config"_a, "task"_a);
-  head.def(
+  LayerClass<M> type(m, name, "A model of text without a head.");
+  type.def(
       "forward",
-      [](H& self, Input ids, Input mask, Input types, Input positions, Input embeds, Input labels,
-         Input start_positions, Input end_positions, bool hidden, bool return_dict) {
-        const bool question = self.task() == hub::EncoderTask::question_answering;
-        return to_python(self.forward({ids, mask, types, positions, embeds, hidden},
-                                      question ? start_positions : labels, end_positions),
+      [](M& self, Input ids, Input mask, Input types, Input positions, Input embeds, bool hidden,
+         bool attentions, bool return_dict) {
+        return to_python(self.forward({ids, mask, types, positions, embeds, hidden, attentions}),
+                         return_dict);
+      },
+      "input_ids"_a = none, "attention_mask"_a = none, "token_type_ids"_a = none,
+      "position_ids"_a = none, "inputs_embeds"_a = none, "output_hidden_states"_a = false,
+      "output_attentions"_a = false, "return_dict"_a = true);
+  return type;
+}
+
+template <class M, class Config>
+void bind_text_model(nb::module_& m, const char* name) {
+  text_model<M>(m, name).init([](const Config& config) { return std::make_shared<M>(config); },
+                              "config"_a);
+}
+
+template <class M, class Config>
+std::shared_ptr<hub::TextModel> body_of(nb::handle config) {
+  if (!nb::isinstance<Config>(config)) return nullptr;
+  return std::make_shared<M>(nb::cast<const Config&>(config));
+}
+
+/// The model below a head, of the configuration's family.
+std::shared_ptr<hub::TextModel> make_body(nb::handle config, hub::Task task) {
+  if (nb::isinstance<hub::EncoderConfig>(config)) {
+    const auto& encoder = nb::cast<const hub::EncoderConfig&>(config);
+    return std::make_shared<hub::EncoderModel>(encoder,
+                                               hub::looks_at_pooled(encoder.model_type, task));
+  }
+  for (auto* make :
+       {body_of<hub::GPT2Model, hub::GPT2Config>, body_of<hub::DeepseekModel, hub::DeepseekConfig>,
+        body_of<hub::LlamaModel, hub::LlamaConfig>, body_of<hub::T5EncoderModel, hub::T5Config>})
+    if (auto body = make(config)) return body;
+  throw nb::type_error("config: a configuration of a model of text is expected");
+}
+
+/// A head's forward(), whose labels bear transformers' names.
+template <class M>
+void bind_head_forward(LayerClass<M>& type) {
+  const nb::none none;
+  type.def(
+      "forward",
+      [](M& self, Input ids, Input mask, Input types, Input positions, Input embeds, Input labels,
+         Input next_sentence, Input sentence_order, Input start, Input end, Input choice_tokens,
+         Input choice_labels, bool hidden, bool attentions, bool return_dict) {
+        const Input pairs = next_sentence ? next_sentence : sentence_order;
+        return to_python(self.forward({ids, mask, types, positions, embeds, hidden, attentions},
+                                      {labels, pairs, start, end, choice_labels, choice_tokens}),
                          return_dict);
       },
       "input_ids"_a = none, "attention_mask"_a = none, "token_type_ids"_a = none,
       "position_ids"_a = none, "inputs_embeds"_a = none, "labels"_a = none,
-      "start_positions"_a = none, "end_positions"_a = none, "output_hidden_states"_a = false,
-      "return_dict"_a = true);
+      "next_sentence_label"_a = none, "sentence_order_label"_a = none, "start_positions"_a = none,
+      "end_positions"_a = none, "mc_token_ids"_a = none, "mc_labels"_a = none,
+      "output_hidden_states"_a = false, "output_attentions"_a = false, "return_dict"_a = true);
 }
 
-/// A decoder without a head and one that predicts the next token, whose inputs are alike.
-template <class Config, class Model, class Head>
-void bind_decoder(nb::module_& m, const char* model, const char* head) {
-  const nb::none none;
-  LayerClass<Model>(m, model, "A decoder without a head.")
-      .init([](const Config& config) { return std::make_shared<Model>(config); }, "config"_a)
-      .def(
-          "forward",
-          [](Model& self, Input ids, Input mask, Input positions, Input embeds, bool hidden,
-             bool return_dict) {
-            return to_python(self.forward(hub::DecoderInput{ids, mask, positions, embeds, hidden}),
-                             return_dict);
-          },
-          "input_ids"_a = none, "attention_mask"_a = none, "position_ids"_a = none,
-          "inputs_embeds"_a = none, "output_hidden_states"_a = false, "return_dict"_a = true);
-  LayerClass<Head>(m, head, "A decoder that predicts the next token.")
-      .init([](const Config& config) { return std::make_shared<Head>(config); }, "config"_a)
-      .def(
-          "forward",
-          [](Head& self, Input ids, Input mask, Input positions, Input embeds, Input labels,
-             bool hidden, bool return_dict) {
-            return to_python(
-                self.forward(hub::DecoderInput{ids, mask, positions, embeds, hidden}, labels),
-                return_dict);
-          },
-          "input_ids"_a = none, "attention_mask"_a = none, "position_ids"_a = none,
-          "inputs_embeds"_a = none, "labels"_a = none, "output_hidden_states"_a = false,
-          "return_dict"_a = true);
+void bind_heads(nb::module_& m) {
+  using H = hub::TextModelWithHead;
+  LayerClass<H> head(m, "TextModelWithHead", "A model of text below the head of a task.");
+  head.init(
+      [](nb::object config, int task) {
+        const auto which = static_cast<hub::Task>(task);
+        return std::make_shared<H>(make_body(config, which), which);
+      },
+      "config"_a, "task"_a);
+  bind_head_forward(head);
+  using C = hub::CausalLM;
+  LayerClass<C> causal(m, "CausalLM", "A model of text that predicts the next token.");
+  causal.init(
+      [](nb::object config) {
+        return std::make_shared<C>(make_body(config, hub::Task::causal_lm));
+      },
+      "config"_a);
+  bind_head_forward(causal);
+  m.def(
+      "heads_of",
+      [](const std::string& model_type) {
+        nb::list all;
+        for (const auto& [task, name, body] : hub::heads_of(model_type))
+          all.append(nb::make_tuple(static_cast<int>(task), name, body));
+        return all;
+      },
+      "model_type"_a);
+}
+
+void bind_text_models(nb::module_& m) {
+  using E = hub::EncoderModel;
+  text_model<E>(m, "EncoderModel")
+      .init([](const hub::EncoderConfig& config,
+               bool pooling) { return std::make_shared<E>(config, pooling); },
+            "config"_a, "add_pooling_layer"_a = true);
+  bind_text_model<hub::GPT2Model, hub::GPT2Config>(m, "GPT2Model");
+  bind_text_model<hub::LlamaModel, hub::LlamaConfig>(m, "LlamaModel");
+  bind_text_model<hub::DeepseekModel, hub::DeepseekConfig>(m, "DeepseekModel");
 }
 
 }  // namespace
@@ -195,12 +239,15 @@ nb::object model_output(const nb::dict& values, bool return_dict) {
   return return_dict ? result : result.attr("to_tuple")();
 }
 
+nb::object tuple_of(const std::vector<ds::Tensor>& tensors) {
+  return tensors.empty() ? nb::none() : nb::object(nb::tuple(nb::cast(tensors)));
+}
+
 nb::object to_python(const hub::Output& output, bool return_dict) {
   nb::dict values;
   for (const auto& [name, tensor] : output.values) values[name.c_str()] = tensor;
-  nb::object hidden = nb::none();
-  if (!output.hidden_states.empty()) hidden = nb::tuple(nb::cast(output.hidden_states));
-  values["hidden_states"] = hidden;
+  values["hidden_states"] = tuple_of(output.hidden_states);
+  values["attentions"] = tuple_of(output.attentions);
   return model_output(values, return_dict);
 }
 
@@ -224,13 +271,8 @@ void bind_language_models(nb::module_& m) {
   bind_rope(m);
   bind_configs(m);
   bind_llama_configs(m);
-  bind_encoders(m);
-  bind_decoder<hub::GPT2Config, hub::GPT2Model, hub::GPT2LMHeadModel>(m, "GPT2Model",
-                                                                      "GPT2LMHeadModel");
-  bind_decoder<hub::LlamaConfig, hub::LlamaModel, hub::LlamaForCausalLM>(m, "LlamaModel",
-                                                                         "LlamaForCausalLM");
-  bind_decoder<hub::DeepseekConfig, hub::DeepseekModel, hub::DeepseekForCausalLM>(
-      m, "DeepseekModel", "DeepseekForCausalLM");
+  bind_text_models(m);
   bind_t5(m);
+  bind_heads(m);
   bind_generation(m);
 }

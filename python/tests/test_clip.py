@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from deepseek import models
+from deepseek.models import cards
 from PIL import Image
 from timm_oracle import without_memory
 
@@ -115,10 +116,48 @@ def test_each_encoder_alone_and_saved_again(tmp_path):
     close(features, theirs.get_text_features(tensors["input_ids"]).pooler_output)
 
 
+@pytest.mark.parametrize(
+    "name", ["TextModelWithProjection", "VisionModelWithProjection", "ForImageClassification"]
+)
+def test_other_classes_equal_transformers(name, tmp_path):
+    whole = upstream()
+    part = {"T": whole.config.text_config, "V": whole.config.vision_config}.get(name[0])
+    config = part or type(whole.config).from_dict({**whole.config.to_dict(), "num_labels": 3})
+    theirs = getattr(transformers, f"CLIP{name}")(config)
+    theirs.save_pretrained(tmp_path)
+    theirs.set_attn_implementation("eager")  # others give no attentions
+    mine, info = getattr(models, f"CLIP{name}").from_pretrained(tmp_path, output_loading_info=True)
+    assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
+    given = inputs()
+    given = {k: v for k, v in given.items() if (k == "pixel_values") == (name[0] != "T")}
+    if name[0] == "F":
+        given["labels"] = np.arange(len(given["pixel_values"])) % 3
+    asked = {"output_hidden_states": True, "output_attentions": True}
+    t = theirs.train()(**{k: torch.tensor(v) for k, v in given.items()}, **asked)
+    m = mine.train()(**{k: ds.tensor(v) for k, v in given.items()}, **asked)
+    assert list(m) == list(t)
+    for key in m:
+        many = isinstance(m[key], tuple)
+        for ours, other in zip(
+            m[key] if many else [m[key]], t[key] if many else [t[key]], strict=True
+        ):
+            close(ours, other, key)
+    result = "loss" if name[0] == "F" else "last_hidden_state"
+    t[result].square().mean().backward()
+    m[result].square().mean().backward()
+    gradients = {k: p.grad for k, p in mine.named_parameters()}
+    assert gradients.keys() == {k for k, _ in theirs.named_parameters()}
+    for key, parameter in theirs.named_parameters():
+        if parameter.grad is None:
+            assert gradients[key] is None, key
+        else:
+            close(gradients[key], parameter.grad, key)
+
+
 @pytest.mark.parametrize("patch, hidden", [(32, 768), (14, 1024)])
 def test_named_sizes_have_upstream_shapes(patch, hidden):
     name = {32: "clip-vit-base-patch32", 14: "clip-vit-large-patch14"}[patch]
-    _, changes = models.cards.LANGUAGE[name]
+    _, changes = cards.LANGUAGE[name]
     mine = models.CLIPModel(models.CLIPConfig(**changes))
     theirs = without_memory(lambda: transformers.CLIPModel(transformers.CLIPConfig(**changes)))
     assert mine.vision_model.embeddings.class_embedding.shape == (hidden,)

@@ -36,6 +36,7 @@ LLAMA = dict(
     pad_token_id=1,
     bos_token_id=0,
     eos_token_id=2,
+    classifier_dropout=0.0,
 )
 FAMILIES = {
     "Bert": {**SMALL, "type_vocab_size": 3},
@@ -52,6 +53,19 @@ FAMILIES = {
         seq_classif_dropout=0.0,
         qa_dropout=0.0,
     ),
+    "Albert": dict(
+        vocab_size=61,
+        embedding_size=20,
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_hidden_groups=2,
+        inner_group_num=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=20,
+        type_vocab_size=3,
+        classifier_dropout_prob=0.0,
+    ),
     "GPT2": dict(
         vocab_size=61,
         n_positions=20,
@@ -63,6 +77,9 @@ FAMILIES = {
         attn_pdrop=0.0,
         bos_token_id=0,
         eos_token_id=0,
+        pad_token_id=1,
+        classifier_dropout=0.0,
+        summary_first_dropout=0.0,
     ),
     "Llama": {
         **LLAMA,
@@ -91,21 +108,20 @@ FAMILIES = {
         "rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0},
     },
 }
-HEADS = [
-    "Model",
-    "ForMaskedLM",
-    "ForSequenceClassification",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-]
-CASES = (
-    [f + h for f in ("Bert", "Roberta", "DistilBert") for h in HEADS]
-    + [
-        "GPT2Model",
-        "GPT2LMHeadModel",
-    ]
-    + [f + h for f in ("Llama", "Mistral", "Qwen2", "Qwen3") for h in ("Model", "ForCausalLM")]
-)
+CLASSIFIERS = ["ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering"]
+ENCODERS = ["Model", "ForMaskedLM", *CLASSIFIERS, "ForMultipleChoice"]
+HEADS = {
+    "Bert": [*ENCODERS, "ForPreTraining", "ForNextSentencePrediction", "LMHeadModel"],
+    "Roberta": [*ENCODERS, "ForCausalLM"],
+    "DistilBert": ENCODERS,
+    "Albert": [*ENCODERS, "ForPreTraining"],
+    "GPT2": ["Model", "LMHeadModel", *CLASSIFIERS, "DoubleHeadsModel"],
+    **{
+        family: ["Model", "ForCausalLM", *CLASSIFIERS]
+        for family in ("Llama", "Mistral", "Qwen2", "Qwen3")
+    },
+}
+CASES = [family + head for family, heads in HEADS.items() for head in heads]
 
 
 def upstream(name, **changes):
@@ -122,15 +138,19 @@ def upstream(name, **changes):
 
 def inputs(name):
     rng = np.random.default_rng(1)
-    ids = rng.integers(3, 61, (3, 9))
-    mask = np.ones((3, 9), np.int64)
-    mask[1, 6:] = 0
-    mask[2, 4:] = 0
+    shape = (3, 2, 9) if name.endswith(("MultipleChoice", "DoubleHeadsModel")) else (3, 9)
+    ids = rng.integers(3, 61, shape)
+    mask = np.ones(shape, np.int64)
+    mask[1, ..., 7:] = 0
+    mask[2, ..., 6:] = 0
     ids[mask == 0] = 1
     given = {"input_ids": ids, "attention_mask": mask}
-    if name.startswith("Bert"):
-        given["token_type_ids"] = rng.integers(0, 3, (3, 9))
-    if name.endswith(("MaskedLM", "LMHeadModel", "CausalLM")):
+    if name.startswith(("Bert", "Albert")):
+        given["token_type_ids"] = rng.integers(0, 3, shape)
+    if name.endswith("GPT2Model"):
+        given["token_type_ids"] = rng.integers(0, 61, shape)
+    classes = np.array([0, 1, 1])
+    if name.endswith(("LM", "LMHeadModel", "PreTraining", "DoubleHeadsModel")):
         given["labels"] = np.where(mask == 1, ids, -100)
     elif name.endswith("SequenceClassification"):
         given["labels"] = np.array([0, 2, 1])
@@ -139,6 +159,14 @@ def inputs(name):
     elif name.endswith("QuestionAnswering"):
         given["start_positions"] = np.array([0, 30, 2])  # the second lies outside
         given["end_positions"] = np.array([5, 4, 3])
+    elif name.endswith(("MultipleChoice", "NextSentencePrediction")):
+        given["labels"] = classes
+    if name.endswith("PreTraining"):
+        pairs = "next_sentence_label" if name.startswith("Bert") else "sentence_order_label"
+        given[pairs] = classes
+    if name.endswith("DoubleHeadsModel"):
+        given["mc_labels"] = classes
+        given["mc_token_ids"] = np.array([[8, 7], [5, 2], [3, 3]])
     return given
 
 
@@ -153,31 +181,42 @@ def close(mine, theirs, message=""):
     )
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_equals_transformers(name, tmp_path):
-    theirs = (
-        upstream(name, num_labels=3) if "Sequence" in name or "Token" in name else upstream(name)
-    )
+STATES = ("hidden_states", "attentions")
+
+
+def compare(name, theirs, tmp_path):
+    """Parameters, results, losses and all gradients of a model of transformers and ours."""
     theirs.save_pretrained(tmp_path)
+    theirs.set_attn_implementation("eager")  # others give no attentions
     mine, info = getattr(models, name).from_pretrained(tmp_path, output_loading_info=True)
     assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
     shapes = {k: tuple(v.shape) for k, v in theirs.state_dict().items()}
     assert {k: tuple(v.shape) for k, v in mine.state_dict().items()} == shapes
     given = inputs(name)
-    t = theirs.train()(**{k: torch.tensor(v) for k, v in given.items()}, output_hidden_states=True)
-    m = mine.train()(**{k: ds.tensor(v) for k, v in given.items()}, output_hidden_states=True)
-    results = [k for k in t if k not in ("past_key_values", "cache", "hidden_states", "loss")]
-    assert [k for k in m if k not in ("hidden_states", "loss")] == results
+    asked = {"output_hidden_states": True, "output_attentions": True}
+    t = theirs.train()(**{k: torch.tensor(v) for k, v in given.items()}, **asked)
+    given = {k: ds.tensor(v) for k, v in given.items()}
+    m = mine.train()(**given, **asked)
+    assert list(m) == [k for k in t if k not in ("cache", "cross_attentions")]
+    results = [k for k in m if not k.endswith("loss") and k not in STATES]
     for key in results:
         close(m[key], t[key], key)
-    assert len(m.hidden_states) == len(t.hidden_states)
-    for ours, other in zip(m.hidden_states, t.hidden_states, strict=True):
-        close(ours, other, "hidden_states")
-    loss = t.loss if "loss" in t else t[results[-1]].square().mean()
-    my_loss = m.loss if "loss" in m else m[results[-1]].square().mean()
-    assert my_loss.item() == pytest.approx(loss.item(), rel=1e-4)
-    loss.backward()
-    my_loss.backward()
+    for key in STATES:
+        assert len(m[key]) == len(t[key])
+        for ours, other in zip(m[key], t[key], strict=True):
+            assert ours.shape == tuple(other.shape) or key == "hidden_states"
+            close(ours.reshape(other.shape), other, key)
+    plain = mine(**given, return_dict=False)
+    assert len(plain) == len(m) - len(STATES)
+    close(plain[-1], t[results[-1]])
+
+    def loss_of(output):
+        losses = [output[k] for k in output if k.endswith("loss")]
+        return sum(losses) if losses else output[results[-1]].square().mean()
+
+    assert loss_of(m).item() == pytest.approx(loss_of(t).item(), rel=1e-4)
+    loss_of(t).backward()
+    loss_of(m).backward()
     gradients = {k: p.grad for k, p in mine.named_parameters()}
     assert gradients.keys() == {k for k, _ in theirs.named_parameters()}
     for key, parameter in theirs.named_parameters():
@@ -185,6 +224,82 @@ def test_equals_transformers(name, tmp_path):
             assert gradients[key] is None, key
         else:
             close(gradients[key], parameter.grad, key)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_transformers(name, tmp_path):
+    counted = ("SequenceClassification", "TokenClassification")
+    compare(name, upstream(name, **({"num_labels": 3} if name.endswith(counted) else {})), tmp_path)
+
+
+def test_every_head_is_compared():
+    made = {c.__name__ for key, f in models.language.FAMILIES.items() for c in f.values()}
+    known = ("T5", "Deepseek", "CLIP")
+    assert {name for name in made if not name.startswith(known)} == set(CASES)
+
+
+@pytest.mark.parametrize("name", ["BertLMHeadModel", "RobertaForCausalLM"])
+def test_encoders_that_see_what_is_before(name, tmp_path):
+    theirs = upstream(name, is_decoder=True, initializer_range=0.3)
+    compare(name, theirs, tmp_path)
+    mine = models.AutoModelForCausalLM.from_pretrained(tmp_path)
+    ids = np.random.default_rng(2).integers(3, 61, (1, 4))
+    expected = torch.tensor(ids)
+    for _ in range(9):  # transformers' generate() counts RoBERTa's positions from 0
+        best = theirs.eval()(expected).logits[:, -1].argmax(-1, keepdim=True)
+        expected = torch.cat([expected, best], 1)
+    assert mine.generate(ds.tensor(ids), max_new_tokens=9).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    "name", ["GPT2ForSequenceClassification", "LlamaForSequenceClassification"]
+)
+def test_without_padding_one_text_is_classified(name, tmp_path):
+    theirs = upstream(name, pad_token_id=None)
+    theirs.save_pretrained(tmp_path)
+    mine = models.AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    ids = np.random.default_rng(2).integers(3, 61, (2, 7))
+    close(mine(ds.tensor(ids[:1])).logits, theirs.eval()(torch.tensor(ids[:1])).logits)
+    with pytest.raises(ds.ValueError, match="pad_token_id is not set"):
+        mine(ds.tensor(ids))
+
+
+def test_labels_without_a_use_are_refused():
+    ids, one = ds.tensor([[4, 5]]), ds.tensor([1])
+    config = models.BertConfig(**SMALL)
+    for name, label in (
+        ("ForQuestionAnswering", "labels"),
+        ("ForMaskedLM", "start_positions"),
+        ("ForSequenceClassification", "next_sentence_label"),
+        ("ForMultipleChoice", "mc_labels"),
+    ):
+        with pytest.raises(ds.ValueError, match=f"no use for .*{label}"):
+            getattr(models, f"Bert{name}")(config)(ids, **{label: one})
+    with pytest.raises(ds.ShapeError, match=r"\[batch, choices, tokens\]"):
+        models.BertForMultipleChoice(config)(ids)
+
+
+def test_auto_classes_find_every_head(tmp_path):
+    config = models.BertConfig(**SMALL)
+    for kind in ("PreTraining", "MaskedLM", "MultipleChoice", "NextSentencePrediction"):
+        found = getattr(models, f"AutoModelFor{kind}").from_config(config)
+        assert type(found) is getattr(models, f"BertFor{kind}")
+    assert type(models.AutoModelForCausalLM.from_config(config)) is models.BertLMHeadModel
+    small = models.DistilBertConfig(**FAMILIES["DistilBert"])
+    assert type(models.AutoModelForPreTraining.from_config(small)) is models.DistilBertForMaskedLM
+
+
+@pytest.mark.parametrize("family", ["Llama", "Qwen2"])
+def test_a_causal_checkpoint_answers_questions(family, tmp_path):
+    upstream(f"{family}ForCausalLM").save_pretrained(tmp_path)
+    with pytest.warns(models.LoadWarning, match="qa_outputs.bias"):
+        model, info = models.AutoModelForQuestionAnswering.from_pretrained(
+            tmp_path, output_loading_info=True
+        )
+    assert info["missing_keys"] == ["qa_outputs.bias", "qa_outputs.weight"]
+    base = models.AutoModel.from_pretrained(tmp_path)
+    ids = ds.tensor([[4, 5, 6]])
+    assert model.base_model(ids).last_hidden_state.tolist() == base(ids).last_hidden_state.tolist()
 
 
 @pytest.mark.parametrize(
@@ -324,7 +439,7 @@ def test_bad_folders_and_configs(tmp_path):
     with pytest.raises(ds.FileFormatError, match="no plain file name"):
         models.AutoModel.from_pretrained(tmp_path)
     with pytest.raises(ds.ValueError, match="no such head"):
-        models.AutoModelForCausalLM.from_pretrained(tmp_path)
+        models.AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
     with pytest.raises(ds.ValueError, match="holds a 'bert' model"):
         models.GPT2Model.from_pretrained(tmp_path)
 
@@ -364,6 +479,23 @@ NAMED = {
     "bert-base": ("Bert", {}),
     "roberta-base": ("Roberta", {"max_position_embeddings": 514, "type_vocab_size": 1}),
     "distilbert-base": ("DistilBert", {}),
+    "albert-base": (
+        "Albert",
+        dict(hidden_size=768, num_attention_heads=12, intermediate_size=3072),
+    ),
+    "albert-large": (
+        "Albert",
+        dict(
+            hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
+        ),
+    ),
+    "albert-xlarge": (
+        "Albert",
+        dict(
+            hidden_size=2048, num_hidden_layers=24, num_attention_heads=16, intermediate_size=8192
+        ),
+    ),
+    "albert-xxlarge": ("Albert", {}),
     "gpt2": ("GPT2", {}),
     "llama-7b": ("Llama", {}),
     "llama-3.2-1b": (

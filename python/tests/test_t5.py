@@ -52,24 +52,46 @@ def inputs(head):
     elif head == "ForConditionalGeneration":
         given["labels"] = rng.integers(3, 61, (3, 26))
         given["labels"][1, 9:] = -100
+    elif head == "ForSequenceClassification":
+        given["labels"] = np.array([0, 2, 1])
+        ids[[0, 1, 2], [29, 20, 7]] = 1  # the end of a text
+    elif head == "ForTokenClassification":
+        given["labels"] = np.where(mask == 1, ids % 3, -100)
+    elif head == "ForQuestionAnswering":
+        given["start_positions"] = np.array([0, 40, 2])  # the second lies outside
+        given["end_positions"] = np.array([5, 4, 3])
     return given
 
 
 @pytest.mark.parametrize("config", [SMALL, VERSION_1_1], ids=["1.0", "1.1"])
-@pytest.mark.parametrize("head", ["Model", "EncoderModel", "ForConditionalGeneration"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Model",
+        "EncoderModel",
+        "ForConditionalGeneration",
+        "ForSequenceClassification",
+        "ForTokenClassification",
+        "ForQuestionAnswering",
+    ],
+)
 def test_equals_transformers(head, config, tmp_path):
-    theirs = upstream(head, config)
+    counted = ("ForSequenceClassification", "ForTokenClassification")
+    theirs = upstream(head, {**config, **({"num_labels": 3} if head in counted else {})})
     theirs.save_pretrained(tmp_path)
+    theirs.set_attn_implementation("eager")  # others give no attentions
     mine, info = getattr(models, f"T5{head}").from_pretrained(tmp_path, output_loading_info=True)
     assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
     shapes = {k: tuple(v.shape) for k, v in theirs.state_dict().items()}
     assert {k: tuple(v.shape) for k, v in mine.state_dict().items()} == shapes
     given = inputs(head)
-    t = theirs.train()(**{k: torch.tensor(v) for k, v in given.items()}, output_hidden_states=True)
-    m = mine.train()(**{k: ds.tensor(v) for k, v in given.items()}, output_hidden_states=True)
-    assert list(m) == [k for k in t if k not in ("past_key_values", "cache")]
+    asked = {"output_hidden_states": True, "output_attentions": True}
+    t = theirs.train()(**{k: torch.tensor(v) for k, v in given.items()}, **asked)
+    m = mine.train()(**{k: ds.tensor(v) for k, v in given.items()}, **asked)
+    no_results = {"cache"} | ({"cross_attentions"} if "encoder_attentions" not in t else set())
+    assert list(m) == [k for k in t if k not in no_results]
     for key in m:
-        if key.endswith("hidden_states"):
+        if key.endswith(("hidden_states", "attentions")):
             assert len(m[key]) == len(t[key])
             for ours, other in zip(m[key], t[key], strict=True):
                 close(ours, other, key)

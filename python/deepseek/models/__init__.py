@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .. import _core, nn
 from . import vision
 from ._config import (
+    AlbertConfig,
     AutoConfig,
     BertConfig,
     DeepseekV2Config,
@@ -27,6 +28,9 @@ from .auto import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForMultipleChoice,
+    AutoModelForNextSentencePrediction,
+    AutoModelForPreTraining,
     AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
@@ -34,11 +38,14 @@ from .auto import (
 )
 from .clip import (
     CLIPConfig,
+    CLIPForImageClassification,
     CLIPModel,
     CLIPTextConfig,
     CLIPTextModel,
+    CLIPTextModelWithProjection,
     CLIPVisionConfig,
     CLIPVisionModel,
+    CLIPVisionModelWithProjection,
 )
 from .generation import DynamicCache, GenerationConfig
 from .language import CLASSES
@@ -94,11 +101,15 @@ def create(name: str, num_classes: int, in_channels: int) -> nn.Module:
 
 
 __all__ = [
+    "AlbertConfig",
     "AutoConfig",
     "AutoModel",
     "AutoModelForCausalLM",
     "AutoModelForImageClassification",
     "AutoModelForMaskedLM",
+    "AutoModelForMultipleChoice",
+    "AutoModelForNextSentencePrediction",
+    "AutoModelForPreTraining",
     "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
@@ -107,11 +118,14 @@ __all__ = [
     "BatchEncoding",
     "BertConfig",
     "CLIPConfig",
+    "CLIPForImageClassification",
     "CLIPModel",
     "CLIPTextConfig",
     "CLIPTextModel",
+    "CLIPTextModelWithProjection",
     "CLIPVisionConfig",
     "CLIPVisionModel",
+    "CLIPVisionModelWithProjection",
     "ConvNeXt",
     "DenseNet",
     "DeepseekV2Config",

@@ -32,6 +32,8 @@ class PretrainedConfig:
     _defaults: dict = {}
     #: Keys of the struct that _native() makes of other ones.
     _made: tuple[str, ...] = ()
+    #: The key of the dropout below a head, where heads have keys of their own.
+    _head_dropouts: dict[str, str] = {}
     #: Other names of keys.
     attribute_map: dict[str, str] = {}
 
@@ -150,11 +152,16 @@ class PretrainedConfig:
         return f"{type(self).__name__} {json.dumps(self.to_dict(), indent=2, sort_keys=True)}"
 
 
+#: Keys of the struct of encoders that ALBERT alone has.
+_OF_ALBERT = ("embedding_size", "num_hidden_groups", "inner_group_num")
+
+
 class BertConfig(PretrainedConfig):
     """BERT."""
 
     model_type = "bert"
     _struct = _core._hub.EncoderConfig
+    _made = _OF_ALBERT
 
 
 class RobertaConfig(PretrainedConfig):
@@ -162,6 +169,7 @@ class RobertaConfig(PretrainedConfig):
 
     model_type = "roberta"
     _struct = _core._hub.EncoderConfig
+    _made = _OF_ALBERT
     _defaults = {"vocab_size": 50265, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
 
 
@@ -190,6 +198,35 @@ class DistilBertConfig(PretrainedConfig):
         "qa_dropout": 0.1,
         "sinusoidal_pos_embds": False,
     }
+    _made = (*_OF_ALBERT, "is_decoder", "classifier_dropout", "type_vocab_size")
+    _head_dropouts = {
+        "ForSequenceClassification": "seq_classif_dropout",
+        "ForMultipleChoice": "seq_classif_dropout",
+        "ForQuestionAnswering": "qa_dropout",
+        "ForTokenClassification": "dropout",
+    }
+
+
+class AlbertConfig(PretrainedConfig):
+    """ALBERT."""
+
+    model_type = "albert"
+    _struct = _core._hub.EncoderConfig
+    _translated = {"classifier_dropout_prob": "classifier_dropout"}
+    _made = ("is_decoder",)
+    _defaults = {
+        "vocab_size": 30000,
+        "embedding_size": 128,
+        "hidden_size": 4096,
+        "num_attention_heads": 64,
+        "intermediate_size": 16384,
+        "hidden_act": "gelu_new",
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "classifier_dropout_prob": 0.1,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+    }
 
 
 class GPT2Config(PretrainedConfig):
@@ -203,7 +240,24 @@ class GPT2Config(PretrainedConfig):
         "num_attention_heads": "n_head",
         "num_hidden_layers": "n_layer",
     }
-    _defaults = {"bos_token_id": 50256, "eos_token_id": 50256}
+    _defaults = {
+        "bos_token_id": 50256,
+        "eos_token_id": 50256,
+        "summary_type": "cls_index",
+        "summary_use_proj": True,
+        "summary_activation": None,
+        "summary_proj_to_labels": True,
+    }
+    _made = ("classifier_dropout",)
+
+    def _native(self, **changes):
+        summary = (self.summary_type, self.summary_use_proj, self.summary_activation)
+        if summary != ("cls_index", True, None):
+            raise _core.ValueError(
+                f"config: summary_type, summary_use_proj and summary_activation are {summary}; "
+                "('cls_index', True, None) alone is known"
+            )
+        return super()._native(**changes)
 
 
 class LlamaConfig(PretrainedConfig):
@@ -211,7 +265,7 @@ class LlamaConfig(PretrainedConfig):
 
     model_type = "llama"
     _struct = _core._hub.LlamaConfig
-    _made = ("rope", "max_window_layers")
+    _made = ("rope", "max_window_layers", "classifier_dropout")
     _defaults = {"bos_token_id": 1, "eos_token_id": 2, "rope_parameters": None}
 
     def __init__(self, **values):
@@ -251,7 +305,7 @@ class Qwen2Config(LlamaConfig):
     """Qwen2 and Qwen2.5."""
 
     model_type = "qwen2"
-    _made = ("rope", "attention_bias", "mlp_bias", "head_dim")
+    _made = ("rope", "attention_bias", "mlp_bias", "head_dim", "classifier_dropout")
     _defaults = {
         "vocab_size": 151936,
         "intermediate_size": 22016,
@@ -272,7 +326,7 @@ class Qwen3Config(Qwen2Config):
     """Qwen3."""
 
     model_type = "qwen3"
-    _made = ("rope", "mlp_bias")
+    _made = ("rope", "mlp_bias", "classifier_dropout")
     _defaults = {**Qwen2Config._defaults, "head_dim": 128}
 
 
@@ -283,6 +337,7 @@ class DeepseekV2Config(LlamaConfig):
     _struct = _core._hub.DeepseekConfig
     _made = (
         "rope",
+        "classifier_dropout",
         "max_window_layers",
         "sliding_window",
         "num_key_value_heads",
@@ -299,6 +354,7 @@ class DeepseekV3Config(LlamaConfig):
     _struct = _core._hub.DeepseekConfig
     _made = (
         "rope",
+        "classifier_dropout",
         "max_window_layers",
         "sliding_window",
         "num_key_value_heads",
@@ -339,7 +395,7 @@ class T5Config(PretrainedConfig):
         "num_hidden_layers": "num_layers",
         "head_dim": "d_kv",
     }
-    _defaults = {"eos_token_id": 1, "is_encoder_decoder": True}
+    _defaults = {"classifier_dropout": 0.0, "is_encoder_decoder": True}
 
     def __init__(self, **values):
         # Version 1.1 is told by its untied head in files that do not say it.
@@ -350,6 +406,7 @@ class T5Config(PretrainedConfig):
 CONFIGS = {
     c.model_type: c
     for c in (
+        AlbertConfig,
         BertConfig,
         RobertaConfig,
         DistilBertConfig,

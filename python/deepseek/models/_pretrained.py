@@ -31,6 +31,8 @@ class PreTrainedModel(PushToHubMixin):
     config_class: type[PretrainedConfig]
     #: The child that holds everything but the head; its own class has none.
     base_model_prefix = ""
+    #: The name of that child in files of other classes of the family, where it differs.
+    _file_prefix = ""
 
     config: PretrainedConfig
     #: Where from_pretrained() found the model; its tokenizer is there too.
@@ -80,11 +82,8 @@ class PreTrainedModel(PushToHubMixin):
             if name.endswith(f"LayerNorm.{old}"):
                 name = name.removesuffix(old) + new
         prefix = f"{self.base_model_prefix}."
-        if name in own:
-            return name
-        if prefix + name in own:
-            return prefix + name
-        return name.removeprefix(prefix) if name.removeprefix(prefix) in own else name
+        bare = name.removeprefix(prefix).removeprefix(f"{self._file_prefix}.")
+        return next((found for found in (name, prefix + bare, bare) if found in own), name)
 
     def _load(self, weights: dict, source: str, ignore_mismatched_sizes: bool) -> dict:
         own = dict(self.state_dict())

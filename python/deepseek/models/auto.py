@@ -11,18 +11,20 @@ from .language import FAMILIES
 
 
 class _AutoModel:
-    _suffix: str
+    #: What follows the family's name; the first that the family has.
+    _suffixes: tuple[str, ...]
 
     @classmethod
     def _class_for(cls, config: PretrainedConfig) -> type[PreTrainedModel]:
         family = FAMILIES[config.model_type]
-        if cls._suffix not in family:
-            known = ", ".join(sorted(name for name, f in FAMILIES.items() if cls._suffix in f))
-            raise _core.ValueError(
-                f"{cls.__name__}: a '{config.model_type}' model has no such "
-                f"head; {known} have one"
-            )
-        return family[cls._suffix]
+        for suffix in cls._suffixes:
+            if suffix in family:
+                return family[suffix]
+        known = sorted(name for name, f in FAMILIES.items() if any(s in f for s in cls._suffixes))
+        raise _core.ValueError(
+            f"{cls.__name__}: a '{config.model_type}' model has no such head; "
+            f"{', '.join(known)} have one"
+        )
 
     @classmethod
     def from_config(cls, config: PretrainedConfig) -> PreTrainedModel:
@@ -39,13 +41,13 @@ class _AutoModel:
         return made.from_pretrained(name, config=config, **arguments)
 
 
-def _auto(suffix: str, name: str | None = None) -> type[_AutoModel]:
+def _auto(suffix: str, name: str | None = None, *others: str) -> type[_AutoModel]:
     name = name or "AutoModel" + suffix
     return type(
         name,
         (_AutoModel,),
         {
-            "_suffix": suffix,
+            "_suffixes": (suffix, *others),
             "__module__": __name__,
             "__doc__": f"The {suffix} class of a model's family.",
         },
@@ -53,9 +55,14 @@ def _auto(suffix: str, name: str | None = None) -> type[_AutoModel]:
 
 
 AutoModel = _auto("Model", "AutoModel")
+AutoModelForPreTraining = _auto(
+    "ForPreTraining", None, "ForMaskedLM", "ForCausalLM", "ForConditionalGeneration"
+)
 AutoModelForMaskedLM = _auto("ForMaskedLM")
 AutoModelForCausalLM = _auto("ForCausalLM")
 AutoModelForSeq2SeqLM = _auto("ForConditionalGeneration", "AutoModelForSeq2SeqLM")
 AutoModelForSequenceClassification = _auto("ForSequenceClassification")
 AutoModelForTokenClassification = _auto("ForTokenClassification")
 AutoModelForQuestionAnswering = _auto("ForQuestionAnswering")
+AutoModelForMultipleChoice = _auto("ForMultipleChoice")
+AutoModelForNextSentencePrediction = _auto("ForNextSentencePrediction")

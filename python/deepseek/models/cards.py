@@ -20,15 +20,32 @@ IMAGES, TOKENS, NEXT, PAIRS, STATES, BOTH = (
 )
 
 
+#: Public data to try fine-tuning on, by task.
+DATA = {
+    IMAGES: "Imagenette or Food-101, as a folder of images for every class",
+    TOKENS: "SST-2 of GLUE (reviews of films, two classes), as train.csv and test.csv",
+    NEXT: "WikiText-2 (articles of Wikipedia), as text files",
+    PAIRS: "XSum (news and their summaries), as train.csv and test.csv",
+    STATES: "STS Benchmark (pairs of sentences and how alike they are)",
+    BOTH: "Flickr30k (pictures and their captions)",
+}
+
+
 class Family(NamedTuple):
     """Models of one design. `recipe` are hyperparameters as the paper gives them; for language
-    models those of fine-tuning."""
+    models those of fine-tuning. `data` is public data to try it on, where DATA's of the task does
+    not fit."""
 
     title: str
     prefixes: tuple[str, ...]
     task: str
     paper: str
     recipe: str = ""
+    data: str = ""
+
+    def data_to_try(self) -> str:
+        """Public data to adapt a model to."""
+        return self.data or DATA[self.task]
 
 
 FAMILIES = (
@@ -170,6 +187,7 @@ FAMILIES = (
         STATES,
         "Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, 2023 "
         "(arXiv:2304.07193)",
+        data=DATA[IMAGES],
     ),
     Family(
         "DeiT",
@@ -226,6 +244,13 @@ FAMILIES = (
         "Sanh et al., DistilBERT, a distilled version of BERT, 2019 (arXiv:1910.01108)",
     ),
     Family(
+        "ALBERT",
+        ("albert-",),
+        TOKENS,
+        "Lan et al., ALBERT: A Lite BERT for Self-supervised Learning of Language Representations, "
+        "2019 (arXiv:1909.11942)",
+    ),
+    Family(
         "MiniLM sentence encoder",
         ("all-minilm-",),
         STATES,
@@ -278,6 +303,12 @@ FAMILIES = (
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
 _BERT_LARGE = {**_LARGE, "intermediate_size": 4096}
 _ROBERTA = {"max_position_embeddings": 514, "type_vocab_size": 1}
+_ALBERT = {
+    "base": {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
+    "large": {**_LARGE, "intermediate_size": 4096},
+    "xlarge": {**_LARGE, "hidden_size": 2048, "intermediate_size": 8192},
+    "xxlarge": {},
+}
 #: Model type and what differs from its default configuration, for language models whose size is
 #: known without their config.json.
 LANGUAGE: dict[str, tuple[str, dict]] = {
@@ -295,6 +326,11 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "distilbert-base-uncased": ("distilbert", {}),
     "distilbert-base-cased": ("distilbert", {"vocab_size": 28996}),
     "distilbert-base-multilingual-cased": ("distilbert", {"vocab_size": 119547}),
+    **{
+        f"albert-{size}-{version}": ("albert", changes)
+        for size, changes in _ALBERT.items()
+        for version in ("v1", "v2")
+    },
     "all-minilm-l6-v2": (
         "bert",
         {"hidden_size": 384, "num_hidden_layers": 6, "intermediate_size": 1536},

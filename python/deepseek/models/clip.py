@@ -102,6 +102,27 @@ class CLIPVisionModel(_CLIP, _core._hub.CLIPVisionModel):
     base_model_prefix = "vision_model"
 
 
+class CLIPTextModelWithProjection(_CLIP, _core._hub.CLIPTextModelWithProjection):
+    """CLIP's encoder of texts and its projection into the space of images."""
+
+    config_class = CLIPTextConfig
+    base_model_prefix = "text_model"
+
+
+class CLIPVisionModelWithProjection(_CLIP, _core._hub.CLIPVisionModelWithProjection):
+    """CLIP's encoder of images and its projection into the space of texts."""
+
+    config_class = CLIPVisionConfig
+    base_model_prefix = "vision_model"
+
+
+class CLIPForImageClassification(_CLIP, _core._hub.CLIPForImageClassification):
+    """CLIP's encoder of images below a classifier."""
+
+    config_class = CLIPConfig
+    base_model_prefix = "clip"
+
+
 class CLIPModel(_CLIP, _core._hub.CLIPModel):
     """Texts and images in one space."""
 

@@ -5,6 +5,7 @@ import re
 
 from .. import _core, nn
 from ._config import (
+    AlbertConfig,
     BertConfig,
     DeepseekV2Config,
     DeepseekV3Config,
@@ -22,40 +23,33 @@ from ._pretrained import PreTrainedModel
 from .generation import DynamicCache, EncoderDecoderMixin, GenerationConfig, GenerationMixin
 
 _hub = _core._hub
-#: Heads of encoders, in the order of the C++ enumeration.
-_TASKS = ("MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering")
 
 
-class _Encoder(PreTrainedModel, _hub.EncoderModel):
+class _Model(PreTrainedModel):
+    """Beside a C++ class that is made from a configuration and `more` arguments."""
+
+    def __init__(self, config, *more):
+        super().__init__(config._native(), *more)
+        self.config = config
+
+
+class _Encoder(_Model):
     def __init__(self, config, add_pooling_layer: bool = True):
-        super().__init__(config._native(), add_pooling_layer)
-        self.config = config
+        super().__init__(config, add_pooling_layer)
 
 
-class _Headed(PreTrainedModel, _hub.EncoderWithHead):
-    _task: str
-
-    def __init__(self, config):
-        changes = {}
-        if config.model_type == "distilbert":  # each head has a key of its own there
-            key = {
-                "SequenceClassification": "seq_classif_dropout",
-                "QuestionAnswering": "qa_dropout",
-            }.get(self._task, "dropout")
-            changes["classifier_dropout"] = getattr(config, key)
-        super().__init__(config._native(**changes), _TASKS.index(self._task))
-        self.config = config
-
-
-class _Decoder(PreTrainedModel):
-    """Beside a C++ class that is made from a configuration alone."""
+class _Headed(PreTrainedModel):
+    _head: str
+    _task: int
 
     def __init__(self, config):
-        super().__init__(config._native())
+        dropout = config._head_dropouts.get(self._head)
+        changes = {"classifier_dropout": getattr(config, dropout)} if dropout else {}
+        super().__init__(config._native(**changes), self._task)
         self.config = config
 
 
-class _Generator(GenerationMixin, _Decoder):
+class _Generator(GenerationMixin, _Model):
     def __init__(self, config):
         super().__init__(config)
         self.generation_config = GenerationConfig.from_model_config(config)
@@ -63,16 +57,7 @@ class _Generator(GenerationMixin, _Decoder):
 
 class _Causal(_Generator):
     def forward(
-        self,
-        input_ids=None,
-        attention_mask=None,
-        position_ids=None,
-        inputs_embeds=None,
-        labels=None,
-        output_hidden_states: bool = False,
-        return_dict: bool = True,
-        past_key_values=None,
-        use_cache: bool = False,
+        self, *inputs, past_key_values=None, use_cache: bool = False, return_dict=True, **named
     ):
         """Logits, and the loss where there are labels.
 
@@ -80,22 +65,22 @@ class _Causal(_Generator):
         input_ids are the tokens behind those it remembers; attention_mask is about all of them. No
         gradients are recorded then."""
         if not use_cache and past_key_values is None:
-            return super().forward(
-                input_ids,
-                attention_mask,
-                position_ids,
-                inputs_embeds,
-                labels,
-                output_hidden_states,
-                return_dict,
-            )
-        if input_ids is None or not all(x is None for x in (position_ids, inputs_embeds, labels)):
+            return super().forward(*inputs, return_dict=return_dict, **named)
+        given = {**dict(zip(("input_ids", "attention_mask"), inputs, strict=False)), **named}
+        hidden = given.pop("output_hidden_states", False)
+        ids, mask = given.pop("input_ids", None), given.pop("attention_mask", None)
+        if (
+            ids is None
+            or len(inputs) > 2
+            or any(x is not None and x is not False for x in given.values())
+        ):
             raise _core.ValueError(
                 f"{type(self).__name__}: with use_cache or past_key_values give input_ids, and no "
-                "position_ids, inputs_embeds or labels"
+                "position_ids, inputs_embeds or labels; attention_mask and output_hidden_states "
+                "alone may be beside them"
             )
         cache = DynamicCache() if past_key_values is None else past_key_values
-        output = _hub.forward_cached(self, input_ids, attention_mask, cache, output_hidden_states)
+        output = _hub.forward_cached(self, ids, mask, cache, hidden)
         output = ModelOutput({**output, "past_key_values": cache})
         return output if return_dict else output.to_tuple()
 
@@ -159,78 +144,65 @@ def _class(name: str, config: type, base: str, parents: tuple, doc: str, **more)
     return type(name, parents, {**common, "__doc__": doc, **more})
 
 
-def _encoder(prefix: str, config: type) -> dict[str, type]:
-    """The classes of a family of encoders by what follows its name: the model itself and one for
-    every head."""
-    base = config.model_type
-    classes = {
-        "Model": _class(f"{prefix}Model", config, base, (_Encoder,), f"{prefix} without a head.")
-    }
-    for task in _TASKS:
-        name, doc = f"{prefix}For{task}", f"{prefix} for {task}."
-        classes[f"For{task}"] = _class(name, config, base, (_Headed,), doc, _task=task)
-    return classes
-
-
-def _decoder(
-    prefix: str, config: type, base: str, native: str, head: str, mixins: tuple = ()
+def _family(
+    prefix: str, config: type, model: type, native: type, mixins: tuple = ()
 ) -> dict[str, type]:
-    """The model itself and the one that predicts the next token; `native` + Model and `native` +
-    head are their C++ classes."""
-    return {
-        "Model": _class(
-            f"{prefix}Model",
+    """The classes of a family by what follows its name: the model itself, made by `model` beside
+    its C++ class, and one for every head of the table in C++."""
+    heads = _hub.heads_of(config.model_type)
+    base = heads[0][2]
+    parents = (*mixins, model, native)
+    doc = f"{prefix} without a head."
+    classes = {"Model": _class(f"{prefix}Model", config, base, parents, doc)}
+    for task, head, body in heads:
+        causal = head in ("ForCausalLM", "LMHeadModel")
+        parents = (_Causal, _hub.CausalLM) if causal else (_Headed, _hub.TextModelWithHead)
+        classes["ForCausalLM" if causal else head] = _class(
+            prefix + head,
             config,
-            base,
-            (*mixins, _Decoder, getattr(_hub, f"{native}Model")),
-            f"{prefix} without a head.",
-        ),
-        "ForCausalLM": _class(
-            f"{prefix}{head}",
-            config,
-            base,
-            (*mixins, _Causal, getattr(_hub, f"{native}{head}")),
-            f"{prefix} that predicts the next token.",
-        ),
-    }
-
-
-def _encoder_decoder(prefix: str, config: type) -> dict[str, type]:
-    """The model itself, its encoder and the one that writes answers."""
-    rows = {
-        "Model": (_Decoder, "without a head"),
-        "EncoderModel": (_Decoder, "without its decoder"),
-        "ForConditionalGeneration": (_Answering, "that writes an answer"),
-    }
-    return {
-        suffix: _class(
-            prefix + suffix,
-            config,
-            "transformer",
-            (parent, getattr(_hub, prefix + suffix)),
-            f"{prefix} {doc}.",
+            body,
+            (*mixins, *parents),
+            f"{prefix}: {head}.",
+            _head=head,
+            _task=task,
+            _file_prefix=base,
         )
-        for suffix, (parent, doc) in rows.items()
-    }
+    return classes
 
 
 #: Classes by model type and by what follows the family's name.
 FAMILIES: dict[str, dict[str, type]] = {
-    "bert": _encoder("Bert", BertConfig),
-    "roberta": _encoder("Roberta", RobertaConfig),
-    "distilbert": _encoder("DistilBert", DistilBertConfig),
-    "gpt2": _decoder("GPT2", GPT2Config, "transformer", "GPT2", "LMHeadModel"),
-    "llama": _decoder("Llama", LlamaConfig, "model", "Llama", "ForCausalLM"),
-    "mistral": _decoder("Mistral", MistralConfig, "model", "Llama", "ForCausalLM"),
-    "qwen2": _decoder("Qwen2", Qwen2Config, "model", "Llama", "ForCausalLM"),
-    "deepseek_v2": _decoder(
-        "DeepseekV2", DeepseekV2Config, "model", "Deepseek", "ForCausalLM", (_WithExperts,)
+    "bert": _family("Bert", BertConfig, _Encoder, _hub.EncoderModel),
+    "roberta": _family("Roberta", RobertaConfig, _Encoder, _hub.EncoderModel),
+    "distilbert": _family("DistilBert", DistilBertConfig, _Encoder, _hub.EncoderModel),
+    "albert": _family("Albert", AlbertConfig, _Encoder, _hub.EncoderModel),
+    "gpt2": _family("GPT2", GPT2Config, _Model, _hub.GPT2Model),
+    "llama": _family("Llama", LlamaConfig, _Model, _hub.LlamaModel),
+    "mistral": _family("Mistral", MistralConfig, _Model, _hub.LlamaModel),
+    "qwen2": _family("Qwen2", Qwen2Config, _Model, _hub.LlamaModel),
+    "qwen3": _family("Qwen3", Qwen3Config, _Model, _hub.LlamaModel),
+    "deepseek_v2": _family(
+        "DeepseekV2", DeepseekV2Config, _Model, _hub.DeepseekModel, (_WithExperts,)
     ),
-    "deepseek_v3": _decoder(
-        "DeepseekV3", DeepseekV3Config, "model", "Deepseek", "ForCausalLM", (_WithExperts,)
+    "deepseek_v3": _family(
+        "DeepseekV3", DeepseekV3Config, _Model, _hub.DeepseekModel, (_WithExperts,)
     ),
-    "t5": _encoder_decoder("T5", T5Config),
-    "qwen3": _decoder("Qwen3", Qwen3Config, "model", "Llama", "ForCausalLM"),
+    "t5": _family("T5", T5Config, _Model, _hub.T5Model)
+    | {
+        suffix: _class(
+            f"T5{suffix}",
+            T5Config,
+            "transformer",
+            (parent, getattr(_hub, f"T5{suffix}")),
+            f"T5: {suffix}.",
+        )
+        for suffix, parent in (
+            ("EncoderModel", _Model),
+            ("ForConditionalGeneration", _Answering),
+            ("ForSequenceClassification", _Model),
+            ("ForQuestionAnswering", _Model),
+        )
+    },
 }
 #: All classes by name; they are attributes of this module, where pickles find them.
 CLASSES = {c.__name__: c for family in FAMILIES.values() for c in family.values()}

@@ -39,6 +39,11 @@ SOURCES: dict[str, Source] = {
     "distilbert-base-multilingual-cased": Source(
         "distilbert/distilbert-base-multilingual-cased", "apache-2.0"
     ),
+    **{
+        f"albert-{size}-{version}": Source(f"albert/albert-{size}-{version}", "apache-2.0")
+        for size in ("base", "large", "xlarge", "xxlarge")
+        for version in ("v1", "v2")
+    },
     "distilroberta-base": Source("distilbert/distilroberta-base", "apache-2.0"),
     "all-minilm-l6-v2": Source("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
     "gpt2": Source("openai-community/gpt2", "mit"),

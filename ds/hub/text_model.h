@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What models of text have in common: their inputs, and what the heads above them need to know.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "ds/hub/transformer_block.h"
+
+namespace ds::hub {
+
+/// What all models of text take. Undefined and absent tensors are the same.
+struct TextInput {
+  std::optional<Tensor> input_ids;       // i64 [B, T]
+  std::optional<Tensor> attention_mask;  // [B, T], 0 where there is padding
+  std::optional<Tensor> token_type_ids;  // i64 [B, T], of families that tell parts of a text apart
+  std::optional<Tensor> position_ids;    // i64 [B, T] or [1, T]
+  std::optional<Tensor> inputs_embeds;   // [B, T, embedding size] instead of input_ids
+  bool output_hidden_states = false, output_attentions = false;
+  KeyValueCache* cache = nullptr;  // of generation: decides mask and positions
+};
+
+/// Keys of config.json that heads look at.
+struct HeadConfig {
+  int64_t num_labels = 2;
+  /// regression, single_label_classification or multi_label_classification; guessed from labels
+  /// and num_labels when empty.
+  std::string problem_type;
+  std::optional<double> classifier_dropout = {};
+};
+
+/// What a head needs to know of the model below it.
+struct HeadSetting {
+  HeadConfig labels;
+  std::string model_type;
+  int64_t hidden_size = 0, embedding_size = 0, vocab_size = 0;
+  std::optional<int64_t> max_positions = {}, pad_token_id = {};
+  std::string table;  // name of the embeddings of words
+  bool tied = false;  // the head that predicts words is that table
+  std::string activation;
+  double eps = 1e-12, initializer_range = 0.02;
+  double dropout = 0, classifier_dropout = 0, summary_dropout = 0;
+};
+
+/// A model of text without a head: last_hidden_state [B, T, hidden_size] first, then perhaps
+/// pooler_output [B, hidden_size].
+class TextModel : public nn::Module {
+ public:
+  using nn::Module::forward;
+  virtual Output forward(const TextInput& input) = 0;
+  virtual HeadSetting head_setting() const = 0;
+};
+
+}  // namespace ds::hub

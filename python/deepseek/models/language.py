@@ -57,30 +57,41 @@ class _Generator(GenerationMixin, _Model):
 
 class _Causal(_Generator):
     def forward(
-        self, *inputs, past_key_values=None, use_cache: bool = False, return_dict=True, **named
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        inputs_embeds=None,
+        labels=None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        return_dict: bool = True,
+        past_key_values=None,
+        use_cache: bool = False,
     ):
         """Logits, and the loss where there are labels.
 
         With use_cache or past_key_values (of an earlier call) the output has past_key_values, and
         input_ids are the tokens behind those it remembers; attention_mask is about all of them. No
         gradients are recorded then."""
+        others = (token_type_ids, position_ids, inputs_embeds, labels)
         if not use_cache and past_key_values is None:
-            return super().forward(*inputs, return_dict=return_dict, **named)
-        given = {**dict(zip(("input_ids", "attention_mask"), inputs, strict=False)), **named}
-        hidden = given.pop("output_hidden_states", False)
-        ids, mask = given.pop("input_ids", None), given.pop("attention_mask", None)
-        if (
-            ids is None
-            or len(inputs) > 2
-            or any(x is not None and x is not False for x in given.values())
-        ):
+            return super().forward(
+                input_ids,
+                attention_mask,
+                *others,
+                output_hidden_states=output_hidden_states,
+                output_attentions=output_attentions,
+                return_dict=return_dict,
+            )
+        if input_ids is None or output_attentions or not all(x is None for x in others):
             raise _core.ValueError(
                 f"{type(self).__name__}: with use_cache or past_key_values give input_ids, and no "
-                "position_ids, inputs_embeds or labels; attention_mask and output_hidden_states "
-                "alone may be beside them"
+                "token_type_ids, position_ids, inputs_embeds, labels or output_attentions"
             )
         cache = DynamicCache() if past_key_values is None else past_key_values
-        output = _hub.forward_cached(self, ids, mask, cache, hidden)
+        output = _hub.forward_cached(self, input_ids, attention_mask, cache, output_hidden_states)
         output = ModelOutput({**output, "past_key_values": cache})
         return output if return_dict else output.to_tuple()
 

@@ -458,6 +458,10 @@ TASKS: dict[str, type[Pipeline]] = {
 _ALIASES = {"sentiment-analysis": "text-classification"}
 
 
+def _has_tokenizer(name: str) -> bool:
+    return any(find_optional(name, file) for file in ("tokenizer.json", "vocab.txt", "vocab.json"))
+
+
 def pipeline(task: str, model=None, tokenizer=None, *, device=None, dtype=None, **options):
     """A callable for a task: text-classification (or sentiment-analysis), fill-mask,
     feature-extraction, text-generation, image-classification,
@@ -485,6 +489,8 @@ def pipeline(task: str, model=None, tokenizer=None, *, device=None, dtype=None, 
     if kind._reads_text:
         if tokenizer is None and not name:
             raise _core.ValueError(f"pipeline: give the tokenizer of the model for '{task}'")
+        if tokenizer is None and hasattr(model, "peft_config") and not _has_tokenizer(name):
+            tokenizer = model.name_or_path  # an adapter may have come without one
         if tokenizer is None or isinstance(tokenizer, str | os.PathLike):
             tokenizer = models.AutoTokenizer.from_pretrained(tokenizer or name)
     return kind(model, tokenizer, **options)

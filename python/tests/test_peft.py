@@ -352,10 +352,71 @@ def test_generation_with_an_adapter(gpt2, tmp_path):
         expected = theirs.eval().generate(input_ids=torch.tensor(ids), **options).numpy()
         found = mine.generate(ds.tensor(ids), **options).numpy()
         np.testing.assert_array_equal(found, expected)
-    whole = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "adapter")
-    np.testing.assert_array_equal(
-        whole.generate(ds.tensor(ids)).numpy(), mine.generate(ds.tensor(ids)).numpy()
-    )
+    expected = mine.generate(ds.tensor(ids)).numpy()
+    for auto in (AutoPeftModelForCausalLM, models.AutoModelForCausalLM):
+        whole = auto.from_pretrained(tmp_path / "adapter")
+        assert isinstance(whole, PeftModel)
+        np.testing.assert_array_equal(whole.generate(ds.tensor(ids)).numpy(), expected)
+    with pytest.raises(ds.IOError, match="no config.json"):
+        models.AutoModelForCausalLM.from_pretrained(tmp_path)
+
+
+def test_a_pipeline_takes_the_folder_of_an_adapter(gpt2, tmp_path):
+    pytest.importorskip("tokenizers")
+    _, base, _ = gpt2
+    words = [f"w{i}" for i in range(26)]
+    vocabulary = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])
+    (tmp_path / "model" / "vocab.txt").write_text(vocabulary)
+    model = get_peft_model(base, LoraConfig(init_lora_weights=False))
+    model.save_pretrained(tmp_path / "adapter")
+    options = {"max_new_tokens": 4}
+    tokenizer = models.AutoTokenizer.from_pretrained(tmp_path / "model")
+    expected = ds.pipeline("text-generation", model, tokenizer)("w3 w4", **options)
+    found = ds.pipeline("text-generation", tmp_path / "adapter")
+    assert found("w3 w4", **options) == expected
+    tokenizer.save_pretrained(tmp_path / "adapter")
+    found = ds.pipeline("text-generation", tmp_path / "adapter")
+    assert found("w3 w4", **options) == expected
+
+
+DEEPSEEK = dict(
+    q_lora_rank=8,
+    kv_lora_rank=8,
+    qk_nope_head_dim=4,
+    qk_rope_head_dim=4,
+    v_head_dim=8,
+    moe_intermediate_size=8,
+    n_routed_experts=4,
+    n_shared_experts=1,
+    num_experts_per_tok=2,
+    first_k_dense_replace=1,
+)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "DeepseekV2ForCausalLM"])
+def test_an_adapter_in_a_model_that_peft_does_not_have(name):
+    """Merged, it gives what it gave beside the layers."""
+    targets = "all-linear"
+    if name == "DeepseekV2ForCausalLM":
+        config = models.DeepseekV2Config(**{**DECODER, **DEEPSEEK, "num_key_value_heads": 2})
+        base, x = models.DeepseekV2ForCausalLM(config), ds.tensor([[3, 9, 4, 20, 7]])
+    elif name == "resnet18":
+        base, x = models.resnet18(num_classes=4), ds.randn(2, 3, 32, 32)
+        targets = r".*(conv\d|downsample\.0|fc)"
+    else:
+        base = models.vit_tiny_patch16_224(num_classes=4, img_size=32, depth=2)
+        x = ds.randn(2, 3, 32, 32)
+
+    def run(model):
+        with ds.no_grad():
+            output = model.eval()(x)
+        return (output if isinstance(output, ds.Tensor) else output.logits).numpy()
+
+    before = run(base)
+    model = get_peft_model(base, LoraConfig(target_modules=targets, init_lora_weights=False, r=2))
+    adapted = run(model)
+    assert np.abs(adapted - before).max() > 1e-2
+    np.testing.assert_allclose(run(model.merge_and_unload()), adapted, rtol=1e-3, atol=1e-4)
 
 
 def test_sixteen_bits(gpt2, tmp_path):

@@ -5,7 +5,7 @@ import os
 
 from .. import _core
 from ._config import AutoConfig, PretrainedConfig
-from ._files import split_hub_arguments
+from ._files import find_optional, split_hub_arguments
 from ._pretrained import PreTrainedModel
 from .language import FAMILIES
 
@@ -35,9 +35,20 @@ class _AutoModel:
     def from_pretrained(
         cls, name: str | os.PathLike, config: PretrainedConfig | None = None, **arguments
     ) -> PreTrainedModel:
-        """The model of a folder or a hub; arguments as of PreTrainedModel.from_pretrained()."""
+        """The model of a folder or a hub; arguments as of PreTrainedModel.from_pretrained(). Where
+        there is an adapter instead, the PeftModel of the model it is for."""
         hub, _ = split_hub_arguments(arguments)
-        made = cls._class_for(config or AutoConfig.from_pretrained(name, **hub))
+        try:
+            made = cls._class_for(config or AutoConfig.from_pretrained(name, **hub))
+        except _core.IOError:
+            if find_optional(name, "adapter_config.json", **hub) is None:
+                raise
+            from .. import peft
+
+            adapted = getattr(peft, cls.__name__.replace("Auto", "AutoPeft"), None)
+            if adapted is None:
+                raise
+            return adapted.from_pretrained(name, **arguments)
         return made.from_pretrained(name, config=config, **arguments)
 
 

@@ -104,6 +104,7 @@ void KeyValueCache::describe_step(int64_t tokens) {
     int64_t before = std::count(row.begin(), row.begin() + used_, 1);
     for (int64_t i = used_; i < used_ + tokens; ++i)
       line.push_back(row[static_cast<size_t>(i)] ? before++ : 0);
+    longest_ = std::max(longest_, before);
     real.insert(real.end(), row.begin(), row.end());
     real.resize(real.size() + static_cast<size_t>(length) - row.size(), 0);
   }

@@ -38,6 +38,8 @@ class KeyValueCache {
   const Tensor& mask() const { return mask_; }
   /// i64 [B, T]: real tokens before this one in its row; 0 for padding.
   const Tensor& positions() const { return positions_; }
+  /// Real tokens of the longest row, those of this step included.
+  int64_t longest() const { return longest_; }
   /// The first of slots().
   int64_t first_slot() const { return used_; }
   /// i64 [T]: where the tokens lie among the S that mask() is about.
@@ -65,8 +67,9 @@ class KeyValueCache {
   Device device_;
   TokenRows real_;  // [B][used_]: 1 for real tokens
   bool begun_ = false;
-  int64_t front_ = 0;      // slots in front of the prompt that hold nothing
-  int64_t used_ = 0;       // slots written before this step
+  int64_t front_ = 0;  // slots in front of the prompt that hold nothing
+  int64_t used_ = 0;   // slots written before this step
+  int64_t longest_ = 0;
   int64_t capacity_ = 64;  // slots there are
   Tensor mask_, positions_, slots_;
   std::vector<Layer> layers_, fixed_;

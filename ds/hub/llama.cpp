@@ -135,12 +135,15 @@ Output LlamaModel::forward(const TextInput& input) {
   const Tensor& first = embedded
                             ? *input.inputs_embeds
                             : given(name.c_str(), "input_ids or inputs_embeds", input.input_ids);
+  const bool grows = config_.rope.type == "dynamic";
   // Padding in front of a cached prompt takes no positions.
   checked_length(name.c_str(), first,
-                 input.cache ? first.size(1) : config_.max_position_embeddings);
+                 input.cache || grows ? first.size(1) : config_.max_position_embeddings);
   const Tensor at = positions_of(first, input.cache, input.position_ids);
   Tensor x = embedded ? first : call_at(*this, "embed_tokens", first);
-  const Rotation rotation(config_.rope, head_dim(config_), at, x.dtype());
+  const RopeLength length{input.cache ? input.cache->longest() : first.size(1),
+                          config_.max_position_embeddings};
+  const Rotation rotation(config_.rope, head_dim(config_), at, x.dtype(), length);
   const std::optional<Tensor> mask = attention_mask(input.attention_mask);
   Output out;
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
@@ -164,7 +167,9 @@ HeadSetting LlamaModel::head_setting() const {
           .hidden_size = c.hidden_size,
           .embedding_size = c.hidden_size,
           .vocab_size = c.vocab_size,
-          .max_positions = c.max_position_embeddings,
+          .max_positions = c.rope.type == "dynamic"
+                               ? std::nullopt
+                               : std::optional<int64_t>(c.max_position_embeddings),
           .pad_token_id = c.pad_token_id,
           .table = "embed_tokens",
           .tied = c.tie_word_embeddings,

@@ -123,7 +123,9 @@ void bind_rope(nb::module_& m) {
       .key("beta_slow", &R::beta_slow)
       .key("mscale", &R::mscale)
       .key("mscale_all_dim", &R::mscale_all_dim)
-      .key("attention_factor", &R::attention_factor);
+      .key("attention_factor", &R::attention_factor)
+      .key("short_factor", &R::short_factor)
+      .key("long_factor", &R::long_factor);
 }
 
 /// A model of text without a head.

@@ -232,6 +232,50 @@ def test_equals_transformers(name, tmp_path):
     compare(name, upstream(name, **({"num_labels": 3} if name.endswith(counted) else {})), tmp_path)
 
 
+LONG = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "original_max_position_embeddings": 14,
+    "short_factor": [1.0, 1.1, 1.3, 1.6],
+    "long_factor": [1.5, 2.0, 3.0, 4.0],
+}
+SCALED = {
+    "linear": {"rope_type": "linear", "rope_theta": 1e4, "factor": 3.0},
+    "dynamic": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0},
+    "yarn": {
+        "rope_type": "yarn",
+        "rope_theta": 1e4,
+        "factor": 4.0,
+        "original_max_position_embeddings": 14,
+    },
+    "longrope": LONG,
+    "longrope with a factor": {**LONG, "factor": 6.0},
+}
+
+
+@pytest.mark.parametrize("kind", SCALED)
+def test_scaled_positions_equal_transformers(kind, tmp_path):
+    # Dynamic scaling goes beyond the longest text of training.
+    length = 12 if kind == "dynamic" else 40
+    theirs = upstream(
+        "LlamaForCausalLM",
+        rope_parameters=SCALED[kind],
+        max_position_embeddings=length,
+        initializer_range=0.3,
+    ).eval()
+    theirs.save_pretrained(tmp_path)
+    mine = models.LlamaForCausalLM.from_pretrained(tmp_path)
+    rng = np.random.default_rng(5)
+    for tokens in (9, 14, 30):
+        ids = rng.integers(3, 61, (2, tokens))
+        close(mine(ds.tensor(ids)).logits, theirs(torch.tensor(ids)).logits, tokens)
+    ids = rng.integers(3, 61, (1, 9))
+    expected = theirs.generate(
+        torch.tensor(ids), attention_mask=torch.ones(1, 9), max_new_tokens=20, do_sample=False
+    )
+    assert mine.generate(ds.tensor(ids), max_new_tokens=20).tolist() == expected.tolist()
+
+
 def test_every_head_is_compared():
     made = {c.__name__ for key, f in models.language.FAMILIES.items() for c in f.values()}
     known = ("T5", "Deepseek", "CLIP")
@@ -465,10 +509,12 @@ def test_config_keeps_what_it_does_not_know(tmp_path):
     assert models.GPT2Config(n_embd=8).hidden_size == 8
     old = models.LlamaConfig(rope_theta=5e5, rope_scaling={"type": "linear", "factor": 2.0})
     assert old.rope_parameters == {"rope_theta": 5e5, "rope_type": "linear", "factor": 2.0}
-    with pytest.raises(ds.ValueError, match="rope_type 'dynamic' is unknown"):
-        models.LlamaForCausalLM(
-            models.LlamaConfig(**LLAMA, rope_parameters={"rope_type": "dynamic", "factor": 4.0})
-        )(ds.tensor([[1]]))
+    for rope, message in (
+        ({"rope_type": "magic"}, "rope_type 'magic' is unknown"),
+        ({"rope_type": "longrope", "short_factor": [1.0]}, "short_factor has 1 numbers"),
+    ):
+        with pytest.raises(ds.ValueError, match=message):
+            models.LlamaModel(models.LlamaConfig(**LLAMA, rope_parameters=rope))(ds.tensor([[1]]))
     with pytest.raises(ds.ValueError, match="3 key and value heads do not divide 4"):
         models.LlamaModel(models.LlamaConfig(**{**LLAMA, "num_key_value_heads": 3}))
     assert models.DistilBertConfig(hidden_size=24).dim == 24

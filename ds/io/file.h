@@ -15,7 +15,7 @@ namespace ds::io {
 
 using Bytes = std::span<const unsigned char>;
 
-/// A whole file mapped into memory, read only.
+/// A whole file mapped into memory. Whoever writes to that gets pages of his own; the file stays.
 class MappedFile {
  public:
   /// IOError naming the path when it cannot be read; a folder is refused.

@@ -142,10 +142,10 @@ Safetensors load_safetensors(const std::string& path) {
     const unsigned char* elements = data.data() + entry.begin;
     const bool aligned = reinterpret_cast<uintptr_t>(elements) % dtype_size(entry.type.dtype) == 0;
     result.tensors.emplace_back(
-        entry.name,
-        aligned && entry.begin < entry.end
-            ? Tensor::from_memory({file, const_cast<unsigned char*>(elements)}, entry.type)
-            : Tensor::from_host(elements, entry.type));
+        entry.name, aligned && entry.begin < entry.end
+                        ? Tensor::from_memory({file, const_cast<unsigned char*>(elements)},
+                                              entry.type, default_device(), /*shared=*/false)
+                        : Tensor::from_host(elements, entry.type));
   }
   DS_CHECK(next == data.size(), FileFormatError, path, ": ", data.size() - next,
            " bytes behind the last tensor belong to none");

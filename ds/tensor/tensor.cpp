@@ -109,12 +109,13 @@ BufferPtr make_own(TensorImpl& root, const BufferPtr& buffer) {
 Tensor::Tensor(Value value, Device device)
     : impl_(std::make_shared<TensorImpl>(std::move(value), device)) {}
 
-Tensor Tensor::from_memory(std::shared_ptr<void> memory, const Type& type, Device device) {
+Tensor Tensor::from_memory(std::shared_ptr<void> memory, const Type& type, Device device,
+                           bool shared) {
   Backend& backend = backend_of(device);
   const bool aligned = reinterpret_cast<uintptr_t>(memory.get()) % dtype_size(type.dtype) == 0;
   if (!backend.host_memory() || !aligned) return from_host(memory.get(), type, device);
   auto buffer = std::make_shared<Buffer>(type, device, std::move(memory));
-  buffer->mark_shared();
+  if (shared) buffer->mark_shared();
   return {leaf_value(std::move(buffer)), device};
 }
 

@@ -30,8 +30,9 @@ class Tensor {
   /// Copies row-major elements from host memory.
   static Tensor from_host(const void* data, const Type& type, Device device = default_device());
   /// Uses host memory in place when the device can, else copies. `memory` keeps its owner alive.
+  /// Where `shared`, others see what is written to it, so updates in place get other memory.
   static Tensor from_memory(std::shared_ptr<void> memory, const Type& type,
-                            Device device = default_device());
+                            Device device = default_device(), bool shared = true);
   /// A 0-d tensor whose number is an input of the plan, never a constant: a learning rate, a scale.
   static Tensor input_scalar(double value, DType dtype = DType::f32,
                              Device device = default_device());

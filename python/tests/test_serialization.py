@@ -3,6 +3,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from collections import OrderedDict
 
 import deepseek as ds
@@ -160,3 +162,50 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     assert ds.load(path)["x"].tolist() == [1, 1, 1, 1]
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
     assert resource
+
+
+def test_writing_to_what_a_file_holds_leaves_the_file_alone(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    ds.save({"a": ds.arange(6, dtype=ds.float32), "b": ds.ones(3)}, path)
+    before = path.read_bytes()
+    loaded, twin = ds.load(path), ds.load(path)
+    with ds.no_grad():
+        loaded["a"].mul_(2)
+        ds.evaluate([loaded["a"]])
+        loaded["a"].add_(1)
+        loaded["b"].numpy()[0] = 5
+    layer = ds.nn.Linear(3, 2, bias=False)
+    layer.load_state_dict({"weight": twin["a"].reshape(2, 3)})
+    optimizer = ds.optim.SGD(layer.parameters(), lr=1.0)
+    for _ in range(2):
+        layer(twin["b"]).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), [[-2, -1, 0], [1, 2, 3]])
+    np.testing.assert_array_equal(loaded["a"].numpy(), [1, 3, 5, 7, 9, 11])
+    np.testing.assert_array_equal(loaded["b"].numpy(), [5, 1, 1])
+    np.testing.assert_array_equal(twin["a"].numpy(), range(6))
+    np.testing.assert_array_equal(twin["b"].numpy(), [1, 1, 1])
+    assert path.read_bytes() == before
+
+
+def test_loading_a_state_keeps_it_in_the_file(tmp_path):
+    program = """
+import sys
+import deepseek as ds
+def own():
+    return int(next(l for l in open("/proc/self/status") if l.startswith("RssAnon")).split()[1])
+layer = ds.nn.Linear(4096, 4096, bias=False)
+before = own()
+layer.load_state_dict(ds.load(sys.argv[1]))
+ds.evaluate(list(layer.parameters()))
+print(own() - before, layer.weight[1, 2].item())
+"""
+    path = tmp_path / "weights.safetensors"
+    weight = ds.arange(4096 * 4096, dtype=ds.float32).reshape(4096, 4096)
+    ds.save({"weight": weight}, path)
+    out = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert int(out[0]) < 16 << 10, "KiB that the layer holds beside the file's 64 MiB"
+    assert float(out[1]) == 4098

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "ds/base/hash.h"
+#include "ds/base/location.h"
 #include "ds/base/options.h"
 #include "ds/engine/engine.h"
 #include "ds/ir/build.h"
@@ -89,6 +90,7 @@ std::vector<Tensor> call_function(
   const bool one_device = std::all_of(
       inputs.begin(), inputs.end(), [&](const Tensor& input) { return input.device() == device; });
   if (options().eager || recording_function() || !one_device) return compose(inputs);
+  const LocationScope place(current_location());  // the binding's lock is not asked for under ours
   const std::lock_guard lock(graph_mutex());
   static auto* functions = new std::unordered_map<Key, FunctionPtr, HashKey>;
   Key key = make_key(name, numbers, inputs);

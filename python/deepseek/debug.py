@@ -4,11 +4,11 @@
 import collections
 import json
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 from . import _core, _roofline
 from ._roofline import Peaks, measure_peaks
+from ._whole_file import write_text
 
 __all__ = ["KernelTime", "Peaks", "Sync", "clear_syncs", "measure_peaks", "profile", "syncs"]
 
@@ -132,11 +132,4 @@ class profile:
                     }
                 )
                 at += seconds * 1e6
-        # Beside and renamed: a full disk leaves no half file under the name.
-        beside = Path(f"{os.fspath(path)}.part")
-        try:
-            beside.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}))
-            beside.replace(path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
+        write_text(path, json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}))

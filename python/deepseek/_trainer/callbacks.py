@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import _core
 from .._format import format_bytes
+from .._whole_file import write_text
 from ..utils.tensorboard import SummaryWriter
 
 
@@ -45,10 +46,7 @@ class TrainerState:
 
     def save_to_json(self, json_path: str | os.PathLike) -> None:
         """Writes the file in one piece."""
-        path = Path(json_path)
-        partial = path.with_name(path.name + ".part")
-        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n")
-        partial.replace(path)
+        write_text(json_path, json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n")
 
     @classmethod
     def load_from_json(cls, json_path: str | os.PathLike) -> TrainerState:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from .. import _core
+from .._whole_file import write_text
 
 #: Defaults of the keys that every configuration has.
 _COMMON = {
@@ -117,11 +118,9 @@ class PretrainedConfig:
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes config.json into the folder."""
-        path = Path(folder) / "config.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".json.part")
-        partial.write_text(json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
-        partial.replace(path)
+        text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_text(Path(folder) / "config.json", text)
 
     @classmethod
     def from_dict(cls, values: dict, **changes):

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from .. import _core
+from .._whole_file import write_text
 from ..hub import EntryNotFoundError, NotCachedError, hub_download, hub_downloads
 from ..serialization import load
 from .registry import repository_of
@@ -157,15 +158,8 @@ def write_weights(tensors: dict, folder: Path, max_shard_size: int | str) -> Non
     if count > 1:
         places = {name: file for file, part in zip(files, parts, strict=True) for name in part}
         total = sum(t.numel() * t.element_size() for t in tensors.values())
-        partial = index.with_suffix(".json.part")
-        partial.write_text(
-            json.dumps(
-                {"metadata": {"total_size": total}, "weight_map": places}, indent=2, sort_keys=True
-            )
-            + "\n",
-            "utf-8",
-        )
-        partial.replace(index)
+        content = {"metadata": {"total_size": total}, "weight_map": places}
+        write_text(index, json.dumps(content, indent=2, sort_keys=True) + "\n")
     for stale in folder.glob("model*.safetensors*"):
         if stale.name not in files and not (count > 1 and stale == index):
             stale.unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import _core
+from .._whole_file import write_text
 from ._config import PretrainedConfig
 from ._files import find_optional, read_json
 from ._output import ModelOutput
@@ -81,11 +82,9 @@ class GenerationConfig:
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes generation_config.json into the folder."""
-        path = Path(folder) / _FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".json.part")
-        partial.write_text(json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
-        partial.replace(path)
+        text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_text(Path(folder) / _FILE, text)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, **hub) -> "GenerationConfig":

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import _core
+from .._whole_file import write_text
 from ..hub import PushToHubMixin
 from . import chat
 from ._files import find_optional, read_json, read_text, split_hub_arguments
@@ -216,9 +217,7 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
         for file, text in files.items():
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}.part")
-            partial.write_text(text, "utf-8")
-            partial.replace(path)
+            write_text(path, text)
 
     def __len__(self) -> int:
         return self._tokenizer.get_vocab_size()

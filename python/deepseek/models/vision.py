@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import _core
+from .._whole_file import write_text
 from ._files import read_config, read_weights, split_hub_arguments
 from ._pretrained import PreTrainedModel
 from .registry import SOURCES
@@ -93,11 +94,9 @@ class ImageConfig:
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes config.json into the folder."""
-        path = Path(folder) / "config.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".json.part")
-        partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
-        partial.replace(path)
+        text = json.dumps(self.to_dict(), indent=2) + "\n"
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_text(Path(folder) / "config.json", text)
 
     def __eq__(self, other):
         return type(self) is type(other) and self.to_dict() == other.to_dict()

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from .. import _core
+from .._whole_file import write_text
 from ..models._files import find_file, read_json
 
 CONFIG_FILE = "adapter_config.json"
@@ -189,11 +190,9 @@ class LoraConfig:
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes adapter_config.json into the folder."""
-        path = Path(folder) / CONFIG_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".json.part")
-        partial.write_text(json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
-        partial.replace(path)
+        text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_text(Path(folder) / CONFIG_FILE, text)
 
     @classmethod
     def from_pretrained(

@@ -133,7 +133,8 @@ class Joiner {
   /// that it copies whole rows.
   Value side_by_side(const Values& products, int operand) const {
     const auto is_transpose = [&](const Value& product) {
-      return product.node->input(operand).node->op() == Op::permute_;
+      const Node& node = *product.node->input(operand).node;
+      return node.op() == Op::permute_ && node.attr_ints("dims") == Shape{1, 0};
     };
     const bool transposed = std::all_of(products.begin(), products.end(), is_transpose);
     Values parts;

@@ -54,14 +54,15 @@ Value drop_double_neg(const Site& s) {
   return s.op() == Op::neg_ && s.in[0].node->op() == Op::neg_ ? s.in[0].node->input(0) : Value{};
 }
 
+bool keeps_order(const Shape& dims) {
+  for (int i = 0; i < dims.rank(); ++i)
+    if (dims[i] != i) return false;
+  return true;
+}
+
 /// A movement or conversion that changes nothing.
 Value drop_identity(const Site& s) {
-  if (s.op() == Op::permute_) {
-    const Shape& dims = s.node.attr_ints("dims");
-    for (int i = 0; i < dims.rank(); ++i)
-      if (dims[i] != i) return {};
-    return s.in[0];
-  }
+  if (s.op() == Op::permute_) return keeps_order(s.node.attr_ints("dims")) ? s.in[0] : Value{};
   if (s.op() == Op::slice_) {
     for (int64_t step : s.node.attr_ints("steps"))
       if (step != 1) return {};
@@ -73,7 +74,7 @@ Value drop_identity(const Site& s) {
 }
 
 /// reshape(reshape(x)) and expand(expand(x)) need the outer one only; permute(permute(x)) one
-/// order.
+/// order, or none.
 Value merge_movement(const Site& s) {
   const Node& inner = *s.in[0].node;
   if (inner.op() != s.op()) return {};
@@ -83,6 +84,7 @@ Value merge_movement(const Site& s) {
   const Shape &outer_dims = s.node.attr_ints("dims"), &inner_dims = inner.attr_ints("dims");
   Shape dims;
   for (int64_t dim : outer_dims) dims.push_back(inner_dims[static_cast<int>(dim)]);
+  if (keeps_order(dims)) return inner.input(0);
   return s.interner.make(Op::permute_, {inner.input(0)}, {dims});
 }
 

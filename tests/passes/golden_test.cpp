@@ -373,6 +373,27 @@ constexpr Golden kJoinSums[] = {
      "%6 = cat(%1, %3) {dim=0} : f32[3,9]\n"
      "%7 = matmul(%5, %6) : f32[8,9]\n"
      "return %7\n"},
+    {"thin products of what a permute leaves as it is",
+     "%0 = input {index=0, dtype=f32, shape=[9,2]} : f32[9,2]\n"
+     "%1 = input {index=1, dtype=f32, shape=[2,8]} : f32[2,8]\n"
+     "%2 = input {index=2, dtype=f32, shape=[9,1]} : f32[9,1]\n"
+     "%3 = input {index=3, dtype=f32, shape=[1,8]} : f32[1,8]\n"
+     "%4 = permute(%1) {dims=[0,1]} : f32[2,8]\n"
+     "%5 = matmul(%0, %4) : f32[9,8]\n"
+     "%6 = permute(%3) {dims=[0,1]} : f32[1,8]\n"
+     "%7 = matmul(%2, %6) : f32[9,8]\n"
+     "%8 = add(%5, %7) : f32[9,8]\n"
+     "return %8\n",
+     "%0 = input {index=0, dtype=f32, shape=[9,2]} : f32[9,2]\n"
+     "%1 = input {index=1, dtype=f32, shape=[2,8]} : f32[2,8]\n"
+     "%2 = input {index=2, dtype=f32, shape=[9,1]} : f32[9,1]\n"
+     "%3 = input {index=3, dtype=f32, shape=[1,8]} : f32[1,8]\n"
+     "%4 = cat(%0, %2) {dim=1} : f32[9,3]\n"
+     "%5 = permute(%1) {dims=[0,1]} : f32[2,8]\n"
+     "%6 = permute(%3) {dims=[0,1]} : f32[1,8]\n"
+     "%7 = cat(%5, %6) {dim=0} : f32[3,8]\n"
+     "%8 = matmul(%4, %7) : f32[9,8]\n"
+     "return %8\n"},
     {"rows added to zeros, the gradient of an embedding",
      "%0 = input {index=0, dtype=f32, shape=[4,2]} : f32[4,2]\n"
      "%1 = input {index=1, dtype=i64, shape=[3]} : i64[3]\n"

@@ -202,16 +202,7 @@ class ReplaceDecoder : public Decoder {
   std::string content_;
 };
 
-class SequenceDecoder : public Decoder {
- public:
-  explicit SequenceDecoder(std::vector<DecoderPtr> steps) : steps_(std::move(steps)) {}
-  void run(Tokens& tokens) const override {
-    for (const DecoderPtr& step : steps_) step->run(tokens);
-  }
-
- private:
-  std::vector<DecoderPtr> steps_;
-};
+using SequenceDecoder = StepSequence<Decoder, Tokens>;
 
 }  // namespace
 
@@ -230,12 +221,8 @@ DecoderPtr read_decoder(const Json& json, int depth) {
   if (json.is_null()) return nullptr;
   check_depth(depth);
   const std::string type = text_field(json, "type");
-  if (type == "Sequence") {
-    std::vector<DecoderPtr> steps;
-    for (const Json& step : list_field(json, "decoders"))
-      if (auto made = read_decoder(step, depth + 1)) steps.push_back(std::move(made));
-    return std::make_shared<SequenceDecoder>(std::move(steps));
-  }
+  if (type == "Sequence")
+    return std::make_shared<SequenceDecoder>(read_steps(json, "decoders", depth, read_decoder));
   if (type == "WordPiece")
     return word_piece_decoder(text_field(json, "prefix", "##"), bool_field(json, "cleanup", true));
   if (type == "ByteLevel") return byte_level_decoder();

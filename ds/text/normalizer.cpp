@@ -48,17 +48,6 @@ class FunctionNormalizer : public Normalizer {
   void (*function_)(Text&);
 };
 
-class SequenceNormalizer : public Normalizer {
- public:
-  explicit SequenceNormalizer(std::vector<NormalizerPtr> steps) : steps_(std::move(steps)) {}
-  void run(Text& text) const override {
-    for (const NormalizerPtr& step : steps_) step->run(text);
-  }
-
- private:
-  std::vector<NormalizerPtr> steps_;
-};
-
 /// A form of Unicode's normalisation, of the version that tokenizers know (see unicode.cpp).
 class UnicodeForm : public Normalizer {
  public:
@@ -321,7 +310,7 @@ NormalizerPtr bert_normalizer(const BertNormalizerOptions& options) {
 }
 
 NormalizerPtr sequence_of(std::vector<NormalizerPtr> steps) {
-  return std::make_shared<SequenceNormalizer>(std::move(steps));
+  return std::make_shared<StepSequence<Normalizer, Text>>(std::move(steps));
 }
 
 NormalizerPtr read_normalizer(const Json& json, int depth) {
@@ -331,12 +320,8 @@ NormalizerPtr read_normalizer(const Json& json, int depth) {
   for (const NamedFunction& row : kFunctions)
     if (type == row.name) return std::make_shared<FunctionNormalizer>(row.function);
   if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") return unicode_form(type);
-  if (type == "Sequence") {
-    std::vector<NormalizerPtr> steps;
-    for (const Json& step : list_field(json, "normalizers"))
-      if (auto made = read_normalizer(step, depth + 1)) steps.push_back(std::move(made));
-    return sequence_of(std::move(steps));
-  }
+  if (type == "Sequence")
+    return sequence_of(read_steps(json, "normalizers", depth, read_normalizer));
   if (type == "BertNormalizer") {
     BertNormalizerOptions options;
     options.clean_text = bool_field(json, "clean_text", true);

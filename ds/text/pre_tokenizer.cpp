@@ -284,19 +284,13 @@ class Metaspace : public PreTokenizer {
   bool split_, always_ = false, first_ = false;
 };
 
-class Sequence : public PreTokenizer {
+class Sequence : public StepSequence<PreTokenizer, Words> {
  public:
-  explicit Sequence(std::vector<PreTokenizerPtr> steps) : steps_(std::move(steps)) {}
-  void run(Words& words) const override {
-    for (const PreTokenizerPtr& step : steps_) step->run(words);
-  }
+  using StepSequence::StepSequence;
   bool needs_origin() const override {
-    return std::any_of(steps_.begin(), steps_.end(),
+    return std::any_of(steps().begin(), steps().end(),
                        [](const PreTokenizerPtr& step) { return step->needs_origin(); });
   }
-
- private:
-  std::vector<PreTokenizerPtr> steps_;
 };
 
 PreTokenizerPtr read_split(const Json& json) {
@@ -322,12 +316,8 @@ PreTokenizerPtr read_pre_tokenizer(const Json& json, int depth) {
   if (json.is_null()) return nullptr;
   check_depth(depth);
   const std::string type = text_field(json, "type");
-  if (type == "Sequence") {
-    std::vector<PreTokenizerPtr> steps;
-    for (const Json& step : list_field(json, "pretokenizers"))
-      if (auto made = read_pre_tokenizer(step, depth + 1)) steps.push_back(std::move(made));
-    return std::make_shared<Sequence>(std::move(steps));
-  }
+  if (type == "Sequence")
+    return std::make_shared<Sequence>(read_steps(json, "pretokenizers", depth, read_pre_tokenizer));
   if (type == "BertPreTokenizer") return bert_pre_tokenizer();
   if (type == "ByteLevel")
     return byte_level_pre_tokenizer(bool_field(json, "add_prefix_space", true),

@@ -7,6 +7,7 @@
 #include "ds/base/error.h"
 #include "ds/base/parallel.h"
 #include "ds/tensor/ops_create.h"
+#include "ds/text/assemble.h"
 #include "ds/text/tokenizer_parts.h"
 
 namespace ds::text {
@@ -15,24 +16,6 @@ namespace {
 // Texts of one piece of work share what a model remembers.
 constexpr int64_t kTextsAtOnce = 64;
 constexpr size_t kMaxText = size_t{1} << 30;
-
-/// The tokens of one text, before special ones.
-struct Sequence {
-  std::vector<Id> ids;
-  std::vector<Range> origin;  // when it is asked for
-
-  void keep(size_t count, bool left) {
-    if (ids.size() <= count) return;
-    const auto drop = static_cast<int64_t>(ids.size() - count);
-    if (left) {
-      ids.erase(ids.begin(), ids.begin() + drop);
-      if (!origin.empty()) origin.erase(origin.begin(), origin.begin() + drop);
-    } else {
-      ids.resize(count);
-      if (!origin.empty()) origin.resize(count);
-    }
-  }
-};
 
 Text part_of(const Text& text, Range range) {
   Rewriter out(text);
@@ -46,11 +29,11 @@ class Encoder {
     tracked_ = offsets || (parts.pre_tokenizer && parts.pre_tokenizer->needs_origin());
   }
 
-  Sequence sequence(std::string_view text) {
+  TextTokens tokens_of(std::string_view text) {
     check_utf8(text, "tokenizer: the text");
     DS_CHECK(text.size() < kMaxText, ValueError, "tokenizer: a text of ", text.size(),
              " bytes is too long; cut it into paragraphs");
-    Sequence found;
+    TextTokens found;
     parts_.added.cut(text, false, [&](Range range, Id id) {
       if (id != kNoId) return note(found, id, range);
       Text part =
@@ -67,12 +50,12 @@ class Encoder {
   }
 
  private:
-  void note(Sequence& found, Id id, Range origin) const {
+  void note(TextTokens& found, Id id, Range origin) const {
     found.ids.push_back(id);
     if (offsets_) found.origin.push_back(origin);
   }
 
-  void words(Text text, Sequence& found) {
+  void words(Text text, TextTokens& found) {
     const Range whole{0, static_cast<uint32_t>(text.bytes.size())};
     Words words{std::move(text), {whole}};
     if (parts_.pre_tokenizer) parts_.pre_tokenizer->run(words);
@@ -86,8 +69,15 @@ class Encoder {
   }
 
   /// Leaves spaces at the ends of byte-level tokens out of their offsets.
-  void trim(Sequence& found) const {
+  void trim(TextTokens& found) const {
     static constexpr std::string_view kSpace = "\u0120";
+    const bool keep_first = parts_.post_processor.keep_first_space;
+    const auto shortened = [](Range range, uint32_t before, uint32_t behind) {
+      range.begin = std::min(range.begin + before, range.end);
+      if (range.end >= behind) range.end = std::max(range.end - behind, range.begin);
+      return range;
+    };
+    found.if_first = found.origin;
     for (size_t i = 0; i < found.ids.size(); ++i) {
       const std::string* token = parts_.model->vocabulary().token(found.ids[i]);
       if (token == nullptr || parts_.added.token(found.ids[i])) continue;
@@ -97,10 +87,8 @@ class Encoder {
       left = *token;
       for (; left.ends_with(kSpace); left.remove_suffix(kSpace.size())) ++behind;
       Range& range = found.origin[i];
-      const bool first = i == 0 || range.begin == 0;
-      if (first && parts_.post_processor.keep_first_space && before == 1) before = 0;
-      range.begin = std::min(range.begin + before, range.end);
-      if (range.end >= behind) range.end = std::max(range.end - behind, range.begin);
+      found.if_first[i] = shortened(range, keep_first && before == 1 ? 0 : before, behind);
+      range = range.begin == 0 ? found.if_first[i] : shortened(range, before, behind);
     }
   }
 
@@ -110,80 +98,15 @@ class Encoder {
   std::vector<Token> tokens_;
 };
 
-/// Shortens texts to `limit` tokens together.
-void truncate(std::vector<Sequence>& texts, int64_t limit, const EncodeOptions& options) {
-  size_t total = 0;
-  for (const Sequence& text : texts) total += text.ids.size();
-  const auto most = static_cast<size_t>(limit);
-  if (total <= most) return;
-  if (texts.size() == 1 || options.truncation != Truncation::longest_first) {
-    const size_t which = options.truncation == Truncation::only_second ? 1 : 0;
-    DS_CHECK(which < texts.size(), ValueError,
-             "tokenizer: truncation is only_second, but there is one text");
-    const size_t length = texts[which].ids.size();
-    const bool alone = texts.size() == 1;
-    DS_CHECK(alone || length > total - most, ValueError, "tokenizer: ", total - most,
-             " tokens have to go, but the text to shorten has ", length);
-    texts[which].keep(length - (total - most), options.truncate_left);
-    return;
-  }
-  size_t shorter = texts[0].ids.size(), longer = texts[1].ids.size();
-  const bool swapped = shorter > longer;
-  if (swapped) std::swap(shorter, longer);
-  longer = shorter > most ? shorter : std::max(shorter, most - shorter);
-  if (shorter + longer > most) {
-    shorter = most / 2;
-    longer = shorter + most % 2;
-  }
-  texts[0].keep(swapped ? longer : shorter, options.truncate_left);
-  texts[1].keep(swapped ? shorter : longer, options.truncate_left);
-}
-
-Encoding assemble(const std::vector<Sequence>& texts, const PostProcessor& post,
-                  const EncodeOptions& options) {
-  Encoding made;
-  const auto put = [&](Id id, int64_t type, bool special, Range range) {
-    made.ids.push_back(id);
-    made.type_ids.push_back(type);
-    made.special_tokens_mask.push_back(special);
-    if (options.offsets) made.offsets.emplace_back(range.begin, range.end);
-  };
-  for (const TemplatePart& part : post.parts(texts.size() == 2)) {
-    if (part.sequence < 0) {
-      for (const Id id : part.ids)
-        if (options.add_special_tokens) put(id, part.type, true, {});
-      continue;
-    }
-    const Sequence& text = texts[static_cast<size_t>(part.sequence)];
-    for (size_t i = 0; i < text.ids.size(); ++i)
-      put(text.ids[i], part.type, false, options.offsets ? text.origin[i] : Range{});
-  }
-  made.attention_mask.assign(made.ids.size(), 1);
-  return made;
-}
-
-template <class T>
-void pad_list(std::vector<T>& list, size_t length, T value, bool left) {
-  list.insert(left ? list.begin() : list.end(), length - list.size(), value);
-}
-
-void pad(Encoding& encoding, size_t length, int64_t pad_id, const EncodeOptions& options) {
-  if (encoding.ids.size() >= length) return;
-  const bool left = options.pad_left;
-  pad_list(encoding.ids, length, pad_id, left);
-  pad_list<int64_t>(encoding.type_ids, length, 0, left);
-  pad_list<int64_t>(encoding.attention_mask, length, 0, left);
-  pad_list<int64_t>(encoding.special_tokens_mask, length, 1, left);
-  if (options.offsets) pad_list(encoding.offsets, length, {0u, 0u}, left);
-}
-
 void check(const EncodeOptions& options, int64_t pad_id) {
   DS_CHECK(options.max_length >= 0, ValueError, "tokenizer: max_length is ", options.max_length,
            "; use 0 for no limit");
   DS_CHECK(options.pad_to_multiple_of >= 1, ValueError, "tokenizer: pad_to_multiple_of is ",
            options.pad_to_multiple_of, "; use at least 1");
-  DS_CHECK(options.padding != Padding::max_length || options.max_length > 0, ValueError,
-           "tokenizer: padding to max_length needs one");
+  DS_CHECK(options.stride >= 0 && options.pad_length >= 0, ValueError, "tokenizer: stride is ",
+           options.stride, " and pad_length ", options.pad_length, "; use at least 0");
+  DS_CHECK(options.padding != Padding::max_length || options.max_length + options.pad_length > 0,
+           ValueError, "tokenizer: padding to max_length needs one");
   DS_CHECK(options.padding == Padding::none || pad_id >= 0, ValueError,
            "tokenizer: there is no padding token; call set_pad_token()");
 }
@@ -191,8 +114,10 @@ void check(const EncodeOptions& options, int64_t pad_id) {
 }  // namespace
 
 Tokenizer::Tokenizer(TokenizerParts parts)
-    : parts_(std::make_shared<const TokenizerParts>(std::move(parts))) {
-  if (!parts_->pad_token.empty()) pad_id_ = parts_->find(parts_->pad_token);
+    : parts_(std::make_shared<const TokenizerParts>(std::move(parts))),
+      options_(parts_->options),
+      pad_id_(parts_->pad_id) {
+  if (pad_id_ < 0 && !parts_->pad_token.empty()) pad_id_ = parts_->find(parts_->pad_token);
 }
 
 std::vector<Encoding> Tokenizer::encode_batch(const std::vector<std::string>& texts,
@@ -202,27 +127,16 @@ std::vector<Encoding> Tokenizer::encode_batch(const std::vector<std::string>& te
   DS_CHECK(second.empty() || second.size() == texts.size(), ValueError, "tokenizer: ", texts.size(),
            " texts and ", second.size(), " second texts");
   const bool is_pair = !second.empty();
-  const int64_t special = options.add_special_tokens ? parts_->post_processor.added(is_pair) : 0;
-  DS_CHECK(options.max_length == 0 || options.max_length >= special, ValueError,
-           "tokenizer: max_length is ", options.max_length, ", the special tokens alone are ",
-           special);
   std::vector<Encoding> made(texts.size());
   parallel_for(static_cast<int64_t>(texts.size()), kTextsAtOnce, [&](int64_t begin, int64_t end) {
     Encoder encoder(*parts_, options.offsets);
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-      std::vector<Sequence> parts{encoder.sequence(texts[i])};
-      if (is_pair) parts.push_back(encoder.sequence(second[i]));
-      if (options.max_length > 0) truncate(parts, options.max_length - special, options);
+      std::vector<TextTokens> parts{encoder.tokens_of(texts[i])};
+      if (is_pair) parts.push_back(encoder.tokens_of(second[i]));
       made[i] = assemble(parts, parts_->post_processor, options);
     }
   });
-  if (options.padding == Padding::none) return made;
-  size_t length = 0;
-  for (const Encoding& encoding : made) length = std::max(length, encoding.ids.size());
-  if (options.padding == Padding::max_length) length = static_cast<size_t>(options.max_length);
-  const auto multiple = static_cast<size_t>(options.pad_to_multiple_of);
-  length = (length + multiple - 1) / multiple * multiple;
-  for (Encoding& encoding : made) pad(encoding, length, pad_id_, options);
+  pad_all(made, pad_id_, options);
   return made;
 }
 
@@ -274,18 +188,28 @@ void Tokenizer::set_pad_token(const std::string& token) {
 }
 
 EncodedBatch to_tensors(const std::vector<Encoding>& encodings) {
-  const size_t length = encodings.empty() ? 0 : encodings[0].ids.size();
-  const Shape shape{static_cast<int64_t>(encodings.size()), static_cast<int64_t>(length)};
+  std::vector<const Encoding*> rows;
+  EncodedBatch batch;
+  for (size_t i = 0; i < encodings.size(); ++i) {
+    rows.push_back(&encodings[i]);
+    for (const Encoding& window : encodings[i].overflowing) rows.push_back(&window);
+    batch.text_of_row.resize(rows.size(), static_cast<int64_t>(i));
+  }
+  const size_t length = rows.empty() ? 0 : rows[0]->ids.size();
+  const Shape shape{static_cast<int64_t>(rows.size()), static_cast<int64_t>(length)};
   const auto tensor = [&](std::vector<int64_t> Encoding::*list) {
     std::vector<int64_t> all;
-    for (const Encoding& encoding : encodings) {
-      DS_CHECK(encoding.ids.size() == length, ValueError, "tokenizer: texts of ", length, " and ",
-               encoding.ids.size(), " tokens make no tensor; encode them with padding");
-      all.insert(all.end(), (encoding.*list).begin(), (encoding.*list).end());
+    for (const Encoding* row : rows) {
+      DS_CHECK(row->ids.size() == length, ValueError, "tokenizer: texts of ", length, " and ",
+               row->ids.size(), " tokens make no tensor; encode them with padding");
+      all.insert(all.end(), (row->*list).begin(), (row->*list).end());
     }
     return ds::tensor(all, shape);
   };
-  return {tensor(&Encoding::ids), tensor(&Encoding::type_ids), tensor(&Encoding::attention_mask)};
+  batch.input_ids = tensor(&Encoding::ids);
+  batch.token_type_ids = tensor(&Encoding::type_ids);
+  batch.attention_mask = tensor(&Encoding::attention_mask);
+  return batch;
 }
 
 }  // namespace ds::text

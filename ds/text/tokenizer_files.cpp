@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tokenizers from the files that models come with.
 #include <filesystem>
+#include <limits>
 
 #include "ds/io/file.h"
 #include "ds/text/tokenizer.h"
@@ -40,6 +41,61 @@ std::string special_token(const Json& settings, const char* name) {
   return value.is_object() ? text_field(value, "content", "") : text_field(settings, name, "");
 }
 
+/// More tokens than any model takes; a file that asks for more is hostile.
+constexpr int64_t kMaxPadding = 1 << 24;
+
+int64_t count_field(const Json& object, const char* name, int64_t absent, int64_t most) {
+  const int64_t value = int_field(object, name, absent);
+  DS_CHECK(value >= 0 && value <= most, FileFormatError, "tokenizer: '", name, "' is ", value,
+           ", 0 to ", most, " is expected");
+  return value;
+}
+
+bool is_left(const Json& object, const char* name) {
+  const std::string side = text_field(object, name, "Right");
+  DS_CHECK(side == "Left" || side == "left" || side == "Right" || side == "right", FileFormatError,
+           "tokenizer: '", name, "' is '", side, "', left or right is expected");
+  return side == "Left" || side == "left";
+}
+
+/// The "truncation" of a tokenizer.json.
+void read_truncation(const Json& json, EncodeOptions& options) {
+  if (json.is_null()) return;
+  options.max_length = count_field(json, "max_length", 512, std::numeric_limits<int64_t>::max());
+  options.stride = count_field(json, "stride", 0, std::numeric_limits<int64_t>::max());
+  options.truncate_left = is_left(json, "direction");
+  const std::string strategy = text_field(json, "strategy", "LongestFirst");
+  if (strategy == "OnlyFirst")
+    options.truncation = Truncation::only_first;
+  else if (strategy == "OnlySecond")
+    options.truncation = Truncation::only_second;
+  else
+    DS_CHECK(strategy == "LongestFirst", FileFormatError, "tokenizer: truncation '", strategy,
+             "' is unknown");
+}
+
+/// The "padding" of a tokenizer.json.
+void read_padding(const Json& json, TokenizerParts& parts) {
+  if (json.is_null()) return;
+  EncodeOptions& options = parts.options;
+  const Json& strategy = field(json, "strategy");
+  if (strategy.is_object()) {
+    options.padding = Padding::max_length;
+    options.pad_length = count_field(strategy, "Fixed", 0, kMaxPadding);
+    DS_CHECK(options.pad_length > 0, FileFormatError, "tokenizer: padding to no length");
+  } else {
+    DS_CHECK(text_field(json, "strategy", "BatchLongest") == "BatchLongest", FileFormatError,
+             "tokenizer: a padding strategy is unknown");
+    options.padding = Padding::longest;
+  }
+  options.pad_left = is_left(json, "direction");
+  options.pad_to_multiple_of =
+      std::max<int64_t>(1, count_field(json, "pad_to_multiple_of", 1, kMaxPadding));
+  options.pad_type_id = count_field(json, "pad_type_id", 0, kMaxPadding);
+  parts.pad_token = text_field(json, "pad_token", "");
+  parts.pad_id = field(json, "pad_id").is_null() ? 0 : id_of(field(json, "pad_id"), "padding");
+}
+
 }  // namespace
 
 void TokenizerParts::add_special(std::initializer_list<const char*> tokens) {
@@ -60,8 +116,8 @@ TokenizerParts read_tokenizer_json(std::string_view text, const std::string& pat
   if (!field(json, "added_tokens").is_null())
     for (const Json& token : list_field(json, "added_tokens"))
       parts.added.add(read_added_token(token), parts.normalizer.get());
-  const Json& padding = field(json, "padding");
-  if (!padding.is_null()) parts.pad_token = text_field(padding, "pad_token", "");
+  read_truncation(field(json, "truncation"), parts.options);
+  read_padding(field(json, "padding"), parts);
   for (const char* usual : {"[PAD]", "<pad>"})
     if (parts.pad_token.empty() && parts.added.find(usual) != kNoId) parts.pad_token = usual;
   return parts;
@@ -121,6 +177,7 @@ Tokenizer Tokenizer::from_folder(const std::string& folder) {
   const auto there = [&](const char* name) { return fs::is_regular_file(path(name)); };
   VocabularySettings settings;
   std::string pad_token;
+  Json sides = Json::object();
   if (there("tokenizer_config.json")) {
     const std::string file = path("tokenizer_config.json");
     reading(file, [&] {
@@ -129,6 +186,8 @@ Tokenizer Tokenizer::from_folder(const std::string& folder) {
       settings.chinese_chars = bool_field(json, "tokenize_chinese_chars", true);
       settings.add_prefix_space = bool_field(json, "add_prefix_space", false);
       pad_token = special_token(json, "pad_token");
+      for (const char* side : {"padding_side", "truncation_side"})
+        if (!field(json, side).is_null()) sides[side] = is_left(json, side);
     });
   }
   const auto read = [&] {
@@ -145,7 +204,12 @@ Tokenizer Tokenizer::from_folder(const std::string& folder) {
                       "tokenizer.model and no vocab.txt"));
   };
   TokenizerParts parts = read();
-  if (!pad_token.empty() && parts.find(pad_token) != kNoId) parts.pad_token = pad_token;
+  if (!pad_token.empty() && parts.find(pad_token) != kNoId) {
+    parts.pad_token = pad_token;
+    parts.pad_id = -1;
+  }
+  parts.options.pad_left = bool_field(sides, "padding_side", parts.options.pad_left);
+  parts.options.truncate_left = bool_field(sides, "truncation_side", parts.options.truncate_left);
   return Tokenizer(std::move(parts));
 }
 

@@ -10,6 +10,7 @@
 #include "ds/text/normalizer.h"
 #include "ds/text/post_processor.h"
 #include "ds/text/pre_tokenizer.h"
+#include "ds/text/tokenizer.h"
 #include "ds/text/word_model.h"
 
 namespace ds::text {
@@ -22,6 +23,8 @@ struct TokenizerParts {
   PostProcessor post_processor;
   DecoderPtr decoder;  // may be absent
   std::string pad_token;
+  int64_t pad_id = -1;  // before pad_token, where a file names a number
+  EncodeOptions options;
 
   Id find(const std::string& token) const {
     const Id id = added.find(token);

@@ -17,5 +17,5 @@ def test_lesson(lesson):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_there_are_five():
-    assert len(LESSONS) == 5
+def test_there_are_six():
+    assert len(LESSONS) == 6

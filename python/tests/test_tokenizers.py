@@ -125,3 +125,39 @@ def test_bad_input(tmp_path, bpe):
     (tmp_path / "tokenizer.json").write_text('{"model": 3}')
     with pytest.raises(ds.FileFormatError, match="tokenizer of"):
         AutoTokenizer.from_pretrained(tmp_path)
+
+
+def test_windows_over_long_texts_equal_transformers():
+    mine, theirs = (a.from_pretrained(FOLDER) for a in (AutoTokenizer, transformers.AutoTokenizer))
+    texts = sample(60)
+    more = dict(
+        return_overflowing_tokens=True, return_offsets_mapping=True, return_special_tokens_mask=True
+    )
+    for arguments in (
+        {"max_length": 12, "stride": 3, "padding": True},
+        {"max_length": 30, "padding": "max_length"},
+    ):
+        expected = theirs(texts, truncation=True, **arguments, **more)
+        got = mine(texts, truncation=True, **arguments, **more)
+        assert dict(got) == dict(expected), arguments
+        assert len(got.input_ids) > len(texts)
+    question, context = texts[0][:40], " ".join(texts[1:6])
+    arguments = dict(truncation="only_second", max_length=40, stride=5, padding=True, **more)
+    for rows in (([question], [context]), (question, context)):
+        expected, got = theirs(*rows, **arguments), mine(*rows, **arguments)
+        assert dict(got) == dict(expected)
+        for i in range(len(got.input_ids)):
+            assert got.sequence_ids(i) == expected.sequence_ids(i)
+            assert got.word_ids(i) == expected.word_ids(i)
+            for char in range(0, len(context), 7):
+                assert got.char_to_token(i, char, 1) == expected.char_to_token(i, char, 1)
+    left = AutoTokenizer.from_pretrained(FOLDER, truncation_side="left")
+    theirs.truncation_side = "left"
+    arguments["return_tensors"] = "np"
+    got, expected = left(question, context, **arguments), theirs(question, context, **arguments)
+    assert {k: v.tolist() for k, v in got.items()} == {k: v.tolist() for k, v in expected.items()}
+    for stride in (-1, 40, 30):
+        with pytest.raises(ds.ValueError, match="tokenizer: .*stride"):
+            mine(question, context, **{**arguments, "stride": stride})
+    with pytest.raises(ds.ValueError, match="tokenizer: .*too short"):
+        mine(context, question, **arguments)

@@ -21,6 +21,9 @@ void use(const Tokenizer& tokenizer) {
        {"", "hello World! it's 2024", "na\u00efve \u6df1\u5ea6 \U0001F917 [MASK]"}) {
     tokenizer.decode(tokenizer.encode(text, options).ids);
     tokenizer.encode_pair(text, "second");
+    EncodeOptions windows = tokenizer.options();
+    windows.overflow = true;
+    tokenizer.encode_pair(text, "second", windows);
   }
 }
 
@@ -43,7 +46,7 @@ Contents other_value(Contents bytes, std::mt19937& draw) {
 }
 
 const char* const kWordPiece = R"({"version": "1.0",
- "truncation": {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0},
+ "truncation": {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 1},
  "padding": {"strategy": "BatchLongest", "direction": "Right", "pad_id": 0, "pad_type_id": 0,
   "pad_token": "[PAD]"},
  "added_tokens": [{"id": 0, "content": "[PAD]", "special": true, "normalized": false,

@@ -48,7 +48,7 @@ _NO_LIMIT = 10**20
 
 class BatchEncoding(UserDict):
     """input_ids, attention_mask and so on, as keys and as attributes; `**batch` calls a model.
-    encodings: what the package `tokenizers` made of each text."""
+    encodings: what the package `tokenizers` made of each row."""
 
     def __init__(self, data=None, encodings=()):
         super().__init__(data)
@@ -58,6 +58,18 @@ class BatchEncoding(UserDict):
         if name != "data" and name in self.data:
             return self.data[name]
         raise AttributeError(f"the encoding has no '{name}'")
+
+    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
+        """For each token of a row the text it is of: 0, 1 or None for special ones."""
+        return self.encodings[batch_index].sequence_ids
+
+    def word_ids(self, batch_index: int = 0) -> list[int | None]:
+        """For each token of a row the number of its word, None for special ones."""
+        return self.encodings[batch_index].word_ids
+
+    def char_to_token(self, batch_index: int, char_index: int, sequence_index: int = 0):
+        """The token of a row that holds a character of one of its texts; None outside of it."""
+        return self.encodings[batch_index].char_to_token(char_index, sequence_index)
 
     def to(self, device):
         """The same on a device."""
@@ -242,13 +254,18 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
             return None if token is None else self._tokenizer.token_to_id(token)
         raise AttributeError(f"the tokenizer has no '{name}'")
 
-    def _prepare(self, padding, truncation, max_length, multiple) -> None:
+    def _prepare(self, padding, truncation, max_length, multiple, stride=0) -> None:
         """Sets the package's padding and truncation for the next call."""
         limit = max_length or self.model_max_length
         if truncation and truncation != "do_not_truncate" and limit:
             strategy = "longest_first" if truncation is True else truncation
+            if not 0 <= stride < limit:
+                raise _core.ValueError(
+                    f"tokenizer: stride is {stride}; use at least 0 and less than the {limit} "
+                    "tokens of max_length"
+                )
             self._tokenizer.enable_truncation(
-                limit, strategy=strategy, direction=self.truncation_side
+                limit, stride=stride, strategy=strategy, direction=self.truncation_side
             )
         else:
             self._tokenizer.no_truncation()
@@ -281,14 +298,20 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
         padding=False,
         truncation=False,
         max_length: int | None = None,
+        stride: int = 0,
         pad_to_multiple_of: int | None = None,
         return_tensors: str | None = None,
         return_token_type_ids: bool | None = None,
         return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
     ) -> BatchEncoding:
         """Ids and masks of a text or a list of texts, each with a second one when text_pair is
         given. return_tensors: "ds" (or "pt") for tensors, "np" for NumPy arrays, None for lists.
-        ValueError when texts of different lengths are to become one tensor."""
+        return_overflowing_tokens: what truncation cuts becomes rows of its own, which share stride
+        tokens with the row before; overflow_to_sample_mapping names their text. ValueError when
+        texts of different lengths are to become one tensor."""
         single = isinstance(text, str)
         texts, pairs = ([text], [text_pair]) if single else (list(text), text_pair)
         pairs = list(pairs) if pairs is not None else [None] * len(texts)
@@ -297,9 +320,12 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
         for item in (*texts, *pairs):
             if not isinstance(item, str) and not (item is None and item in pairs):
                 raise _core.ValueError(f"tokenizer: a text is expected, not {item!r}")
-        self._prepare(padding, truncation, max_length, pad_to_multiple_of)
+        self._prepare(padding, truncation, max_length, pad_to_multiple_of, stride)
         rows = [a if b is None else (a, b) for a, b in zip(texts, pairs, strict=True)]
-        found = self._tokenizer.encode_batch(rows, add_special_tokens=add_special_tokens)
+        found, sample = [], []
+        for i, e in enumerate(self._encode(rows, add_special_tokens)):
+            found += [e, *e.overflowing] if return_overflowing_tokens else [e]
+            sample += [i] * (len(found) - len(sample))
         types = (
             "token_type_ids" in self.model_input_names
             if return_token_type_ids is None
@@ -310,9 +336,24 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
             result["token_type_ids"] = [e.type_ids for e in found]
         if return_attention_mask is not False:
             result["attention_mask"] = [e.attention_mask for e in found]
+        if return_special_tokens_mask:
+            result["special_tokens_mask"] = [e.special_tokens_mask for e in found]
+        if return_offsets_mapping:
+            result["offset_mapping"] = [e.offsets for e in found]
+        if return_overflowing_tokens:
+            result["overflow_to_sample_mapping"] = sample
         if return_tensors is None:
-            return BatchEncoding({k: v[0] for k, v in result.items()} if single else result, found)
+            first = single and not return_overflowing_tokens
+            return BatchEncoding({k: v[0] for k, v in result.items()} if first else result, found)
         return BatchEncoding({k: _array(v, return_tensors) for k, v in result.items()}, found)
+
+    def _encode(self, rows, add_special_tokens: bool):
+        try:
+            return self._tokenizer.encode_batch(rows, add_special_tokens=add_special_tokens)
+        except BaseException as error:  # the package raises bare Exceptions, and panics
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise _core.ValueError(f"tokenizer: {error}") from error
 
     def encode(self, text: str, text_pair: str | None = None, **arguments) -> list[int]:
         """The ids of one text."""
@@ -348,10 +389,10 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
         return [self._tokenizer.id_to_token(int(i)) for i in ids]
 
 
-def _array(rows: list[list[int]], kind: str):
+def _array(rows: list, kind: str):
     if kind not in ("ds", "pt", "np"):
         raise _core.ValueError(f"tokenizer: return_tensors '{kind}' is unknown; use 'ds' or 'np'")
-    if len({len(row) for row in rows}) > 1:
+    if isinstance(rows[0], list) and len({len(row) for row in rows}) > 1:
         raise _core.ValueError(
             "tokenizer: the texts have different lengths; pass padding=True to "
             "make one tensor of them, and truncation=True to limit it"

@@ -15,9 +15,9 @@
 namespace ds::hub {
 namespace {
 
-nn::ModulePtr projection(int64_t in, int64_t out, bool transposed) {
+nn::ModulePtr projection(int64_t in, int64_t out, bool transposed, bool bias = true) {
   if (transposed) return std::make_shared<Conv1D>(in, out);
-  return std::make_shared<nn::Linear>(in, out);
+  return std::make_shared<nn::Linear>(in, out, bias);
 }
 
 /// [T, S]: tokens at slots i64 [T] see those up to themselves, at most `window` of them.
@@ -199,7 +199,7 @@ TransformerBlock::TransformerBlock(const BlockNames& names, const BlockOptions& 
     add_at(*this, names.qkv, projection(h, 3 * h, o.transposed));
   } else {
     for (const char* name : {names.query, names.key, names.value})
-      add_at(*this, name, projection(h, h, o.transposed));
+      add_at(*this, name, projection(h, h, o.transposed, o.qkv_bias));
   }
   add_at(*this, names.out, projection(h, h, o.transposed));
   norm(o.pre_norm ? names.mlp_norm : names.attention_norm);

@@ -84,6 +84,7 @@ struct BlockOptions {
   std::optional<double> layer_scale = {};  // start of the LayerScales behind both parts
   double drop_path = 0;                    // of both parts, while training
   bool mlp_dropout = true;                 // also behind the network
+  bool qkv_bias = true;                    // of query, key and value
 };
 
 /// [B, T, heads * D] -> [B, T, heads, D].

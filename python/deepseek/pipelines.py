@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """pipeline(task, model): texts and images in, labels and texts out, in transformers' shapes."""
 
-import math
 import os
-from pathlib import Path
 
 import numpy as np
 
-from . import _core, models, transforms
+from . import _core, models
 from ._modes import no_grad
-from .models._files import find_optional, read_json
-from .models.vision import ImageConfig, ImageModel
+from .models._files import find_optional
+from .models.image_processing import ImagePreparation
 
 
 class Pipeline:
@@ -290,93 +288,6 @@ class TextGenerationPipeline(Pipeline):
         return super().__call__(inputs, 1, **options)  # so that none is padded
 
 
-class ImagePreparation:
-    """Turns an image into what a model was trained on: resized to `size` (of the shorter side, or
-    height and width), its middle of `crop` pixels cut out, then normalised."""
-
-    def __init__(self, size, crop, mean, std, interpolation: str = "bicubic", halves_up=False):
-        self.channels, self.crop, self.halves_up = len(mean), crop, halves_up
-        self.resize = transforms.Resize(size, interpolation, antialias=True)
-        self.normalize = transforms.Normalize(mean, std)
-
-    @classmethod
-    def of_config(cls, config: ImageConfig) -> "ImagePreparation":
-        """As timm's pretrained_cfg says."""
-        cfg = config.pretrained_cfg
-        size, part = cfg.get("test_input_size") or cfg["input_size"], cfg.get("crop_pct") or 0.875
-        mode = cfg.get("crop_mode", "center")
-        for key, values in (("input_size", size), ("mean", cfg["mean"]), ("std", cfg["std"])):
-            if not isinstance(values, list | tuple) or not all(
-                isinstance(value, int | float) and (value > 0 or key == "mean") for value in values
-            ):
-                raise _core.FileFormatError(f"config.json: {key} {values!r} must be numbers")
-        if len(size) != 3 or not isinstance(part, int | float) or not 0 < part <= 4:
-            raise _core.FileFormatError(
-                f"config.json: input_size {size!r} must be three numbers and crop_pct {part!r} one"
-            )
-        crop = [int(side) for side in size[1:]]
-        if mode not in ("center", "squash"):
-            raise _core.ValueError(f"pipeline: crop_mode '{mode}' is unknown; use center or squash")
-        scaled = [math.floor(side / part) for side in crop]
-        size = tuple(scaled) if mode == "squash" or scaled[0] != scaled[1] else scaled[0]
-        return cls(size, crop, cfg["mean"], cfg["std"], cfg.get("interpolation", "bicubic"), True)
-
-    @classmethod
-    def of_files(cls, name: str, side: int) -> "ImagePreparation":
-        """As transformers' preprocessor_config.json says; without one as CLIP's, for `side`."""
-        values: dict = {}
-        for file in ("preprocessor_config.json", "processor_config.json"):
-            path = find_optional(name, file) if name else None
-            if path is not None:
-                values = read_json(path)
-                values = values.get("image_processor", values)
-                break
-        size = values.get("size", {"shortest_edge": side})
-        if isinstance(size, dict):
-            size = size.get("shortest_edge") or (size["height"], size["width"])
-        crop = values.get("crop_size", {"height": side, "width": side})
-        crop = (crop["height"], crop["width"]) if isinstance(crop, dict) else (crop, crop)
-        kinds = {2: "bilinear", 3: "bicubic"}
-        kind = values.get("resample", 3)
-        if kind not in kinds:
-            raise _core.ValueError(f"pipeline: resample {kind!r} is unknown; use 2 or 3")
-        mean = values.get("image_mean", [0.48145466, 0.4578275, 0.40821073])
-        std = values.get("image_std", [0.26862954, 0.26130258, 0.27577711])
-        return cls(size, crop, mean, std, kinds[kind])
-
-    def __call__(self, image):
-        image = self.resize(self._read(image))
-        top, left = (
-            round(room / 2) if self.halves_up else room // 2
-            for room in (image.shape[1] - self.crop[0], image.shape[2] - self.crop[1])
-        )
-        if top < 0 or left < 0:
-            raise _core.ValueError(
-                f"pipeline: {self.crop} pixels can not be cut from an image of {image.shape[1:]}"
-            )
-        cut = image[:, top : top + self.crop[0], left : left + self.crop[1]]
-        return self.normalize(cut.evaluate())
-
-    def _read(self, image):
-        """Files, PIL images, arrays [height, width(, channels)], tensors [channels, ...]."""
-        if isinstance(image, str | os.PathLike):
-            if not Path(image).is_file():
-                raise _core.IOError(f"pipeline: there is no image file {image}")
-            return _core._io.read_image(os.fspath(image), "gray" if self.channels == 1 else "rgb")
-        if hasattr(image, "convert"):
-            image = image.convert("L" if self.channels == 1 else "RGB")
-        image = transforms._image(image)
-        if image.dim() != 3 or image.dtype != _core.uint8:
-            raise _core.ValueError(
-                "pipeline: an image is a file, a PIL image, an array of uint8 [height, width, "
-                f"channels] or a tensor of uint8 [channels, height, width], not {image.dtype} of "
-                f"{image.dim()} dimensions"
-            )
-        if image.shape[0] == 1 and self.channels == 3:
-            return image.expand(3, -1, -1).contiguous()
-        return image
-
-
 def _stacked(model, prepare: ImagePreparation, items: list):
     """Images as a batch of the model's device and dtype."""
     images = _core.stack([prepare(item) for item in items])
@@ -394,14 +305,15 @@ class ImageClassificationPipeline(Pipeline):
 
     def __init__(self, model, tokenizer=None, batch_size: int = 8, **options):
         super().__init__(model, None, batch_size, **options)
-        if not isinstance(model, ImageModel):
+        if not models.classifies_images(model):
             raise _core.ValueError(
                 f"pipeline '{self.task}': {type(model).__name__} is no image model"
             )
-        self.prepare = ImagePreparation.of_config(model.config)
+        self.prepare = ImagePreparation.of_model(model)
 
     def _run(self, items, options):
-        logits = self.model(_stacked(self.model, self.prepare, items))
+        output = self.model(_stacked(self.model, self.prepare, items))
+        logits = getattr(output, "logits", output)
         rows = self._scores(logits, options["function_to_apply"])
         return [self._ranked(row, options["top_k"]) for row in rows]
 
@@ -419,8 +331,7 @@ class ZeroShotImageClassificationPipeline(Pipeline):
             raise _core.ValueError(
                 f"pipeline '{self.task}': {type(model).__name__} is no CLIP model"
             )
-        side = model.config.vision_config.image_size
-        self.prepare = ImagePreparation.of_files(model.name_or_path, side)
+        self.prepare = ImagePreparation.of_model(model)
 
     def _run(self, items, options):
         labels = options["candidate_labels"]

@@ -7,5 +7,6 @@ void bind_hub(nb::module_& module) {
   bind_image_models(m);
   bind_language_models(m);
   bind_clip(m);
+  bind_vit(m);
   bind_lora(m);
 }

@@ -43,10 +43,10 @@ def plain_model(model):
 
 def task_of(model) -> str:
     """What the head is for; "" for a model without a known one."""
-    from ..models.vision import ImageModel
+    from ..models import classifies_images
 
     model = plain_model(model)
-    if isinstance(model, ImageModel):
+    if classifies_images(model):
         return "image"
     for kind in type(model).__mro__:
         for ending, task in _TASKS.items():
@@ -359,9 +359,11 @@ class _Pictured:
                     f"Trainer: an image is expected in a column {', '.join(_IMAGES)}; there are "
                     f"{list(first)}"
                 )
-        from ..pipelines import ImagePreparation
+        from ..models.image_processing import ImagePreparation, ImageProcessor
 
-        self._prepare = prepare or ImagePreparation.of_config(model.config)
+        if isinstance(prepare, ImageProcessor):
+            prepare = prepare.preparation
+        self._prepare = prepare or ImagePreparation.of_model(model)
         self._count = model.config.num_labels
 
     def __call__(self, row) -> dict:

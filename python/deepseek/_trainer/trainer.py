@@ -82,7 +82,7 @@ class Trainer(TrainerSetup):
         returned. Override it for another loss."""
         labels = inputs.get("labels")
         if self._task == "image":
-            outputs = {"logits": model(inputs["pixel_values"])}
+            outputs = _classes(model, inputs)
         else:
             outputs = model(**inputs)
         if self.compute_loss_func is not None:
@@ -501,7 +501,7 @@ class Trainer(TrainerSetup):
                     model, inputs, return_outputs=True, num_items_in_batch=items
                 )
             elif self._task == "image":
-                loss, outputs = None, {"logits": model(inputs["pixel_values"])}
+                loss, outputs = None, _classes(model, inputs)
             else:
                 loss, outputs = None, model(**inputs)
         if prediction_loss_only:
@@ -610,6 +610,12 @@ class Trainer(TrainerSetup):
         metrics.update(speed(metric_key_prefix, seconds, output.num_samples, None))
         self._call("on_predict", metrics=metrics)
         return PredictionOutput(output.predictions, output.label_ids, metrics)
+
+
+def _classes(model, inputs) -> dict:
+    """What a model makes of images; those of timm return the logits alone."""
+    outputs = model(inputs["pixel_values"])
+    return {"logits": getattr(outputs, "logits", outputs)}
 
 
 def _part(outputs, name: str):

@@ -27,6 +27,7 @@ from ._pretrained import LoadWarning, PreTrainedModel
 from .auto import (
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForImageClassification,
     AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
     AutoModelForNextSentencePrediction,
@@ -35,6 +36,7 @@ from .auto import (
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    classifies_images,
 )
 from .clip import (
     CLIPConfig,
@@ -48,12 +50,12 @@ from .clip import (
     CLIPVisionModelWithProjection,
 )
 from .generation import DynamicCache, GenerationConfig
+from .image_processing import AutoImageProcessor, ImageProcessor
 from .language import CLASSES
 from .streamers import TextIteratorStreamer, TextStreamer
 from .tokenization import AutoTokenizer, BatchEncoding, PreTrainedTokenizer
 from .vision import (
     VGG,
-    AutoModelForImageClassification,
     ConvNeXt,
     DenseNet,
     EfficientNet,
@@ -61,6 +63,15 @@ from .vision import (
     ResNet,
     SwinTransformer,
     VisionTransformer,
+)
+from .vit import (
+    DeiTConfig,
+    DeiTForImageClassification,
+    DeiTForImageClassificationWithTeacher,
+    DeiTModel,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTModel,
 )
 
 globals().update(CLASSES)
@@ -103,6 +114,7 @@ def create(name: str, num_classes: int, in_channels: int) -> nn.Module:
 __all__ = [
     "AlbertConfig",
     "AutoConfig",
+    "AutoImageProcessor",
     "AutoModel",
     "AutoModelForCausalLM",
     "AutoModelForImageClassification",
@@ -128,6 +140,10 @@ __all__ = [
     "CLIPVisionModelWithProjection",
     "ConvNeXt",
     "DenseNet",
+    "DeiTConfig",
+    "DeiTForImageClassification",
+    "DeiTForImageClassificationWithTeacher",
+    "DeiTModel",
     "DeepseekV2Config",
     "DeepseekV3Config",
     "DistilBertConfig",
@@ -136,6 +152,7 @@ __all__ = [
     "GPT2Config",
     "GenerationConfig",
     "ImageConfig",
+    "ImageProcessor",
     "LlamaConfig",
     "LoadWarning",
     "MODELS",
@@ -154,6 +171,9 @@ __all__ = [
     "TextIteratorStreamer",
     "TextStreamer",
     "VGG",
+    "ViTConfig",
+    "ViTForImageClassification",
+    "ViTModel",
     "VisionTransformer",
     "create",
     "lenet",

@@ -427,7 +427,7 @@ class AutoConfig:
     """The configuration class that config.json asks for."""
 
     @staticmethod
-    def from_pretrained(name: str | os.PathLike, **changes) -> PretrainedConfig:
+    def from_pretrained(name: str | os.PathLike, **changes):
         """The configuration of a folder or of a model of a hub; `changes` replace keys."""
         from ._files import read_config, split_hub_arguments
 
@@ -435,9 +435,13 @@ class AutoConfig:
         return AutoConfig.from_dict(read_config(name, **hub), name, **changes)
 
     @staticmethod
-    def from_dict(values: dict, name="config.json", **changes) -> PretrainedConfig:
-        """The configuration of these keys."""
+    def from_dict(values: dict, name="config.json", **changes):
+        """The configuration of these keys, an ImageConfig for those of timm."""
         kind = values.get("model_type")
+        if kind is None and "architecture" in values:
+            from .vision import ImageConfig
+
+            return ImageConfig.from_dict({**values, **changes}, str(name))
         if kind not in CONFIGS:
             raise _core.ValueError(
                 f"{name}: the model type {kind!r} is unknown; the known ones are "

@@ -33,6 +33,8 @@ class PreTrainedModel(PushToHubMixin):
     base_model_prefix = ""
     #: The name of that child in files of other classes of the family, where it differs.
     _file_prefix = ""
+    #: Parts of names, those in files and the model's own.
+    _file_names: tuple[tuple[str, str], ...] = ()
 
     config: PretrainedConfig
     #: Where from_pretrained() found the model; its tokenizer is there too.
@@ -70,14 +72,21 @@ class PreTrainedModel(PushToHubMixin):
 
     def _to_files(self, state: dict) -> dict:
         """The state under the names that files have."""
-        return state
+        named = {}
+        for name, tensor in state.items():
+            for theirs, ours in self._file_names:
+                name = name.replace(ours, theirs)
+            named[name] = tensor
+        return named
 
     def _write_more(self, folder) -> None:
         """Writes further files of the model."""
 
     def _own_name(self, name: str, own: dict) -> str:
-        """The model's name of a checkpoint's tensor: with or without the prefix of the base, and
-        LayerNorm's old names."""
+        """The model's name of a checkpoint's tensor: with or without the prefix of the base, of
+        files that have other names, and LayerNorm's old names."""
+        for theirs, ours in self._file_names:
+            name = name.replace(theirs, ours)
         for old, new in (("gamma", "weight"), ("beta", "bias")):
             if name.endswith(f"LayerNorm.{old}"):
                 name = name.removesuffix(old) + new

@@ -8,6 +8,7 @@ from ._config import AutoConfig, PretrainedConfig
 from ._files import find_optional, split_hub_arguments
 from ._pretrained import PreTrainedModel
 from .language import FAMILIES
+from .vision import ImageConfig, ImageModel
 
 
 class _AutoModel:
@@ -16,6 +17,11 @@ class _AutoModel:
 
     @classmethod
     def _class_for(cls, config: PretrainedConfig) -> type[PreTrainedModel]:
+        if isinstance(config, ImageConfig):
+            raise _core.ValueError(
+                f"{cls.__name__}: '{config.architecture}' is an image model of timm; use "
+                "AutoModelForImageClassification"
+            )
         family = FAMILIES[config.model_type]
         for suffix in cls._suffixes:
             if suffix in family:
@@ -77,3 +83,34 @@ AutoModelForTokenClassification = _auto("ForTokenClassification")
 AutoModelForQuestionAnswering = _auto("ForQuestionAnswering")
 AutoModelForMultipleChoice = _auto("ForMultipleChoice")
 AutoModelForNextSentencePrediction = _auto("ForNextSentencePrediction")
+
+
+class AutoModelForImageClassification(_auto("ForImageClassification")):
+    """The image model that config.json asks for, in timm's layout or transformers'."""
+
+    @classmethod
+    def _class_for(cls, config) -> type[PreTrainedModel]:
+        if isinstance(config, ImageConfig):
+            return ImageModel
+        suffix = "ForImageClassificationWithTeacher"
+        named = (config.to_dict().get("architectures") or [""])[0]
+        family = FAMILIES[config.model_type]
+        return family[suffix] if named.endswith(suffix) else super()._class_for(config)
+
+    @classmethod
+    def from_config(cls, config) -> PreTrainedModel:
+        """A model of this configuration with random weights."""
+        if isinstance(config, ImageConfig):
+            return ImageModel._of_config(config, {})
+        return super().from_config(config)
+
+
+def classifies_images(model) -> bool:
+    """The model takes images and tells their classes."""
+    heads = [
+        made
+        for family in FAMILIES.values()
+        for suffix, made in family.items()
+        if suffix.startswith("ForImageClassification")
+    ]
+    return isinstance(model, (ImageModel, *heads))

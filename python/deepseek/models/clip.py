@@ -133,3 +133,4 @@ class CLIPModel(_CLIP, _core._hub.CLIPModel):
 for _model in (CLIPModel, CLIPTextModel, CLIPVisionModel):  # what the Auto classes find
     CONFIGS[_model.config_class.model_type] = _model.config_class
     FAMILIES[_model.config_class.model_type] = {"Model": _model}
+FAMILIES["clip"]["ForImageClassification"] = CLIPForImageClassification

@@ -177,19 +177,23 @@ class ImageModel(PreTrainedModel):
     def from_pretrained(
         cls,
         name: str | os.PathLike,
+        config: ImageConfig | None = None,
         dtype=None,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         **changes,
     ):
         """The model of a folder or of a hub, in eval mode; other arguments change its
-        configuration. With another num_classes the classifier starts at random.
+        configuration. With another num_classes, or num_labels, the classifier starts at random.
 
         Parameters the files lack are left at their random start and surplus ones are ignored; a
         LoadWarning lists both. ShapeError lists those of another shape, unless
         ignore_mismatched_sizes."""
         hub, changes = split_hub_arguments(changes)
-        config = ImageConfig.from_dict(read_config(name, **hub), str(name))
+        if "num_labels" in changes:
+            changes["num_classes"] = changes.pop("num_labels")
+        if config is None:
+            config = ImageConfig.from_dict(read_config(name, **hub), str(name))
         model = cls._of_config(config, changes)
         model.name_or_path = str(name)
         weights = read_weights(name, **hub)
@@ -322,12 +326,3 @@ def _named(name: str, kind: type[ImageModel]) -> Callable[..., ImageModel]:
 MODELS: dict[str, Callable[..., ImageModel]] = {
     name: _named(name, kind) for name, kind in FAMILIES.items()
 }
-
-
-class AutoModelForImageClassification:
-    """The image model that config.json asks for."""
-
-    @staticmethod
-    def from_pretrained(name: str | os.PathLike, **arguments) -> ImageModel:
-        """As ImageModel.from_pretrained()."""
-        return ImageModel.from_pretrained(name, **arguments)

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vision transformers as transformers has them (ViT and DeiT): names of parameters are its own.
+// vision_transformer.h has those of timm.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "ds/hub/text_model.h"
+
+namespace ds::hub {
+
+/// Keys of config.json.
+struct ViTConfig : HeadConfig {
+  std::string model_type = "vit";  // vit or deit, which has a token for distillation
+  int64_t hidden_size = 768, num_hidden_layers = 12, num_attention_heads = 12;
+  int64_t intermediate_size = 3072;
+  std::string hidden_act = "gelu";
+  double hidden_dropout_prob = 0, attention_probs_dropout_prob = 0;
+  double initializer_range = 0.02, layer_norm_eps = 1e-12;
+  int64_t image_size = 224, patch_size = 16, num_channels = 3;
+  bool qkv_bias = true;
+  std::optional<int64_t> pooler_output_size = {};  // hidden_size when absent
+  std::string pooler_act = "tanh";
+};
+
+struct ImageInput {
+  std::optional<Tensor> pixel_values;  // [N, num_channels, image_size, image_size]
+  bool output_hidden_states = false, output_attentions = false;
+  /// Images of another size: the grid of positions is resized to theirs.
+  bool interpolate_pos_encoding = false;
+};
+
+/// Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020; Touvron et al., "Training
+/// data-efficient image transformers", 2020: last_hidden_state [N, tokens, hidden_size] and, with
+/// pooling, pooler_output [N, pooler_output_size] of the class token.
+class ViTModel : public nn::Module {
+ public:
+  explicit ViTModel(const ViTConfig& config, bool pooling = true);
+  std::string type_name() const override;
+  using nn::Module::forward;
+  /// ShapeError for images of another size, unless positions are interpolated.
+  Output forward(const ImageInput& input);
+
+ private:
+  Tensor embed(const ImageInput& input);
+  Tensor positions(int64_t height, int64_t width) const;
+  int64_t prefix_tokens() const { return config_.model_type == "deit" ? 2 : 1; }
+
+  ViTConfig config_;
+};
+
+/// Logits [N, num_labels] of the class token, and with labels the loss.
+class ViTForImageClassification : public nn::Module {
+ public:
+  explicit ViTForImageClassification(const ViTConfig& config);
+  std::string type_name() const override;
+  using nn::Module::forward;
+  Output forward(const ImageInput& input, const std::optional<Tensor>& labels = {});
+
+ private:
+  ViTConfig config_;
+};
+
+/// DeiT as it was distilled: logits, the mean of cls_logits and distillation_logits, of a head
+/// above each of its tokens.
+class DeiTForImageClassificationWithTeacher : public nn::Module {
+ public:
+  explicit DeiTForImageClassificationWithTeacher(const ViTConfig& config);
+  std::string type_name() const override { return "DeiTForImageClassificationWithTeacher"; }
+  using nn::Module::forward;
+  Output forward(const ImageInput& input);
+};
+
+}  // namespace ds::hub

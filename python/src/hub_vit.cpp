@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// transformers' ViT and DeiT, in the submodule _hub.
+#include "ds/hub/vit.h"
+#include "hub_config.h"
+
+namespace {
+
+namespace hub = ds::hub;
+using Input = std::optional<ds::Tensor>;
+
+void bind_config(nb::module_& m) {
+  using C = hub::ViTConfig;
+  ConfigClass<C>(m, "ViTConfig")
+      .key("model_type", &C::model_type)
+      .key("hidden_size", &C::hidden_size)
+      .key("num_hidden_layers", &C::num_hidden_layers)
+      .key("num_attention_heads", &C::num_attention_heads)
+      .key("intermediate_size", &C::intermediate_size)
+      .key("hidden_act", &C::hidden_act)
+      .key("hidden_dropout_prob", &C::hidden_dropout_prob)
+      .key("attention_probs_dropout_prob", &C::attention_probs_dropout_prob)
+      .key("initializer_range", &C::initializer_range)
+      .key("layer_norm_eps", &C::layer_norm_eps)
+      .key("image_size", &C::image_size)
+      .key("patch_size", &C::patch_size)
+      .key("num_channels", &C::num_channels)
+      .key("qkv_bias", &C::qkv_bias)
+      .key("pooler_output_size", &C::pooler_output_size)
+      .key("pooler_act", &C::pooler_act)
+      .head_keys();
+}
+
+/// forward() of a model that takes images alone.
+template <class M>
+void bind_forward(LayerClass<M>& type) {
+  type.def(
+      "forward",
+      [](M& self, Input images, bool hidden, bool attentions, bool interpolate, bool return_dict) {
+        return to_python(self.forward({images, hidden, attentions, interpolate}), return_dict);
+      },
+      "pixel_values"_a = nb::none(), "output_hidden_states"_a = false,
+      "output_attentions"_a = false, "interpolate_pos_encoding"_a = false, "return_dict"_a = true);
+}
+
+}  // namespace
+
+void bind_vit(nb::module_& m) {
+  bind_config(m);
+  using V = hub::ViTModel;
+  LayerClass<V> model(m, "ViTModel", "ViT or DeiT without a head.");
+  model.init([](const hub::ViTConfig& config,
+                bool pooling) { return std::make_shared<V>(config, pooling); },
+             "config"_a, "add_pooling_layer"_a = true);
+  bind_forward(model);
+  using C = hub::ViTForImageClassification;
+  LayerClass<C>(m, "ViTForImageClassification", "ViT or DeiT that tells classes of images.")
+      .init([](const hub::ViTConfig& config) { return std::make_shared<C>(config); }, "config"_a)
+      .def(
+          "forward",
+          [](C& self, Input images, Input labels, bool hidden, bool attentions, bool interpolate,
+             bool return_dict) {
+            return to_python(self.forward({images, hidden, attentions, interpolate}, labels),
+                             return_dict);
+          },
+          "pixel_values"_a = nb::none(), "labels"_a = nb::none(), "output_hidden_states"_a = false,
+          "output_attentions"_a = false, "interpolate_pos_encoding"_a = false,
+          "return_dict"_a = true);
+  using T = hub::DeiTForImageClassificationWithTeacher;
+  LayerClass<T> distilled(m, "DeiTForImageClassificationWithTeacher", "DeiT with both its heads.");
+  distilled.init([](const hub::ViTConfig& config) { return std::make_shared<T>(config); },
+                 "config"_a);
+  bind_forward(distilled);
+}

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ViT and DeiT with the names of transformers: small random models saved there and loaded here."""
+
+import json
+
+import deepseek as ds
+import numpy as np
+import pytest
+import torch
+from deepseek import models
+from PIL import Image
+from test_language_models import close
+from timm_oracle import without_memory
+
+transformers = pytest.importorskip("transformers")
+
+SMALL = dict(
+    hidden_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=3,
+    intermediate_size=40,
+    image_size=32,
+    patch_size=8,
+    initializer_range=0.2,
+)
+CASES = [
+    ("ViTModel", {"pooler_output_size": 10, "pooler_act": "gelu"}),
+    ("ViTForImageClassification", {"qkv_bias": False, "num_channels": 1}),
+    ("ViTForImageClassification", {"patch_size": 12, "num_labels": 1}),
+    ("DeiTModel", {}),
+    ("DeiTForImageClassification", {"hidden_act": "relu"}),
+    ("DeiTForImageClassificationWithTeacher", {}),
+]
+NOTHING_LACKS = {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
+
+
+def upstream(name, **changes):
+    torch.manual_seed(3)
+    config = getattr(transformers, name.partition("For")[0].removesuffix("Model") + "Config")
+    model = getattr(transformers, name)(config(**{**SMALL, "num_labels": 3, **changes}))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def images(model, side=(32, 32)):
+    shape = (3, model.config.num_channels, *side)
+    return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("name, changes", CASES)
+def test_equals_transformers(name, changes, tmp_path):
+    theirs = upstream(name, **changes)
+    theirs.save_pretrained(tmp_path)
+    theirs.set_attn_implementation("eager")  # others give no attentions
+    mine, info = getattr(models, name).from_pretrained(tmp_path, output_loading_info=True)
+    assert info == NOTHING_LACKS and not mine.training
+    assert {k: tuple(v.shape) for k, v in mine.state_dict().items()} == {
+        k: tuple(v.shape) for k, v in theirs.state_dict().items()
+    }
+    given = {"pixel_values": images(theirs)}
+    if name.endswith("ForImageClassification"):
+        given["labels"] = np.array([0, 2, 1])
+        if changes.get("num_labels") == 1:
+            given["labels"] = given["labels"].astype(np.float32)
+    asked = {"output_hidden_states": True, "output_attentions": True}
+    t = theirs.train()(**{k: torch.tensor(v) for k, v in given.items()}, **asked)
+    given = {k: ds.tensor(v) for k, v in given.items()}
+    m = mine.train()(**given, **asked)
+    assert list(m) == list(t)
+    for key in m:
+        many = isinstance(m[key], tuple)
+        pairs = zip(m[key] if many else [m[key]], t[key] if many else [t[key]], strict=True)
+        for ours, other in pairs:
+            close(ours, other, key)
+    plain = mine(**given, return_dict=False)
+    assert len(plain) == len(m) - 2
+    result = next(key for key in ("loss", "logits", "pooler_output") if key in m)
+    t[result].square().mean().backward()
+    m[result].square().mean().backward()
+    gradients = {k: p.grad for k, p in mine.named_parameters()}
+    assert gradients.keys() == {k for k, _ in theirs.named_parameters()}
+    for key, parameter in theirs.named_parameters():
+        close(gradients[key], parameter.grad, key)
+
+
+@pytest.mark.parametrize("name", ["ViTForImageClassification", "DeiTModel"])
+def test_positions_are_interpolated(name, tmp_path):
+    theirs = upstream(name).eval()
+    theirs.save_pretrained(tmp_path)
+    mine = getattr(models, name).from_pretrained(tmp_path)
+    for side in ((48, 48), (24, 56), (32, 32)):
+        pixels = images(theirs, side)
+        t = theirs(torch.tensor(pixels), interpolate_pos_encoding=True)
+        close(mine(ds.tensor(pixels), interpolate_pos_encoding=True)[0], t[0], side)
+    with pytest.raises(ds.ShapeError, match="must have 32x32 pixels"):
+        mine(ds.tensor(images(theirs, (48, 48))))
+    with pytest.raises(ds.ShapeError, match="smaller than a patch"):
+        mine(ds.tensor(images(theirs, (7, 32))), interpolate_pos_encoding=True)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in CASES[1::2]] + ["ViTModel"])
+def test_auto_classes_and_saved_models(name, tmp_path):
+    theirs = upstream(name).eval()
+    theirs.save_pretrained(tmp_path / "theirs")
+    auto = models.AutoModel if name.endswith("Model") else models.AutoModelForImageClassification
+    mine = auto.from_pretrained(tmp_path / "theirs")
+    assert type(mine) is getattr(models, name)
+    assert type(models.AutoConfig.from_pretrained(tmp_path / "theirs")) is mine.config_class
+    mine.save_pretrained(tmp_path / "mine")
+    again, info = getattr(transformers, name).from_pretrained(
+        tmp_path / "mine", output_loading_info=True
+    )
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    pixels = images(theirs)
+    close(mine(ds.tensor(pixels))[0], again.eval()(torch.tensor(pixels))[0])
+
+
+def test_new_classes_start_at_random(tmp_path):
+    upstream("ViTForImageClassification").save_pretrained(tmp_path)
+    with pytest.raises(ds.ShapeError, match=r"classifier.weight \(3, 24\) for \(5, 24\)"):
+        models.AutoModelForImageClassification.from_pretrained(tmp_path, num_labels=5)
+    with pytest.warns(models.LoadWarning, match="classifier.weight"):
+        model = models.AutoModelForImageClassification.from_pretrained(
+            tmp_path, num_labels=5, ignore_mismatched_sizes=True
+        )
+    assert model(ds.zeros(1, 3, 32, 32)).logits.shape == (1, 5)
+
+
+def test_default_sizes_have_upstream_shapes():
+    for name in ("ViT", "DeiT"):
+        theirs = without_memory(
+            lambda name=name: getattr(transformers, f"{name}Model")(
+                getattr(transformers, f"{name}Config")()
+            )
+        )
+        mine = getattr(models, f"{name}Model")(getattr(models, f"{name}Config")())
+        assert {k: tuple(v.shape) for k, v in mine.named_parameters()} == {
+            k: tuple(v.shape) for k, v in theirs.named_parameters()
+        }
+
+
+#: Image processors of transformers and their keys, as files write them.
+PROCESSORS = {
+    "ViT": {"size": {"height": 32, "width": 32}},
+    "ViT of two sides": {"size": {"height": 24, "width": 40}, "resample": 3},
+    "ViT with other colours": {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7]},
+    "ViT as it is": {"do_normalize": False, "do_resize": False},
+    "DeiT": {"size": {"height": 40, "width": 40}, "crop_size": {"height": 32, "width": 32}},
+    "ConvNext": {"size": {"shortest_edge": 32}},
+    "ConvNext squashed": {"size": {"shortest_edge": 384}, "resample": 2},
+    "CLIP": {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
+}
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_processors_equal_transformers(kind, tmp_path):
+    theirs = getattr(transformers, f"{kind.split()[0]}ImageProcessorPil")(**PROCESSORS[kind])
+    theirs.save_pretrained(tmp_path)
+    mine = models.AutoImageProcessor.from_pretrained(tmp_path)
+    rng = np.random.default_rng(0)
+    sides = (
+        [(50, 61)] if "as it is" in kind else [(50, 61), (44, 90)]
+    )  # whose rows every Pillow takes first
+    pictures = [Image.fromarray(rng.integers(0, 256, (*side, 3), dtype=np.uint8)) for side in sides]
+    expected = theirs(pictures, return_tensors="np")["pixel_values"]
+    got = mine(pictures)
+    np.testing.assert_allclose(got.pixel_values.numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        mine(pictures[0], return_tensors="np")["pixel_values"], expected[:1], atol=1e-5
+    )
+    mine.save_pretrained(tmp_path / "again")
+    assert models.AutoImageProcessor.from_pretrained(tmp_path / "again").values == mine.values
+
+
+@pytest.mark.parametrize(
+    "values, error, message",
+    [
+        ({"image_processor_type": "MagicImageProcessor"}, ds.ValueError, "'MagicImageProcessor'"),
+        ({"size": {"height": 3}}, ds.FileFormatError, "size is {'height': 3}"),
+        ({"resample": 0}, ds.ValueError, "resample 0 is unknown"),
+        ({"rescale_factor": 1.0}, ds.ValueError, "scaled by 1/255"),
+    ],
+)
+def test_bad_processors(values, error, message, tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
+    with pytest.raises(error, match=message):
+        models.AutoImageProcessor.from_pretrained(tmp_path)
+
+
+def test_older_processors():
+    old = models.ImageProcessor(feature_extractor_type="ViTFeatureExtractor", size=32)
+    assert old(np.zeros((50, 61, 3), np.uint8)).pixel_values.shape == (1, 3, 32, 32)
+    old = models.ImageProcessor(
+        feature_extractor_type="CLIPFeatureExtractor", size=40, crop_size=32
+    )
+    assert old(np.zeros((50, 61, 3), np.uint8)).pixel_values.shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("name", ["ViTForImageClassification", "DeiTForImageClassification"])
+def test_pipeline_equals_transformers(name, tmp_path):
+    model = upstream(name, id2label={i: f"class {i}" for i in range(3)}).eval()
+    model.save_pretrained(tmp_path)
+    side = {"height": 32, "width": 32}
+    processor = transformers.ViTImageProcessorPil(size=side)
+    processor.save_pretrained(tmp_path)
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (40, 53, 3), dtype=np.uint8))
+    theirs = transformers.pipeline("image-classification", model=model, image_processor=processor)
+    mine = ds.pipeline("image-classification", tmp_path, top_k=3)
+    got, expected = mine(picture), theirs(picture)
+    assert [row["label"] for row in got] == [row["label"] for row in expected]
+    assert [row["score"] for row in got] == pytest.approx(
+        [row["score"] for row in expected], rel=2e-3
+    )
+
+
+def test_trainer_takes_images(tmp_path):
+    model = models.ViTForImageClassification(models.ViTConfig(**SMALL, num_labels=2))
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "image": rng.integers(0, 100, (40, 40, 3), dtype=np.uint8) + np.uint8(150 * (i % 2)),
+            "label": i % 2,
+        }
+        for i in range(16)
+    ]
+    args = ds.TrainingArguments(
+        output_dir=str(tmp_path), num_train_epochs=4, learning_rate=3e-3, report_to="none"
+    )
+    trainer = ds.Trainer(model=model, args=args, train_dataset=rows, eval_dataset=rows)
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    assert trainer.evaluate()["eval_loss"] < 0.5 * before

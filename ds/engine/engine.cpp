@@ -9,9 +9,11 @@
 
 #include "ds/base/error.h"
 #include "ds/base/location.h"
+#include "ds/base/parallel.h"
 #include "ds/engine/executor.h"
 #include "ds/engine/program_cache.h"
 #include "ds/engine/trace.h"
+#include "ds/ir/cost.h"
 #include "ds/ir/phase.h"
 
 namespace ds {
@@ -80,6 +82,19 @@ std::vector<int> find_parameters(const Trace& trace) {
   return slots;
 }
 
+// What one processor does in about the time in which a thread is woken and wakes another.
+constexpr double kSmallFlops = 2e6, kSmallBytes = 512 << 10;
+
+bool is_small(const Graph& graph) {
+  Cost total;
+  for (const NodePtr& node : graph.topological()) {
+    const Cost cost = node_cost(*node);
+    total.flops += cost.flops;
+    total.bytes += cost.bytes;
+  }
+  return total.flops <= kSmallFlops && total.bytes <= kSmallBytes;
+}
+
 ProgramPtr plan(const EvaluateRequest& request, const Trace& trace, const CacheEntry& entry) {
   State& s = state();
   const auto start = std::chrono::steady_clock::now();
@@ -98,6 +113,9 @@ ProgramPtr plan(const EvaluateRequest& request, const Trace& trace, const CacheE
   s.planned = program;
   s.similar = s.cache.most_similar(program->imported);
   program->parameters = find_parameters(trace);
+  program->small = is_small(program->imported);
+  std::optional<ThreadLimit> limit;
+  if (program->small) limit.emplace(1);
   compile_within_budget(*program);
   for (const NodePtr& node : program->imported.topological())
     program->has_backward = program->has_backward || in_backward(*node);
@@ -164,7 +182,7 @@ void evaluate(const EvaluateRequest& request) {
   if (!s.largest || s.largest->peak < program->peak) s.largest = program;
   if (s.profiling && std::find(s.profiled.begin(), s.profiled.end(), program) == s.profiled.end())
     s.profiled.push_back(program);
-  Job job{program, request.device, trace.inputs, {}, {}};
+  Job job{program, request.device, trace.inputs, {}, {}, request.awaited};
   for (size_t k = 0; k < trace.constants.size(); ++k)
     if (entry.lifted[k]) job.inputs.push_back(constant_buffer(*trace.constants[k], request.device));
   realize_outputs(request, *program, job);

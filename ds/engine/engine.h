@@ -33,6 +33,7 @@ struct EvaluateRequest {
   /// (output, buffer): when a step fails that the output depends on, it keeps the buffer's value: a
   /// parameter is then what it was before the step.
   std::vector<std::pair<size_t, BufferPtr>> fallbacks;
+  bool awaited = false;  // the caller waits for an output at once
 };
 
 /// Plans the request, or finds its plan, and queues it. On return the nodes of all outputs are

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "ds/base/error.h"
@@ -191,6 +192,8 @@ void run_job(const Job& job, Arenas& arenas) {
   std::exception_ptr error;
   uint32_t location = 0;
   lose_failed_inputs(job, context, error, location);
+  std::optional<ThreadLimit> limit;
+  if (program.small) limit.emplace(1);
   try {
     offload_inputs(job);
     std::vector<const void*> inputs;
@@ -254,6 +257,10 @@ class Executor {
 
   void submit(Job job) {
     std::unique_lock lock(mutex_);
+    if (job.awaited && job.program->small && jobs_.empty() && !running_) {
+      run(std::move(job), lock);
+      return;
+    }
     changed_.wait(lock, [&] { return jobs_.size() < kMaxQueued; });
     jobs_.push_back(std::move(job));
     changed_.notify_all();
@@ -285,19 +292,24 @@ class Executor {
   void loop() {
     std::unique_lock lock(mutex_);
     while (true) {
-      changed_.wait(lock, [&] { return stopping_ || !jobs_.empty(); });
+      // A submitting thread may be running a small program.
+      changed_.wait(lock, [&] { return !running_ && (stopping_ || !jobs_.empty()); });
       if (jobs_.empty()) return;
       Job job = std::move(jobs_.front());
       jobs_.pop_front();
-      running_ = true;
       changed_.notify_all();
-      lock.unlock();
-      run_job(job, arenas_);
-      job = {};  // buffers are released before anyone who drains goes on
-      lock.lock();
-      running_ = false;
-      changed_.notify_all();
+      run(std::move(job), lock);
     }
+  }
+
+  void run(Job job, std::unique_lock<std::mutex>& lock) {
+    running_ = true;
+    lock.unlock();
+    run_job(job, arenas_);
+    job = {};  // buffers are released before anyone who drains goes on
+    lock.lock();
+    running_ = false;
+    changed_.notify_all();
   }
 
   std::mutex mutex_;

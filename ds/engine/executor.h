@@ -21,6 +21,7 @@ struct Program {
   Device device;
   std::vector<int> parameters;  // inputs that require grad
   bool has_backward = false;    // some of it is a backward pass
+  bool small = false;           // not worth a second thread, nor to be handed to one
   size_t peak = 0;              // peak_bytes()
   std::vector<double> step_seconds;
   std::vector<TimedRun> timed_runs;
@@ -53,10 +54,13 @@ struct Job {
   std::vector<BufferPtr> inputs;
   std::vector<BufferPtr> outputs;
   std::vector<BufferPtr> fallbacks;  // per output: what it keeps when a step failed, or null
+  bool awaited = false;              // the submitting thread does nothing else meanwhile
 };
 
 /// Queues a job. Blocks while many are waiting, so that a loop that never asks for a value cannot
-/// run ahead without bound. After fork() the child runs jobs inline: threads do not survive it.
+/// run ahead without bound. A small program that is waited for, with nothing before it, runs here
+/// and now: to wake the engine's thread and to be woken by it takes longer. After fork() the child
+/// runs all jobs so: threads do not survive it.
 void submit(Job job);
 /// This process is the child of a fork() that came after the first job.
 bool forked();

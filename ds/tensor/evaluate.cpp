@@ -227,7 +227,7 @@ constexpr uint32_t kMaxRecorded = 100000;
 
 }  // namespace
 
-void evaluate_impls(const std::vector<TensorImpl*>& asked) {
+void evaluate_impls(const std::vector<TensorImpl*>& asked, bool awaited) {
   raise_unseen_error();
   const std::lock_guard lock(graph_mutex());
   Components components;
@@ -257,7 +257,7 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked) {
   std::unordered_set<const Node*> kept;
   keep_history(roots, outputs, kept);
   if (!outputs.list().empty()) {
-    EvaluateRequest request{outputs.list(), roots.front()->device, {}, {}};
+    EvaluateRequest request{outputs.list(), roots.front()->device, {}, {}, awaited};
     find_previous(roots, components, outputs, kept, request);
     evaluate(request);
     for (TensorImpl* root : roots) root->donor = nullptr;

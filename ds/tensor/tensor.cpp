@@ -205,7 +205,7 @@ std::optional<Tensor::HostView> Tensor::host_view() const {
     const std::lock_guard lock(graph_mutex());
     if (!view_strides(impl, view.strides, offset)) return std::nullopt;
   }
-  evaluate_impls({&root});
+  evaluate_impls({&root}, true);
   BufferPtr buffer;
   {
     const std::lock_guard lock(graph_mutex());

@@ -167,7 +167,7 @@ std::shared_ptr<void> host_bytes(TensorImpl& impl) {
     const std::lock_guard lock(graph_mutex());
     computed = strip_markers(impl.recorded());
   }
-  evaluate_impls({&impl});
+  evaluate_impls({&impl}, true);
   BufferPtr buffer;
   {
     const std::lock_guard lock(graph_mutex());

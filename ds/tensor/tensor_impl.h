@@ -76,8 +76,9 @@ Value detached(const Value& value);
 /// Computes the tensor and waits: its row-major bytes, converted from a packed layout where needed.
 std::shared_ptr<void> host_bytes(TensorImpl& impl);
 
-/// Computes `impl` and all live tensors that share pending work with it.
-void evaluate_impls(const std::vector<TensorImpl*>& asked);
+/// Computes `asked` and all live tensors that share pending work with them. `awaited`: the caller
+/// waits for a value at once.
+void evaluate_impls(const std::vector<TensorImpl*>& asked, bool awaited = false);
 
 /// A computed value as an `input` node without history.
 Value leaf_of(const Value& computed);

@@ -377,7 +377,7 @@ def test_the_gradient_of_logits_takes_their_place():
 
     step()
     logits = rows * classes * 4
-    assert logits <= ds.memory.summary(step).arena < 1.1 * logits
+    assert logits <= ds.memory.summary(step).arena < 1.2 * logits  # and sums of every thread
 
 
 def test_what_an_output_is_written_over_lies_there_too():

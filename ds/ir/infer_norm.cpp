@@ -19,6 +19,16 @@ std::pair<Shape, Shape> split_trailing(const InferContext& c, int src, int64_t n
   return {Shape(shape.begin(), middle), Shape(middle, shape.end())};
 }
 
+/// [N, groups] of the source's statistics.
+Shape group_stats(const InferContext& c, int src) {
+  check_floating(c, src);
+  check_rank(c, src, 2, kMaxRank, "input");
+  const int64_t groups = c.int_at(0), channels = c.shape(src)[1];
+  DS_CHECK(groups >= 1 && channels % groups == 0, ValueError, c.name(), ": ", groups,
+           " groups do not divide the channels of ", c.type(src));
+  return {c.shape(src)[0], groups};
+}
+
 }  // namespace
 
 std::vector<Type> infer_batch_norm(const InferContext& c) {
@@ -37,6 +47,24 @@ std::vector<Type> infer_batch_norm_backward(const InferContext& c) {
   check_rank(c, 1, 2, kMaxRank, "input");
   const Shape channels{c.shape(1)[1]};
   for (int i = 2; i < 5; ++i) check_stat(c, i, 1, channels, "a statistic");
+  const Type stat{stat_dtype(c.dtype(1)), channels};
+  return {c.type(1), stat, stat};
+}
+
+std::vector<Type> infer_group_norm(const InferContext& c) {
+  const Shape stats = group_stats(c, 0);
+  check_stat(c, 1, 0, {c.shape(0)[1]}, "gamma");
+  check_stat(c, 2, 0, {c.shape(0)[1]}, "beta");
+  const Type stat{stat_dtype(c.dtype(0)), stats};
+  return {c.type(0), stat, stat};
+}
+
+std::vector<Type> infer_group_norm_backward(const InferContext& c) {
+  check_same_type(c, 0, 1);
+  const Shape stats = group_stats(c, 1), channels{c.shape(1)[1]};
+  check_stat(c, 2, 1, channels, "gamma");
+  check_stat(c, 3, 1, stats, "mean");
+  check_stat(c, 4, 1, stats, "var");
   const Type stat{stat_dtype(c.dtype(1)), channels};
   return {c.type(1), stat, stat};
 }

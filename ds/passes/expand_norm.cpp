@@ -43,6 +43,27 @@ Value normalized(const Builder& b, const NodePtr& norm) {
   return b.cast(y, src.dtype());
 }
 
+/// [N, groups] as [N, C, 1, ...] beside `x` [N, C, ...].
+Value along_groups(const Builder& b, const Value& stat, const Value& x) {
+  const Shape& src = x.shape();
+  const int64_t width = src[1] / stat.shape()[1];
+  const Shape apart{src[0], stat.shape()[1], 1}, together{src[0], stat.shape()[1], width};
+  Shape shape;
+  for (int i = 0; i < src.rank(); ++i) shape.push_back(i < 2 ? src[i] : 1);
+  const Value each = b.interner.make(Op::reshape_, {stat}, {apart});
+  const Value repeated = b.interner.make(Op::expand_, {each}, {together});
+  return b.interner.make(Op::reshape_, {repeated}, {shape});
+}
+
+/// As `normalized`, of groups.
+Value normalized_groups(const Builder& b, const NodePtr& norm) {
+  const Value src = norm->input(0);
+  const Value rstd = along_groups(b, b.rstd({norm, 2}, norm->attr_float("eps")), src);
+  const Value scale = b.mul(b.along_channels(norm->input(1), src), rstd);
+  const Value centred = b.sub(b.cast(src, DType::f32), along_groups(b, {norm, 1}, src));
+  return b.cast(b.add(b.mul(centred, scale), b.along_channels(norm->input(2), src)), src.dtype());
+}
+
 /// diff_src = gamma rstd (dy - diff_beta / n - (x - mean) rstd diff_gamma / n), as
 /// (dy + x slope + shift) scale: no part of it can be computed before the sums, so that none joins
 /// an earlier sweep, which would have to store it.
@@ -58,9 +79,21 @@ Value diff_src(const Builder& b, const NodePtr& norm) {
   return b.cast(b.mul(b.add(dy, from_x), b.along_channels(scale, src)), src.dtype());
 }
 
+using Expand = Value (*)(const Builder&, const NodePtr&);
+
+/// What computes output 0, or null.
+Expand expansion(Op op) {
+  switch (op) {
+    case Op::batch_norm_: return normalized;
+    case Op::batch_norm_backward_: return diff_src;
+    case Op::group_norm_: return normalized_groups;
+    default: return nullptr;
+  }
+}
+
 bool expands(const Node& node, const TargetInfo& target) {
-  if (node.op() != Op::batch_norm_ && node.op() != Op::batch_norm_backward_) return false;
-  const Type& src = node.input(node.op() == Op::batch_norm_ ? 0 : 1).type();
+  if (!expansion(node.op())) return false;
+  const Type& src = node.input(node.op() == Op::batch_norm_backward_ ? 1 : 0).type();
   return target.fusable_compute[static_cast<size_t>(DType::f32)] &&
          (src.dtype == DType::f32 || target.fusable_storage[static_cast<size_t>(src.dtype)]) &&
          dtype_size(src.dtype) <= 4 && src.shape.numel() > 0;
@@ -74,10 +107,7 @@ Graph expand_norm(const Graph& graph, const TargetInfo& target, Interner& intern
     if (!expands(node, target)) return {};
     const LocationScope place(node.location());
     const NodePtr norm = interner.rebuild(node, inputs);
-    const Builder builder{interner};
-    const Value first =
-        node.op() == Op::batch_norm_ ? normalized(builder, norm) : diff_src(builder, norm);
-    return {first, {norm, 1}, {norm, 2}};
+    return {expansion(node.op())(Builder{interner}, norm), {norm, 1}, {norm, 2}};
   });
 }
 

@@ -35,17 +35,6 @@ void check_channels(const Tensor& input, const char* op) {
            " must be floating");
 }
 
-/// y * weight + bias per channel, in y's dtype.
-Tensor affine(const Tensor& y, const OptionalTensor& weight, const OptionalTensor& bias,
-              const char* op) {
-  if (!present(weight) && !present(bias)) return y;
-  const Shape channels{y.shape()[1]};
-  Tensor out = to_dtype(y, statistics_dtype(y));
-  if (present(weight)) out = out * per_channel(factor(weight, channels, 1, y, op), y.dim());
-  if (present(bias)) out = out + per_channel(factor(bias, channels, 0, y, op), y.dim());
-  return to_dtype(out, y.dtype());
-}
-
 /// running = (1 - momentum) * running + momentum * now, in place.
 void update_running(const OptionalTensor& running, const Tensor& now, double momentum,
                     const char* op) {
@@ -96,19 +85,13 @@ Shape trailing(const Tensor& input, const Shape& normalized_shape, const char* o
   return normalized_shape;
 }
 
-/// [N, C, ...] normalised over the elements of each of `rows` equal parts: batch normalisation of
-/// [1, rows, elements].
-struct Parts {
-  Tensor y, mean, var;
-};
-Parts normalized_parts(const Tensor& x, int64_t rows, double eps) {
-  const Tensor flat = reshaped(x, {1, rows, rows == 0 ? 0 : x.numel() / rows});
-  const DType dtype = statistics_dtype(x);
-  const std::vector<Tensor> out = record_all(
-      Op::batch_norm_,
-      {flat, constant({rows}, 1, dtype, x.device()), constant({rows}, 0, dtype, x.device())},
-      {eps});
-  return {reshaped(out[0], x.shape()), out[1], out[2]};
+/// y, mean and variance of `groups` groups of channels.
+std::vector<Tensor> grouped(const Tensor& x, int64_t groups, const OptionalTensor& weight,
+                            const OptionalTensor& bias, double eps, const char* op) {
+  const Shape channels{x.shape()[1]};
+  return record_all(Op::group_norm_,
+                    {x, factor(weight, channels, 1, x, op), factor(bias, channels, 0, x, op)},
+                    {groups, eps});
 }
 
 }  // namespace
@@ -161,8 +144,7 @@ Tensor group_norm(const Tensor& input, int64_t num_groups, const OptionalTensor&
   DS_CHECK(num_groups >= 1 && input.shape()[1] % num_groups == 0, ValueError,
            "group_norm: num_groups ", num_groups, " does not divide the channels of input ",
            input.type());
-  return affine(normalized_parts(input, input.shape()[0] * num_groups, eps).y, weight, bias,
-                "group_norm");
+  return grouped(input, num_groups, weight, bias, eps, "group_norm")[0];
 }
 
 Tensor instance_norm(const Tensor& input, const OptionalTensor& running_mean,
@@ -176,15 +158,15 @@ Tensor instance_norm(const Tensor& input, const OptionalTensor& running_mean,
   const int64_t count = n * c == 0 ? 0 : input.numel() / (n * c);
   DS_CHECK(count != 1, ValueError, "instance_norm: input ", input.type(),
            " has 1 value per channel and sample; it needs more");
-  const Parts parts = normalized_parts(input, n * c, eps);
+  if (c == 0) return input;
+  const std::vector<Tensor> out = grouped(input, c, weight, bias, eps, "instance_norm");
   const double unbiased =
       count > 1 ? static_cast<double>(count) / static_cast<double>(count - 1) : 1;
   if (present(running_mean))
-    update_running(running_mean, mean(reshaped(parts.mean, {n, c}), 0), momentum, "instance_norm");
+    update_running(running_mean, mean(out[1], 0), momentum, "instance_norm");
   if (present(running_var))
-    update_running(running_var, mean(reshaped(parts.var, {n, c}), 0) * unbiased, momentum,
-                   "instance_norm");
-  return affine(parts.y, weight, bias, "instance_norm");
+    update_running(running_var, mean(out[2], 0) * unbiased, momentum, "instance_norm");
+  return out[0];
 }
 
 Tensor local_response_norm(const Tensor& input, int64_t size, double alpha, double beta, double k) {

@@ -43,6 +43,15 @@ void add_norm_samples(Samples& samples) {
     };
     samples.push_back({Op::batch_norm_backward_, {{src}, {src}, {params}}, {eps}, prelude});
   }
+  for (int64_t groups : {1, 2, 4}) {
+    const Shape src{2, 4, 3}, params{4};
+    samples.push_back({Op::group_norm_, {{src}, {params}, {params}}, {groups, eps}});
+    const auto prelude = [=](const Values& x) -> Values {
+      const NodePtr forward = make_node(Op::group_norm_, {x[1], x[2], x[2]}, {groups, eps});
+      return {x[0], x[1], x[2], output(forward, 1), output(forward, 2)};
+    };
+    samples.push_back({Op::group_norm_backward_, {{src}, {src}, {params}}, {groups, eps}, prelude});
+  }
   for (int64_t ndims : {1, 2}) {
     const Shape src{2, 3, 4};
     const Shape params(src.end() - ndims, src.end());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Normalisation. Batch normalisation takes activations as they lie, channels first or last, so that
-// nothing is rearranged between convolutions.
+// Normalisation. Batch and group normalisation take activations as they lie, channels first or
+// last, so that nothing is rearranged between convolutions.
 #include "ds/backends/cpu/activation.h"
 #include "ds/backends/cpu/kernels/norm.h"
 #include "ds/backends/cpu/lowering.h"
@@ -86,6 +86,60 @@ void lower_backward(Lowering& l, const Node& node) {
   l.define(node, 0, dx);
 }
 
+GroupShape group_shape(const Activation& x, const Node& node) {
+  return {batch_shape(x), node.attr_int("groups")};
+}
+
+void lower_group_forward(Lowering& l, const Node& node) {
+  const Activation x = activation(l, node, l.view(node.input(0)));
+  const View gamma = statistic(l, node, 1), beta = statistic(l, node, 2), src = x.view;
+  const GroupShape shape = group_shape(x, node);
+  const auto eps = static_cast<float>(node.attr_float("eps"));
+  const DType dtype = src.dtype;
+  const View mean = l.temp(DType::f32, node.type(1).shape);
+  const View var = l.temp(DType::f32, node.type(1).shape);
+  l.emit(node, "cpu:group_norm statistics", {src}, {mean, var}, [=](const Frame& frame) {
+    group_norm_statistics(dtype, frame.at(src), shape, frame.at<float>(mean), frame.at<float>(var));
+  });
+  l.define(node, 1, mean);
+  l.define(node, 2, var);
+  if (!l.is_read(node, 0)) return;
+  const View y = l.temp(dtype, src.dims, src.strides);
+  l.emit(node, "cpu:group_norm", {src, mean, var, gamma, beta}, {y}, [=](const Frame& frame) {
+    group_norm_apply(dtype, frame.at(src), shape,
+                     batch_operands(frame, mean, var, gamma, &beta, eps), frame.at(y));
+  });
+  l.define(node, 0, y);
+}
+
+void lower_group_backward(Lowering& l, const Node& node) {
+  const Activation x = activation(l, node, l.view(node.input(1)));
+  const View src = x.view;
+  const View dy = l.arranged(node, l.view(node.input(0)), src.strides);
+  const View gamma = statistic(l, node, 2), mean = statistic(l, node, 3),
+             var = statistic(l, node, 4);
+  const GroupShape shape = group_shape(x, node);
+  const auto eps = static_cast<float>(node.attr_float("eps"));
+  const DType dtype = src.dtype;
+  const View dgamma = l.temp(DType::f32, {shape.c}), dbeta = l.temp(DType::f32, {shape.c});
+  const bool wants_dx = l.is_read(node, 0);
+  const View dx = wants_dx ? l.temp(dtype, src.dims, src.strides) : View();
+  std::vector<View> outputs{dgamma, dbeta};
+  if (wants_dx) outputs.push_back(dx);
+  Step& step = l.emit(node, "cpu:group_norm_backward", {dy, src, gamma, mean, var}, outputs,
+                      [=](const Frame& frame) {
+                        group_norm_backward(dtype, frame.at(dy), frame.at(src), shape,
+                                            batch_operands(frame, mean, var, gamma, nullptr, eps),
+                                            wants_dx ? frame.at(dx) : nullptr,
+                                            frame.at<float>(dgamma), frame.at<float>(dbeta));
+                      });
+  l.define(node, 1, dgamma);
+  l.define(node, 2, dbeta);
+  if (!wants_dx) return;
+  step.allow_in_place(dy, dx);
+  l.define(node, 0, dx);
+}
+
 /// Rows of the last `ndims` dimensions.
 struct RowShape {
   int64_t rows, n;
@@ -115,6 +169,16 @@ bool lower_batch_norm(Lowering& l, const Node& node, std::string& why) {
     lower_forward(l, node);
   else
     lower_backward(l, node);
+  return true;
+}
+
+bool lower_group_norm(Lowering& l, const Node& node, std::string& why) {
+  const bool forward = node.op() == Op::group_norm_;
+  if (!is_activation(node.input(forward ? 0 : 1).type())) return refuse(why, node);
+  if (forward)
+    lower_group_forward(l, node);
+  else
+    lower_group_backward(l, node);
   return true;
 }
 

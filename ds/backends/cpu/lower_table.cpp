@@ -28,6 +28,8 @@ LowerFn lower_function(Op op) {
     case Op::softmax_cross_entropy_backward_: return lower_cross_entropy;
     case Op::batch_norm_:
     case Op::batch_norm_backward_: return lower_batch_norm;
+    case Op::group_norm_:
+    case Op::group_norm_backward_: return lower_group_norm;
     case Op::layer_norm_:
     case Op::rms_norm_: return lower_layer_norm;
     case Op::layer_norm_backward_:

@@ -96,6 +96,7 @@ bool lower_arg_reduce(Lowering& l, const Node& node, std::string& why);
 bool lower_softmax(Lowering& l, const Node& node, std::string& why);
 bool lower_cross_entropy(Lowering& l, const Node& node, std::string& why);
 bool lower_batch_norm(Lowering& l, const Node& node, std::string& why);
+bool lower_group_norm(Lowering& l, const Node& node, std::string& why);
 bool lower_layer_norm(Lowering& l, const Node& node, std::string& why);
 bool lower_layer_norm_backward(Lowering& l, const Node& node, std::string& why);
 bool lower_pool(Lowering& l, const Node& node, std::string& why);

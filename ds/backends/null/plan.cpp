@@ -19,7 +19,9 @@ bool arranges_channels(const Node& node) {
     case Op::convolution_:
     case Op::conv_diff_src_:
     case Op::batch_norm_:
-    case Op::batch_norm_backward_: return node.type().shape.rank() == 4;
+    case Op::batch_norm_backward_:
+    case Op::group_norm_:
+    case Op::group_norm_backward_: return node.type().shape.rank() == 4;
     default: return false;
   }
 }

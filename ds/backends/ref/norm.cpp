@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batch, layer and RMS normalisation. With xhat = (x - mean) * rstd, y = xhat * gamma + beta and
-// g = dy * gamma: dx = rstd * (g - mean(g) - xhat * mean(g * xhat)) over the normalised elements.
+// Batch, group, layer and RMS normalisation. With xhat = (x - mean) * rstd, y = xhat * gamma + beta
+// and g = dy * gamma: dx = rstd * (g - mean(g) - xhat * mean(g * xhat)) over the normalised
+// elements.
 #include <cmath>
 
 #include "ds/backends/ref/families.h"
@@ -97,6 +98,67 @@ void batch_norm_backward(const KernelArgs& args) {
     diff_gamma[c] = dot;
     diff_beta[c] = sum;
   });
+  write(args, 1, diff_gamma);
+  write(args, 2, diff_beta);
+}
+
+/// [N, C, ...] in groups of `width` channels of one sample, whose elements lie together.
+struct Groups {
+  int64_t count, groups, width, area;
+  Groups(const Shape& s, int64_t groups)
+      : count(s[0] * groups), groups(groups), width(s[1] / groups), area(product(s, 2, s.rank())) {}
+  size_t size() const { return static_cast<size_t>(width * area); }
+  size_t channel(int64_t group, size_t i) const {
+    return static_cast<size_t>(group % groups * width + static_cast<int64_t>(i) / area);
+  }
+};
+
+void group_norm(const KernelArgs& args) {
+  const Groups dims(args.in_shape(0), args.node.attr_int("groups"));
+  const double eps = args.node.attr_float("eps");
+  const std::vector<double> x = read(args, 0), gamma = read(args, 1), beta = read(args, 2);
+  std::vector<double> y(x.size()), mean(static_cast<size_t>(dims.count)), var(mean.size());
+  for (int64_t group = 0; group < dims.count; ++group) {
+    const size_t first = static_cast<size_t>(group) * dims.size(), at = static_cast<size_t>(group);
+    const Moments m = moments(x.data() + first, dims.size());
+    const double rstd = 1 / std::sqrt(m.var + eps);
+    for (size_t i = 0; i < dims.size(); ++i) {
+      const size_t c = dims.channel(group, i);
+      y[first + i] = (x[first + i] - m.mean) * rstd * gamma[c] + beta[c];
+    }
+    mean[at] = m.mean;
+    var[at] = m.var;
+  }
+  write(args, 0, y);
+  write(args, 1, mean);
+  write(args, 2, var);
+}
+
+void group_norm_backward(const KernelArgs& args) {
+  const Groups dims(args.in_shape(1), args.node.attr_int("groups"));
+  const double eps = args.node.attr_float("eps"), count = static_cast<double>(dims.size());
+  const std::vector<double> dy = read(args, 0), x = read(args, 1), gamma = read(args, 2),
+                            mean = read(args, 3), var = read(args, 4);
+  std::vector<double> dx(x.size()), diff_gamma(gamma.size()), diff_beta(gamma.size());
+  for (int64_t group = 0; group < dims.count; ++group) {
+    const size_t first = static_cast<size_t>(group) * dims.size(), at = static_cast<size_t>(group);
+    const double rstd = 1 / std::sqrt(var[at] + eps);
+    double sum = 0, dot = 0;
+    for (size_t i = 0; i < dims.size(); ++i) {
+      const size_t c = dims.channel(group, i);
+      const double d = dy[first + i], xhat = (x[first + i] - mean[at]) * rstd;
+      diff_gamma[c] += d * xhat;
+      diff_beta[c] += d;
+      sum += d * gamma[c];
+      dot += d * gamma[c] * xhat;
+    }
+    for (size_t i = 0; i < dims.size(); ++i) {
+      const double xhat = (x[first + i] - mean[at]) * rstd;
+      dx[first + i] =
+          rstd * (dy[first + i] * gamma[dims.channel(group, i)] - sum / count - xhat * dot / count);
+    }
+  }
+  write(args, 0, dx);
   write(args, 1, diff_gamma);
   write(args, 2, diff_beta);
 }
@@ -209,6 +271,8 @@ Kernel norm_kernel(Op op) {
   switch (op) {
     case Op::batch_norm_: return &batch_norm;
     case Op::batch_norm_backward_: return &batch_norm_backward;
+    case Op::group_norm_: return &group_norm;
+    case Op::group_norm_backward_: return &group_norm_backward;
     case Op::layer_norm_: return &layer_norm;
     case Op::layer_norm_backward_: return &layer_norm_backward;
     case Op::rms_norm_: return &rms_norm;

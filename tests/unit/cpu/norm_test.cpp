@@ -221,30 +221,36 @@ TEST_CASE("batch normalisation in both layouts, with residual and ReLU") {
   });
 }
 
-TEST_CASE("group normalisation, forward and backward") {
+TEST_CASE("group normalisation in both layouts, forward and backward") {
   for_each_target([&] {
-    for (const GroupShape& shape : {GroupShape{2, 6, 5, 3}, GroupShape{3, 8, 49, 8},
-                                    GroupShape{1, 4, 1030, 1}, GroupShape{2, 4, 1, 2}}) {
-      const size_t size = static_cast<size_t>(shape.n * shape.c * shape.s);
-      const std::vector<float> x = random_floats(size, 1, 0, 3), dy = random_floats(size, 2);
-      const std::vector<float> gamma = random_floats(shape.c, 3), beta = random_floats(shape.c, 4);
-      Map map{shape.n * shape.groups, shape.c, {}, {}};
-      for (size_t i = 0; i < size; ++i) {
-        const int64_t pair = static_cast<int64_t>(i) / shape.s;
-        map.parameter.push_back(pair % shape.c);
-        map.group.push_back(pair / (shape.c / shape.groups));
+    for (const bool last : {false, true})
+      for (const GroupShape& shape :
+           {GroupShape{{2, 6, 5, last}, 3}, GroupShape{{3, 8, 49, last}, 8},
+            GroupShape{{1, 4, 1030, last}, 1}, GroupShape{{2, 4, 1, last}, 2}}) {
+        const size_t size = static_cast<size_t>(shape.n * shape.c * shape.s);
+        const std::vector<float> x = random_floats(size, 1, 0, 3), dy = random_floats(size, 2);
+        const std::vector<float> gamma = random_floats(shape.c, 3),
+                                 beta = random_floats(shape.c, 4);
+        Map map{shape.n * shape.groups, shape.c, {}, {}};
+        for (size_t i = 0; i < size; ++i) {
+          const auto at = static_cast<int64_t>(i);
+          const int64_t channel = last ? at % shape.c : at / shape.s % shape.c;
+          const int64_t sample = at / (shape.s * shape.c);
+          map.parameter.push_back(channel);
+          map.group.push_back(sample * shape.groups + channel / (shape.c / shape.groups));
+        }
+        const Oracle want = oracle(map, x, dy, gamma, beta, 1e-5, true);
+        std::vector<float> y(size), dx(size), mean(map.groups), var(map.groups), dgamma(shape.c),
+            dbeta(shape.c);
+        group_norm_statistics(DType::f32, x.data(), shape, mean.data(), var.data());
+        const BatchNorm norm{mean.data(), var.data(), gamma.data(), beta.data(), 1e-5f};
+        group_norm_apply(DType::f32, x.data(), shape, norm, y.data());
+        group_norm_backward(DType::f32, dy.data(), x.data(), shape, norm, dx.data(), dgamma.data(),
+                            dbeta.data());
+        CHECK(max_error(y, want.y) < 1e-5);
+        CHECK(max_error(dx, want.dx) < 1e-4);
+        CHECK(max_error(dgamma, want.dgamma) < 1e-5);
+        CHECK(max_error(dbeta, want.dbeta) < 1e-5);
       }
-      const Oracle want = oracle(map, x, dy, gamma, beta, 1e-5, true);
-      std::vector<float> y(size), dx(size), mean(map.groups), rstd(map.groups), dgamma(shape.c),
-          dbeta(shape.c);
-      group_norm(DType::f32, x.data(), shape, gamma.data(), beta.data(), 1e-5f, y.data(),
-                 mean.data(), rstd.data());
-      group_norm_backward(DType::f32, dy.data(), x.data(), shape, gamma.data(), mean.data(),
-                          rstd.data(), dx.data(), dgamma.data(), dbeta.data());
-      CHECK(max_error(y, want.y) < 1e-5);
-      CHECK(max_error(dx, want.dx) < 1e-4);
-      CHECK(max_error(dgamma, want.dgamma) < 1e-5);
-      CHECK(max_error(dbeta, want.dbeta) < 1e-5);
-    }
   });
 }

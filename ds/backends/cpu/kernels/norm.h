@@ -34,7 +34,7 @@ struct BatchShape {
 /// mean and biased variance [c] over n and s.
 void batch_norm_statistics(DType dtype, const void* x, BatchShape shape, float* mean, float* var);
 
-/// Per-channel operands [c] of batch normalisation; gamma and beta may be null (1 and 0).
+/// Per-channel operands [c] of normalisation; gamma and beta may be null (1 and 0).
 struct BatchNorm {
   const float* mean;
   const float* var;
@@ -60,16 +60,17 @@ void batch_norm_backward_apply(DType dtype, const void* dy, const void* x, const
                                const float* dbeta, bool fixed_statistics, void* dx,
                                void* dresidual);
 
-/// Group normalisation of x [n, c, s] in `groups` groups of c / groups channels; gamma and beta [c]
-/// may be null. mean, rstd [n, groups] are written. y may be x.
-struct GroupShape {
-  int64_t n, c, s, groups;
+/// A batch whose channels are normalised in `groups` groups of c / groups, of each sample alone.
+struct GroupShape : BatchShape {
+  int64_t groups;
 };
-void group_norm(DType dtype, const void* x, GroupShape shape, const float* gamma, const float* beta,
-                float eps, void* y, float* mean, float* rstd);
-/// dx may be dy; dgamma and dbeta [c] may be null.
+/// mean and biased variance [n, groups].
+void group_norm_statistics(DType dtype, const void* x, GroupShape shape, float* mean, float* var);
+/// y = (x - mean) / sqrt(var + eps) * gamma + beta; mean and var [n, groups], gamma and beta [c].
+/// y may be x.
+void group_norm_apply(DType dtype, const void* x, GroupShape shape, const BatchNorm& norm, void* y);
+/// dgamma, dbeta [c], and dx unless null. dx may be dy.
 void group_norm_backward(DType dtype, const void* dy, const void* x, GroupShape shape,
-                         const float* gamma, const float* mean, const float* rstd, void* dx,
-                         float* dgamma, float* dbeta);
+                         const BatchNorm& norm, void* dx, float* dgamma, float* dbeta);
 
 }  // namespace ds::cpu

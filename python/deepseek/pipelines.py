@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from . import _core, models
+from . import _core, _questions, models
 from ._modes import no_grad
 from .models._files import find_optional
 from .models.image_processing import ImagePreparation
@@ -220,6 +220,130 @@ class FeatureExtractionPipeline(Pipeline):
         return results
 
 
+class QuestionAnsweringPipeline(Pipeline):
+    """Answers to questions from texts: {"score", "start", "end", "answer"}, with top_k above 1 a
+    list of them. Called with question= and context=, or with dicts of both. A text that is longer
+    than max_seq_len is read through windows that share doc_stride tokens.
+    handle_impossible_answer: "" may be the answer. align_to_words: answers are whole words."""
+
+    task = "question-answering"
+    _auto = models.AutoModelForQuestionAnswering
+    _options = {
+        "top_k": 1,
+        "doc_stride": None,
+        "max_answer_len": 15,
+        "max_seq_len": None,
+        "handle_impossible_answer": False,
+        "align_to_words": True,
+    }
+
+    def __call__(self, inputs=None, *, question=None, context=None, batch_size=None, **options):
+        if inputs is None:
+            if question is None or context is None:
+                raise _core.ValueError(f"pipeline '{self.task}': give question= and context=")
+            single = isinstance(question, str) and isinstance(context, str)
+            texts = [[t] if isinstance(t, str) else list(t) for t in (question, context)]
+            if not isinstance(question, str) and isinstance(context, str):
+                texts[1] *= len(texts[0])
+            if len(texts[0]) != len(texts[1]):
+                raise _core.ValueError(
+                    f"pipeline '{self.task}': {len(texts[0])} questions and {len(texts[1])} "
+                    "contexts; give one context, or one for each question"
+                )
+            inputs = [{"question": q, "context": c} for q, c in zip(*texts, strict=True)]
+            inputs = inputs[0] if single else inputs
+        return super().__call__(inputs, batch_size, **options)
+
+    def _run(self, items, options):
+        for name in ("top_k", "max_answer_len"):
+            if not isinstance(options[name], int) or options[name] < 1:
+                raise _core.ValueError(
+                    f"pipeline '{self.task}': {name} {options[name]!r} must be a positive integer"
+                )
+        for item in items:
+            for name in ("question", "context"):
+                if not isinstance(item, dict) or not isinstance(item.get(name), str):
+                    raise _core.ValueError(
+                        f"pipeline '{self.task}': {item!r} is no dict of texts named question and "
+                        "context"
+                    )
+                if not item[name]:
+                    raise _core.ValueError(f"pipeline '{self.task}': the {name} is empty")
+        own = [n for n in (self.tokenizer.model_max_length, 384) if n]
+        texts = ([item[name] for item in items] for name in ("question", "context"))
+        limit = options["max_seq_len"] or min(own)
+        padded = self.tokenizer.padding_side == "right"  # in front it would shift positions
+        try:
+            rows = _questions.windows(
+                self.tokenizer, *texts, limit, options["doc_stride"], padding=padded
+            )
+        except _questions.QuestionTooLong as error:
+            raise _core.ValueError(
+                f"pipeline '{self.task}': {items[error.place]['question']!r}: {error} "
+                "(max_seq_len, doc_stride)"
+            ) from error
+        sample = rows["overflow_to_sample_mapping"]
+        logits = self._logits(rows, self.batch_size if padded else 1)
+        answers: list[list[dict]] = [[] for _ in items]
+        nothing = [1.0] * len(items)
+        for row, encoding in enumerate(rows.encodings):
+            item = sample[row]
+            context = items[item]["context"]
+            none = self._found(*logits[row], encoding, context, answers[item], options)
+            nothing[item] = min(nothing[item], none)
+        return [self._best(*found, options) for found in zip(answers, nothing, strict=True)]
+
+    def _logits(self, rows, size: int) -> list:
+        """Logits of starts and ends of every window."""
+        names = [n for n in self.tokenizer.model_input_names if n in rows]
+        found: list = []
+        for i in range(0, len(rows["input_ids"]), size):
+            output = self.model(**{n: _core.tensor(rows[n][i : i + size]) for n in names})
+            found += zip(
+                output.start_logits.float().numpy(), output.end_logits.float().numpy(), strict=True
+            )
+        return found
+
+    def _found(self, start, end, encoding, context: str, answers: list, options) -> float:
+        """Adds the answers of a window; returns the score of none."""
+        allowed = _questions.in_context(self.tokenizer, encoding)
+        allowed |= np.asarray(encoding.ids) == self.tokenizer.cls_token_id
+        count, top_k = sum(encoding.attention_mask), options["top_k"]
+        found, nothing = _questions.spans(
+            start[:count],
+            end[:count],
+            allowed[:count],
+            2 * top_k + 10 if options["align_to_words"] else top_k,
+            options["max_answer_len"],
+        )
+        for s, e, score in found:
+            begin, behind = self._characters(encoding, s, e, options)
+            text = context[begin:behind]
+            known = next((a for a in answers if a["answer"].lower() == text.lower()), None)
+            if known:
+                known["score"] += score
+            else:
+                answers.append({"score": score, "start": begin, "end": behind, "answer": text})
+        return nothing
+
+    def _characters(self, encoding, first: int, last: int, options) -> tuple[int, int]:
+        """The characters of tokens, or of their words."""
+        spans = [encoding.offsets[first], encoding.offsets[last]]
+        if options["align_to_words"]:
+            part = 1 if self.tokenizer.padding_side == "right" else 0
+            words = [encoding.token_to_word(token) for token in (first, last)]
+            if None not in words:
+                whole = [encoding.word_to_chars(word, part) for word in words]
+                spans = whole if None not in whole else spans
+        return spans[0][0], spans[1][1]
+
+    def _best(self, answers: list[dict], nothing: float, options):
+        if options["handle_impossible_answer"]:
+            answers.append({"score": nothing, "start": 0, "end": 0, "answer": ""})
+        best = sorted(answers, key=lambda answer: -answer["score"])[: options["top_k"]]
+        return best[0] if len(best) == 1 else best
+
+
 def _is_chat(item) -> bool:
     return isinstance(item, list | tuple) and bool(item) and isinstance(item[0], dict)
 
@@ -362,6 +486,7 @@ TASKS: dict[str, type[Pipeline]] = {
         FillMaskPipeline,
         FeatureExtractionPipeline,
         TextGenerationPipeline,
+        QuestionAnsweringPipeline,
         ImageClassificationPipeline,
         ZeroShotImageClassificationPipeline,
     )
@@ -375,7 +500,7 @@ def _has_tokenizer(name: str) -> bool:
 
 def pipeline(task: str, model=None, tokenizer=None, *, device=None, dtype=None, **options):
     """A callable for a task: text-classification (or sentiment-analysis), fill-mask,
-    feature-extraction, text-generation, image-classification,
+    feature-extraction, text-generation, question-answering, image-classification,
     zero-shot-image-classification.
 
     model: its name on a hub, its folder, or the model itself, which then needs a tokenizer when it

@@ -2,6 +2,7 @@
 """Small models of transformers, saved with a tokenizer, for tests of Trainer."""
 
 import numpy as np
+import pytest
 import torch
 import transformers
 
@@ -69,3 +70,19 @@ def spoken(count: int, seed: int = 0) -> list[dict]:
         silent = int(rng.integers(1, 8))
         rows.append({"input_ids": ids, "labels": [-100] * silent + ids[silent:]})
     return rows
+
+
+def same(mine, theirs):
+    """Equal in shape, keys and text; numbers up to rounding."""
+    if isinstance(theirs, dict):
+        assert mine.keys() == theirs.keys()
+        for key in theirs:
+            same(mine[key], theirs[key])
+    elif isinstance(theirs, list | tuple):
+        assert len(mine) == len(theirs)
+        for a, b in zip(mine, theirs, strict=True):
+            same(a, b)
+    elif isinstance(theirs, float):
+        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-5)
+    else:
+        assert mine == theirs

@@ -9,6 +9,7 @@ from deepseek import models, transforms
 from PIL import Image
 
 transformers = pytest.importorskip("transformers")
+from small_models import same  # noqa: E402
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "was", "good", "bad", "very"]
 TEXTS = ["the film was good", "bad", "the film was very very bad", "was the film good"]
@@ -20,22 +21,6 @@ SMALL = dict(
     intermediate_size=24,
     max_position_embeddings=16,
 )
-
-
-def same(mine, theirs):
-    """Equal in shape, keys and text; numbers up to rounding."""
-    if isinstance(theirs, dict):
-        assert mine.keys() == theirs.keys()
-        for key in theirs:
-            same(mine[key], theirs[key])
-    elif isinstance(theirs, list | tuple):
-        assert len(mine) == len(theirs)
-        for a, b in zip(mine, theirs, strict=True):
-            same(a, b)
-    elif isinstance(theirs, float):
-        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-5)
-    else:
-        assert mine == theirs
 
 
 def saved(folder, head, **changes):

@@ -20,6 +20,7 @@ OURS = {field.name for field in dataclasses.fields(ds.TrainingArguments)}
 THEIRS = {field.name: field for field in dataclasses.fields(transformers.TrainingArguments)}
 #: Arguments of ours that transformers has not, or had before version 5.
 OWN = {
+    "doc_stride",
     "effective_batch_size",
     "max_length",
     "memory_budget",

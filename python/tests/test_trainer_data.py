@@ -200,13 +200,14 @@ def test_questions_and_answers(tmp_path):
     ]
     trainer = trainer_for(tmp_path, "BertForQuestionAnswering", rows)
     (batch,) = batches(trainer.get_eval_dataloader())
+    assert len(batch["input_ids"]) == 6  # the long text makes four windows
     words = np.array(small_models.WORDS)[batch["input_ids"][0]]
     first, last = batch["start_positions"][0], batch["end_positions"][0]
     assert words[first : last + 1].tolist() == ["very", "bad"]
-    assert batch["start_positions"][1:].tolist() == [0, 0]  # cut off, and none
+    assert batch["start_positions"][1:].tolist() == [0, 0, 0, 27, 0]  # elsewhere, and none
     assert trainer.train().global_step == 1
     result = trainer.predict(rows)
-    assert [p.shape for p in result.predictions] == [(3, 32), (3, 32)]
+    assert [p.shape for p in result.predictions] == [(6, 32), (6, 32)]
     assert result.label_ids[0].tolist() == batch["start_positions"].tolist()
     with pytest.raises(ds.ValueError, match="question, context and answers are expected"):
         trainer.evaluate([{"text": "a"}])

@@ -29,6 +29,7 @@ _POSITIVE = (
     "gradient_accumulation_steps",
     "effective_batch_size",
     "max_length",
+    "doc_stride",
     "save_total_limit",
 )
 _NOT_NEGATIVE = (
@@ -104,6 +105,7 @@ class TrainingArguments:
     effective_batch_size: int | None = None
     gradient_accumulation_steps: int = 1
     max_length: int | None = None
+    doc_stride: int | None = None
     # The optimizer.
     optim: str = "adamw_torch"
     optim_args: str | None = None

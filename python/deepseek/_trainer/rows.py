@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _core
 from ..data import Dataset, IterableDataset
+from .questions import Encoder, Windows, WindowStream
 
 LABELS = ("labels", "label", "target", "class")
 _TASKS = {
@@ -304,47 +305,6 @@ class _Tagged:
         return made
 
 
-class _Answered:
-    """A question, a text, and where the answer begins in it. What a text has beyond the limit is
-    cut off; an answer there is no answer: its place is the first token."""
-
-    def __init__(self, first: Mapping, tokenizer, limit):
-        if not {"question", "context"} <= set(first):
-            raise _core.ValueError(
-                f"Trainer: columns question, context and answers are expected, not {list(first)}"
-            )
-        self._tokenizer, self._limit = tokenizer, limit
-
-    def __call__(self, row: Mapping) -> dict:
-        self._tokenizer._prepare(False, "only_second", self._limit, None)
-        found = self._tokenizer._tokenizer.encode(row["question"] or "", row["context"] or "")
-        made = {"input_ids": found.ids, "attention_mask": found.attention_mask}
-        if "token_type_ids" in self._tokenizer.model_input_names:
-            made["token_type_ids"] = found.type_ids
-        answers = row.get("answers")
-        if answers is not None:
-            start = end = 0
-            if len(answers["text"]):
-                first = answers["answer_start"][0]
-                start, end = _tokens_of(found, first, first + len(answers["text"][0]))
-            made["start_positions"], made["end_positions"] = start, end
-        return made
-
-
-def _tokens_of(found, first: int, behind: int) -> tuple[int, int]:
-    """First and last token of characters of the second text; zeros where they were cut off."""
-    inside = [
-        i
-        for i, (part, (begin, end)) in enumerate(
-            zip(found.sequence_ids, found.offsets, strict=True)
-        )
-        if part == 1 and begin < behind and end > first
-    ]
-    if not inside or found.offsets[inside[0]][0] > first or found.offsets[inside[-1]][1] < behind:
-        return 0, 0
-    return inside[0], inside[-1]
-
-
 class _Pictured:
     """An image, prepared as the model's configuration says unless it is a tensor of floating
     numbers, and a class."""
@@ -407,6 +367,7 @@ def rows_of(
     training: bool,
     everything: bool = False,
     label_names: Sequence[str] | None = None,
+    stride: int | None = None,
 ):
     """The data set as one of the model's inputs."""
     sized = hasattr(dataset, "__len__")
@@ -444,7 +405,8 @@ def rows_of(
         tagged = dataset if sized else ()
         return kind(dataset, _Tagged(first, tagged, processing_class, limit, config, training))
     if task == "answers":
-        return kind(dataset, _Answered(first, processing_class, limit))
+        encode = Encoder(first, processing_class, limit, stride)
+        return Windows(dataset, encode, training) if sized else WindowStream(dataset, encode)
     text_columns(first, 2, LABELS)
     label = _label_of(first, label_names, training)
     ids = label_ids(dataset, label, config, training) if label and sized else None

@@ -156,6 +156,7 @@ class TrainerSetup:
             training=training,
             everything=not self.args.remove_unused_columns,
             label_names=self.args.label_names,
+            stride=self.args.doc_stride,
         )
 
     def _collator(self, rows) -> Callable:

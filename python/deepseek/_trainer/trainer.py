@@ -34,6 +34,7 @@ from .evaluation import (
     speed,
 )
 from .interrupt import Interrupt
+from .questions import Windows
 from .setup import TrainerSetup
 
 #: Steps that are recorded before the loss of the first of them is read.
@@ -564,6 +565,8 @@ class Trainer(TrainerSetup):
         """What compute_metrics says; without it the accuracy of a classifier."""
         if self.compute_metrics is not None:
             return dict(self.compute_metrics(result))
+        if self._answers():
+            return self._eval_dataloader.dataset.measures(*result.predictions)
         if not self._classifies():
             return {}
         found, ids = result.predictions, result.label_ids
@@ -574,22 +577,26 @@ class Trainer(TrainerSetup):
     def _classifies(self) -> bool:
         return self._task in ("classification", "image", "")
 
+    def _answers(self) -> bool:
+        """Whether the data being evaluated are questions with texts."""
+        return isinstance(getattr(self._eval_dataloader, "dataset", None), Windows)
+
     def evaluate(
         self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval"
     ) -> dict:
-        """Loss and metrics (of a classifier without compute_metrics its accuracy) of eval_dataset;
-        of several in a dict by name."""
+        """Loss and metrics of eval_dataset; of several in a dict by name. Without compute_metrics:
+        the accuracy of a classifier, exact_match and f1 of answers to questions."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(dataset, dict):
             metrics = {}
             for name, part in dataset.items():
                 metrics.update(self.evaluate(part, ignore_keys, f"{metric_key_prefix}_{name}"))
             return metrics
-        loader = self.get_eval_dataloader(dataset)
+        loader = self._eval_dataloader = self.get_eval_dataloader(dataset)
         began = time.monotonic()
-        nothing = self.compute_metrics is None and not self._classifies()
+        measured = self.compute_metrics is not None or self._classifies() or self._answers()
         output = self.evaluation_loop(
-            loader, "Evaluation", True if nothing else None, ignore_keys, metric_key_prefix
+            loader, "Evaluation", None if measured else True, ignore_keys, metric_key_prefix
         )
         metrics = dict(output.metrics)
         seconds = time.monotonic() - began

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ds/base/error.h"
+#include "ds/hub/experts.h"
 #include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
@@ -36,6 +37,8 @@ void check(const DeepseekConfig& c) {
   DS_CHECK(c.n_routed_experts > 0 && chosen > 0 && chosen <= c.n_routed_experts, ValueError,
            "config: num_experts_per_tok ", chosen, " must be between 1 and n_routed_experts ",
            c.n_routed_experts);
+  DS_CHECK(c.moe_intermediate_size.value_or(0) > 0, ValueError, "config: moe_intermediate_size ",
+           c.moe_intermediate_size.value_or(0), " must be positive");
   DS_CHECK(c.topk_method == "greedy" || c.topk_method == "group_limited_greedy" || is_v3(c),
            ValueError, "config: topk_method '", c.topk_method,
            "' is unknown; use greedy or group_limited_greedy");
@@ -52,35 +55,21 @@ Tensor marked(const Tensor& indices, int64_t experts) {
   return ne(scatter(none, 1, indices, 1.0), 0);
 }
 
-nn::ModulePtr gated_network(const DeepseekConfig& c, int64_t inner) {
-  auto network = std::make_shared<Group>();
-  for (const char* name : {"gate_proj", "up_proj"})
-    network->add<nn::Linear>(name, c.hidden_size, inner, c.mlp_bias);
-  network->add<nn::Linear>("down_proj", inner, c.hidden_size, c.mlp_bias);
-  return network;
-}
-
-Tensor run_gated(nn::Module& network, const std::string& activation, const Tensor& x) {
-  const Tensor gate = activate(activation, call_at(network, "gate_proj", x));
-  return call_at(network, "down_proj", gate * call_at(network, "up_proj", x));
-}
-
 }  // namespace
 
 DeepseekExperts::DeepseekExperts(const DeepseekConfig& config) : config_(config) {
   const DeepseekConfig& c = config_;
   check(c);
-  const auto draw = [&](nn::Module& module, const char* name, const Shape& shape) {
-    nn::init::normal_(module.register_parameter(name, empty(shape)), 0.0, c.initializer_range);
-  };
-  const auto experts = add<Group>("experts");
-  draw(*experts, "gate_up_proj", {c.n_routed_experts, 2 * c.moe_intermediate_size, c.hidden_size});
-  draw(*experts, "down_proj", {c.n_routed_experts, c.hidden_size, c.moe_intermediate_size});
+  const int64_t inner = *c.moe_intermediate_size;
+  add<Experts>("experts", ExpertSizes{c.hidden_size, inner, c.n_routed_experts, c.hidden_act},
+               c.initializer_range);
   const auto gate = add<Group>("gate");
-  draw(*gate, "weight", {c.n_routed_experts, c.hidden_size});
+  nn::init::normal_(gate->register_parameter("weight", empty({c.n_routed_experts, c.hidden_size})),
+                    0.0, c.initializer_range);
   if (is_v3(c))
     gate->register_buffer("e_score_correction_bias", clone(zeros({c.n_routed_experts})));
-  register_module("shared_experts", gated_network(c, c.moe_intermediate_size * c.n_shared_experts));
+  register_module("shared_experts",
+                  gated_network(c.hidden_size, inner * c.n_shared_experts, c.mlp_bias));
 }
 
 std::pair<Tensor, Tensor> DeepseekExperts::route(const Tensor& x) const {
@@ -102,40 +91,15 @@ std::pair<Tensor, Tensor> DeepseekExperts::route(const Tensor& x) const {
     choice = where(visible, choice, is_v3(c) ? kLow : 0.0);
   }
   const Tensor chosen = topk(choice, *c.num_experts_per_tok, -1).second;
-  Tensor weights = where(marked(chosen, c.n_routed_experts), scores, 0.0);
-  if (is_v3(c) && c.norm_topk_prob) weights = weights / (sum(weights, -1, true) + 1e-20);
-  return {weights * c.routed_scaling_factor, chosen};
-}
-
-Tensor DeepseekExperts::run_chosen(const Tensor& x, const Tensor& weights,
-                                   const Tensor& chosen) const {
-  const nn::ModulePtr experts = child("experts");
-  const int64_t tokens = x.size(0), each = chosen.size(1);
-  const Tensor flat = reshape(chosen, {tokens * each});
-  const Tensor up = index_select(experts->parameter("gate_up_proj"), 0, flat);
-  const Tensor down = index_select(experts->parameter("down_proj"), 0, flat);
-  const Tensor rows =
-      reshape(expand(unsqueeze(x, 1), {tokens, each, x.size(1)}), {tokens * each, 1, x.size(1)});
-  const std::vector<Tensor> both = chunk(matmul(rows, mT(up)), 2, -1);
-  const Tensor out = matmul(activate(config_.hidden_act, both[0]) * both[1], mT(down));
-  const Tensor share = unsqueeze(to_dtype(gather(weights, 1, chosen), x.dtype()), -1);
-  return sum(reshape(out, {tokens, each, x.size(1)}) * share, 1);
-}
-
-Tensor DeepseekExperts::run_all(const Tensor& x, const Tensor& weights) const {
-  const nn::ModulePtr experts = child("experts");
-  const std::vector<Tensor> both =
-      chunk(matmul(unsqueeze(x, 0), mT(experts->parameter("gate_up_proj"))), 2, -1);
-  const Tensor out =
-      matmul(activate(config_.hidden_act, both[0]) * both[1], mT(experts->parameter("down_proj")));
-  return sum(out * unsqueeze(to_dtype(t(weights), x.dtype()), -1), 0);
+  Tensor shares = gather(scores, 1, chosen);
+  if (is_v3(c) && c.norm_topk_prob) shares = shares / (sum(shares, -1, true) + 1e-20);
+  return {chosen, shares * c.routed_scaling_factor};
 }
 
 Tensor DeepseekExperts::forward(const Tensor& x) {
   const Tensor flat = reshape(x, {-1, config_.hidden_size});
-  const auto [weights, chosen] = route(flat);
-  const bool few = flat.size(0) * *config_.num_experts_per_tok <= config_.n_routed_experts;
-  const Tensor out = few ? run_chosen(flat, weights, chosen) : run_all(flat, weights);
+  const auto [chosen, shares] = route(flat);
+  const Tensor out = child_as<Experts>("experts").forward(flat, chosen, shares);
   return reshape(out, x.shape()) + run_gated(*child("shared_experts"), config_.hidden_act, x);
 }
 
@@ -165,7 +129,7 @@ DeepseekLayer::DeepseekLayer(const DeepseekConfig& config, int64_t layer)
   if (layer >= c.first_k_dense_replace)
     add<DeepseekExperts>("mlp", c);
   else
-    register_module("mlp", gated_network(c, c.intermediate_size));
+    register_module("mlp", gated_network(c.hidden_size, c.intermediate_size, c.mlp_bias));
   norm("input_layernorm", c.hidden_size, c.rms_norm_eps);
   norm("post_attention_layernorm", c.hidden_size, c.rms_norm_eps);
 }

@@ -16,21 +16,15 @@ struct DeepseekConfig : LlamaConfig {
   std::optional<int64_t> q_lora_rank = 1536;  // queries are not compressed when absent
   int64_t kv_lora_rank = 512, qk_nope_head_dim = 128, qk_rope_head_dim = 64, v_head_dim = 128;
   bool rope_interleave = true;  // neighbours are turned, not halves
-  int64_t moe_intermediate_size = 1407, n_routed_experts = 64, n_shared_experts = 2;
-  std::optional<int64_t> num_experts_per_tok = {};
+  int64_t n_routed_experts = 64, n_shared_experts = 2;
   std::optional<int64_t> n_group = {}, topk_group = {};  // experts of the best groups only
   int64_t first_k_dense_replace = 0;                     // layers before this one have no experts
   double routed_scaling_factor = 1.0;
-  bool norm_topk_prob = false;         // of V3: weights of the chosen experts have sum 1
   std::string topk_method = "greedy";  // of V2: greedy or group_limited_greedy
 };
 
 /// Liu et al., "DeepSeek-V2", 2024, and "DeepSeek-V3", 2024. x [..., hidden_size] -> the same
 /// shape: the sum of the chosen experts by weight, and of the shared ones.
-///
-/// A few tokens gather the weights of their experts. With more tokens than that pays for, all
-/// experts compute all tokens: shapes do not depend on the choice, at n_routed_experts /
-/// num_experts_per_tok times the work.
 class DeepseekExperts : public nn::Module {
  public:
   explicit DeepseekExperts(const DeepseekConfig& config);
@@ -38,11 +32,8 @@ class DeepseekExperts : public nn::Module {
   Tensor forward(const Tensor& x) override;
 
  private:
-  /// f32 [N, n_routed_experts]: the weights of the chosen experts, 0 elsewhere; and which are
-  /// chosen, i64 [N, num_experts_per_tok].
+  /// Which experts are chosen, i64 [N, num_experts_per_tok], and their shares in f32.
   std::pair<Tensor, Tensor> route(const Tensor& x) const;
-  Tensor run_chosen(const Tensor& x, const Tensor& weights, const Tensor& chosen) const;
-  Tensor run_all(const Tensor& x, const Tensor& weights) const;
 
   DeepseekConfig config_;
 };

@@ -60,8 +60,8 @@ constexpr Predictor kHead{"lm_head"};
 
 /// Llama and its kin.
 constexpr HeadFamily decoder(const char* model_type, const char* prefix, const Classifier& token,
-                             const Classifier& question) {
-  return {model_type, prefix,   "model", false, "ForCausalLM", kHead, kScore,
+                             const Classifier& question, const Classifier& sequence = kScore) {
+  return {model_type, prefix,   "model", false, "ForCausalLM", kHead, sequence,
           token,      question, {},      {}};
 }
 
@@ -130,6 +130,17 @@ constexpr HeadFamily kFamilies[] = {
     decoder("mistral", "Mistral", kTokenScore, kAnswer),
     decoder("qwen2", "Qwen2", kTokenScore, kAnswerAbove),
     decoder("qwen3", "Qwen3", kTokenScore, kAnswerAbove),
+    decoder("qwen2_moe", "Qwen2Moe", kTokenScore, kAnswer),
+    decoder("qwen3_moe", "Qwen3Moe", kTokenScore, kAnswerAbove),
+    decoder("mixtral", "Mixtral", kTokenScore, kAnswer),
+    decoder("gemma", "Gemma", kTokenScore, {}),
+    decoder("gemma2", "Gemma2", kTokenScore, {}),
+    decoder("gemma3_text", "Gemma3Text", {}, {}),
+    decoder("phi3", "Phi3", kTokenScore, {}),
+    decoder("olmo2", "Olmo2", {}, {}),
+    decoder("olmoe", "Olmoe", {}, {}, {}),
+    decoder("granite", "Granite", {}, {}, {}),
+    decoder("smollm3", "SmolLM3", kTokenScore, kAnswerAbove),
     decoder("deepseek_v2", "DeepseekV2", {}, {}),
     decoder("deepseek_v3", "DeepseekV3", kTokenScore, {}),
     {"t5", "T5", "transformer", false, nullptr, {}, {}, kTokens, {}, {}, {}},
@@ -335,7 +346,11 @@ TextModel& TextModelWithHead::body() { return child_as<TextModel>(body_of(*famil
 
 Tensor TextModelWithHead::words(const Tensor& hidden) {
   const Predictor& p = family_->words;
-  if (!p.dense) return call_at(*this, p.decoder, hidden);
+  if (!p.dense) {
+    Tensor logits = call_at(*this, p.decoder, hidden);
+    if (setting_.logits_scaling != 1) logits = logits / setting_.logits_scaling;
+    return setting_.logits_cap ? soft_cap(logits, *setting_.logits_cap) : logits;
+  }
   const std::string act = p.activation ? p.activation : setting_.activation;
   const Tensor x = activate(act, call_at(*this, p.dense, hidden));
   return call_at(*this, p.decoder, call_at(*this, p.norm, x));

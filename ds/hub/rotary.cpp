@@ -109,9 +109,11 @@ Rotation::Rotation(const RopeConfig& config, int64_t dim, const Tensor& position
 }
 
 Tensor Rotation::operator()(const Tensor& x) const {
-  const int64_t half = x.size(-1) / 2;
+  const int64_t half = cos_.size(-1), rest = x.size(-1) - 2 * half;
   const Tensor a = narrow(x, -1, 0, half), b = narrow(x, -1, half, half);
-  return cat({a * cos_ - b * sin_, b * cos_ + a * sin_}, -1);
+  std::vector<Tensor> parts = {a * cos_ - b * sin_, b * cos_ + a * sin_};
+  if (rest > 0) parts.push_back(narrow(x, -1, 2 * half, rest));
+  return cat(parts, -1);
 }
 
 Tensor Rotation::neighbours(const Tensor& x) const {

@@ -24,6 +24,7 @@ struct RopeConfig {
   /// Of longrope (Ding et al., "LongRoPE", 2024): what each frequency is divided by, in texts up to
   /// the original length and in longer ones; dim / 2 of each.
   std::vector<double> short_factor = {}, long_factor = {};
+  double partial_rotary_factor = 1.0;  // the part of a head's elements that is turned
 };
 
 /// How long a text is, and how long those were that the model has seen in training.
@@ -41,7 +42,8 @@ class Rotation {
   /// type, an odd dim and factors of another number.
   Rotation(const RopeConfig& config, int64_t dim, const Tensor& positions, DType dtype,
            RopeLength length);
-  /// x [B, T, heads, dim] turned; element i goes with element i + dim / 2.
+  /// x [B, T, heads, dim] turned; element i goes with element i + dim / 2. Elements of x beyond dim
+  /// stay as they are.
   Tensor operator()(const Tensor& x) const;
   /// The same for pairs of neighbours: element 2 i goes with 2 i + 1. In the result the first of
   /// all pairs come before the second ones.

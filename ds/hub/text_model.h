@@ -37,7 +37,9 @@ struct HeadSetting {
   std::optional<int64_t> max_positions = {}, pad_token_id = {};
   std::string table;  // name of the embeddings of words
   bool tied = false;  // the head that predicts words is that table
-  std::string activation;
+  std::string activation = {};
+  double logits_scaling = 1;              // what predictions of words are divided by
+  std::optional<double> logits_cap = {};  // and kept below, softly
   double eps = 1e-12, initializer_range = 0.02;
   double dropout = 0, classifier_dropout = 0, summary_dropout = 0;
 };

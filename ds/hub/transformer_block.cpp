@@ -27,16 +27,21 @@ Tensor causal_mask(const Tensor& slots, int64_t length, std::optional<int64_t> w
   return window ? logical_and(before, gt(other, at - *window)) : before;
 }
 
+/// x [B, T, kv_heads, D] -> [B, heads, T, D]: heads that share one get a copy each.
+Tensor every_head(const Tensor& x, int64_t heads) {
+  const int64_t shared = x.size(2);
+  const Tensor copies =
+      expand(unsqueeze(x, 3), {x.size(0), x.size(1), shared, heads / shared, x.size(3)});
+  return transpose(reshape(copies, {x.size(0), x.size(1), heads, x.size(3)}), 1, 2);
+}
+
 /// How much queries [B, T, heads, D] look at keys [B, S, kv_heads, D]: [B, heads, T, S].
 Tensor look(const Tensor& q, const Tensor& k, const Attention& how,
             const std::optional<Tensor>& seen) {
-  const int64_t heads = q.size(2), shared = k.size(2), size = q.size(3);
-  const Tensor keys =
-      reshape(expand(unsqueeze(k, 3), {k.size(0), k.size(1), shared, heads / shared, size}),
-              {k.size(0), k.size(1), heads, size});
-  const double scale = how.scale.value_or(1.0 / std::sqrt(static_cast<double>(size)));
+  const double scale = how.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(3))));
   Tensor scores =
-      to_dtype(matmul(transpose(q, 1, 2), mT(transpose(keys, 1, 2))), DType::f32) * scale;
+      to_dtype(matmul(transpose(q, 1, 2), mT(every_head(k, q.size(2)))), DType::f32) * scale;
+  if (how.cap) scores = soft_cap(scores, *how.cap);
   if (seen && seen->dtype() == DType::bool_)
     scores = where(*seen, scores, static_cast<double>(std::numeric_limits<float>::lowest()));
   else if (seen)
@@ -145,6 +150,8 @@ Tensor next_token_loss(const Tensor& logits, const Tensor& labels) {
   return cross_entropy(reshape(logits, {-1, logits.size(2)}), reshape(next, {-1}));
 }
 
+Tensor soft_cap(const Tensor& x, double cap) { return tanh(x / cap) * cap; }
+
 Tensor split_heads(const Tensor& x, int64_t heads) {
   return reshape(x, {x.size(0), x.size(1), heads, x.size(2) / heads});
 }
@@ -166,10 +173,14 @@ Tensor Attention::operator()(const Tensor& q, Tensor k, Tensor v) const {
   }
   // Finite, so that a row that sees nothing has finite results.
   if (bias) seen = seen ? where(*seen, *bias, -1e9) : *bias;
-  if (place.weights) {
+  if (place.weights || cap) {
     const Tensor slots = arange(tokens, DType::i64, q.device());
-    place.weights->push_back(
-        look(q, k, *this, in_order ? causal_mask(slots, tokens, window) : seen));
+    const Tensor weights = look(q, k, *this, in_order ? causal_mask(slots, tokens, window) : seen);
+    if (place.weights) place.weights->push_back(weights);
+    if (cap) {
+      const Tensor out = matmul(ds::dropout(weights, dropout, dropout > 0), every_head(v, heads));
+      return reshape(transpose(out, 1, 2), {batch, tokens, heads * v.size(3)});
+    }
   }
   Tensor query = transpose(q, 1, 2);
   // The heads that share a key become queries of one head: a key is read once for all of them.

@@ -87,6 +87,8 @@ struct BlockOptions {
   bool qkv_bias = true;                    // of query, key and value
 };
 
+/// x kept between -cap and cap: cap * tanh(x / cap).
+Tensor soft_cap(const Tensor& x, double cap);
 /// [B, T, heads * D] -> [B, T, heads, D].
 Tensor split_heads(const Tensor& x, int64_t heads);
 
@@ -106,6 +108,7 @@ struct Attention {
   AttentionPlace place = {};
   std::optional<Tensor> bias = {};     // added to the scores, broadcast to [B, heads, T, S]
   std::optional<int64_t> window = {};  // causal: tokens back, itself included, that are seen
+  std::optional<double> cap = {};      // scores are kept below it, softly
 
   Tensor operator()(const Tensor& q, Tensor k, Tensor v) const;
 };

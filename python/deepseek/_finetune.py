@@ -5,13 +5,12 @@ import argparse
 import json
 import os
 
-from . import _core, data, datasets, models, optim
+from . import _core, data, datasets, models, nn, optim
 from . import transforms as t
 from ._trainer import Trainer, TrainingArguments
 from ._trainer.rows import LABELS, require_labels
 from .models._files import read_config
 from .models.registry import SOURCES
-from .pipelines import ImagePreparation
 from .train import MixedPrecisionTrainer
 
 
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if not os.path.isdir(name) and name.lower() in SOURCES:
         name = f"deepseek/{name}"
     _core.manual_seed(args.seed)
-    images = "architecture" in read_config(name)
+    images = models.AutoModelForImageClassification.takes(read_config(name))
     metrics = _images(name, args) if images else _texts(name, args)
     task = "image-classification" if images else "text-classification"
     if args.json:
@@ -61,16 +60,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+class _Classes(nn.Module):
+    """A model of images whose output is its logits."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        output = self.model(images)
+        return getattr(output, "logits", output)
+
+
 def _images(name: str, args: argparse.Namespace) -> dict:
     split = datasets.load(f"imagefolder:{args.data}")
     model = models.AutoModelForImageClassification.from_pretrained(
-        name, num_classes=len(split.classes)
+        name, num_labels=len(split.classes), ignore_mismatched_sizes=True
     )
     model.config.id2label = dict(enumerate(split.classes))
-    prepare = ImagePreparation.of_config(model.config)
+    processor = models.ImageProcessor.of_model(model)
+    prepare = processor.preparation
     gray = [t.Grayscale(1)] if prepare.channels == 1 else []
     end = [*gray, t.ToTensor(), prepare.normalize]
-    size = tuple(prepare.crop)
+    size = tuple(prepare.crop or (224, 224))
     change = t.Compose(
         [t.RandomResizedCrop(size, scale=(0.5, 1.0)), t.RandomHorizontalFlip(), *end]
     )
@@ -84,7 +96,7 @@ def _images(name: str, args: argparse.Namespace) -> dict:
     optimizer = optim.AdamW(model.parameters(), lr=args.lr or 3e-4, weight_decay=args.weight_decay)
     steps = max(len(train) * args.epochs, 1)
     trainer = MixedPrecisionTrainer(
-        model.train(),
+        _Classes(model).train(),
         optimizer,
         fp16_layers=["conv", "linear", "attention"] if args.bf16 else [],
         dtype=_core.bfloat16 if args.bf16 else None,
@@ -97,6 +109,7 @@ def _images(name: str, args: argparse.Namespace) -> dict:
     trainer.fit(train, args.epochs)
     metrics = trainer.evaluate(held_out)
     model.save_pretrained(args.out)
+    processor.save_pretrained(args.out)
     return metrics
 
 

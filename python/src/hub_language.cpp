@@ -37,6 +37,24 @@ ConfigClass<C>& llama_keys(ConfigClass<C>& config) {
       .key("sliding_window", &L::sliding_window)
       .key("max_window_layers", &L::max_window_layers)
       .key("rope", &L::rope)
+      .key("sliding_rope", &L::sliding_rope)
+      .key("layer_types", &L::layer_types)
+      .key("no_rope_layers", &L::no_rope_layers)
+      .key("embedding_multiplier", &L::embedding_multiplier)
+      .key("residual_multiplier", &L::residual_multiplier)
+      .key("attention_multiplier", &L::attention_multiplier)
+      .key("logits_scaling", &L::logits_scaling)
+      .key("attn_logit_softcapping", &L::attn_logit_softcapping)
+      .key("final_logit_softcapping", &L::final_logit_softcapping)
+      .key("clip_qkv", &L::clip_qkv)
+      .key("resid_pdrop", &L::resid_pdrop)
+      .key("num_experts", &L::num_experts)
+      .key("decoder_sparse_step", &L::decoder_sparse_step)
+      .key("num_experts_per_tok", &L::num_experts_per_tok)
+      .key("moe_intermediate_size", &L::moe_intermediate_size)
+      .key("mlp_only_layers", &L::mlp_only_layers)
+      .key("norm_topk_prob", &L::norm_topk_prob)
+      .key("shared_expert_intermediate_size", &L::shared_expert_intermediate_size)
       .head_keys();
 }
 
@@ -52,15 +70,12 @@ void bind_llama_configs(nb::module_& m) {
       .key("qk_rope_head_dim", &D::qk_rope_head_dim)
       .key("v_head_dim", &D::v_head_dim)
       .key("rope_interleave", &D::rope_interleave)
-      .key("moe_intermediate_size", &D::moe_intermediate_size)
       .key("n_routed_experts", &D::n_routed_experts)
       .key("n_shared_experts", &D::n_shared_experts)
-      .key("num_experts_per_tok", &D::num_experts_per_tok)
       .key("n_group", &D::n_group)
       .key("topk_group", &D::topk_group)
       .key("first_k_dense_replace", &D::first_k_dense_replace)
       .key("routed_scaling_factor", &D::routed_scaling_factor)
-      .key("norm_topk_prob", &D::norm_topk_prob)
       .key("topk_method", &D::topk_method);
 }
 
@@ -125,7 +140,8 @@ void bind_rope(nb::module_& m) {
       .key("mscale_all_dim", &R::mscale_all_dim)
       .key("attention_factor", &R::attention_factor)
       .key("short_factor", &R::short_factor)
-      .key("long_factor", &R::long_factor);
+      .key("long_factor", &R::long_factor)
+      .key("partial_rotary_factor", &R::partial_rotary_factor);
 }
 
 /// A model of text without a head.

@@ -50,6 +50,28 @@ def test_images(tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore::deepseek.models.LoadWarning")
+def test_images_for_a_model_of_transformers(tmp_path, capsys):
+    sizes = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    config = models.ViTConfig(**sizes, image_size=32, patch_size=8)
+    models.ViTForImageClassification(config).save_pretrained(tmp_path / "model")
+    processor = models.ImageProcessor(
+        image_processor_type="ViTImageProcessor", size={"height": 32, "width": 32}
+    )
+    processor.save_pretrained(tmp_path / "model")
+    pictures(tmp_path / "data" / "train", 12)
+    pictures(tmp_path / "data" / "test", 3)
+    out = tmp_path / "out"
+    options = ("--epochs", 8, "--lr", 3e-3, "--quiet", "--json", "--batch-size", 9)
+    result = json.loads(
+        run(capsys, tmp_path / "model", "--data", tmp_path / "data", "--out", out, *options)
+    )
+    assert result["task"] == "image-classification" and result["accuracy"] > 0.85
+    assert models.AutoImageProcessor.from_pretrained(out).values == processor.values
+    look = ds.pipeline("image-classification", out)
+    assert look(str(tmp_path / "data" / "test" / "red" / "0.png"))[0]["label"] == "red"
+
+
+@pytest.mark.filterwarnings("ignore::deepseek.models.LoadWarning")
 def test_texts(tmp_path, capsys):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "was", "good", "bad"]
     config = models.BertConfig(

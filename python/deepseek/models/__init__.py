@@ -10,18 +10,13 @@ from ._config import (
     AlbertConfig,
     AutoConfig,
     BertConfig,
-    DeepseekV2Config,
-    DeepseekV3Config,
     DistilBertConfig,
     GPT2Config,
-    LlamaConfig,
-    MistralConfig,
     PretrainedConfig,
-    Qwen2Config,
-    Qwen3Config,
     RobertaConfig,
     T5Config,
 )
+from ._decoder_config import DECODERS
 from ._output import ModelOutput
 from ._pretrained import LoadWarning, PreTrainedModel
 from .auto import (
@@ -74,7 +69,9 @@ from .vit import (
     ViTModel,
 )
 
+_DECODER_CONFIGS = {config.__name__: config for config in DECODERS.values()}
 globals().update(CLASSES)
+globals().update(_DECODER_CONFIGS)
 ResNetBlock = _core._hub.ResNetBlock
 ResNetBlock.__module__ = __name__  # where pickles find it
 
@@ -144,8 +141,6 @@ __all__ = [
     "DeiTForImageClassification",
     "DeiTForImageClassificationWithTeacher",
     "DeiTModel",
-    "DeepseekV2Config",
-    "DeepseekV3Config",
     "DistilBertConfig",
     "DynamicCache",
     "EfficientNet",
@@ -153,16 +148,12 @@ __all__ = [
     "GenerationConfig",
     "ImageConfig",
     "ImageProcessor",
-    "LlamaConfig",
     "LoadWarning",
     "MODELS",
-    "MistralConfig",
     "ModelOutput",
     "PreTrainedModel",
     "PreTrainedTokenizer",
     "PretrainedConfig",
-    "Qwen2Config",
-    "Qwen3Config",
     "ResNet",
     "ResNetBlock",
     "RobertaConfig",
@@ -178,5 +169,6 @@ __all__ = [
     "create",
     "lenet",
     *CLASSES,
+    *_DECODER_CONFIGS,
     *vision.MODELS,
 ]

@@ -259,132 +259,6 @@ class GPT2Config(PretrainedConfig):
         return super()._native(**changes)
 
 
-class LlamaConfig(PretrainedConfig):
-    """Llama."""
-
-    model_type = "llama"
-    _struct = _core._hub.LlamaConfig
-    _made = ("rope", "max_window_layers", "classifier_dropout")
-    _defaults = {"bos_token_id": 1, "eos_token_id": 2, "rope_parameters": None}
-
-    def __init__(self, **values):
-        # Older files have rope_theta and rope_scaling.
-        theta, scaling = values.pop("rope_theta", None), values.pop("rope_scaling", None)
-        super().__init__(**values)
-        rope = {"rope_theta": theta or 10000.0, **(scaling or {}), **(self.rope_parameters or {})}
-        rope["rope_type"] = rope.get("rope_type", rope.pop("type", "default"))
-        self.rope_parameters = rope
-
-    def _native(self, **changes):
-        rope = _core._hub.RopeConfig()
-        for key, value in self.rope_parameters.items():
-            try:
-                if key in rope.fields:
-                    setattr(rope, key, value)
-            except TypeError:
-                raise _core.ValueError(f"config: rope_parameters: {key} is {value!r}") from None
-        if rope.rope_type == "longrope" and "factor" not in self.rope_parameters:
-            rope.factor = self.max_position_embeddings / rope.original_max_position_embeddings
-        return super()._native(rope=rope, **changes)
-
-
-class MistralConfig(LlamaConfig):
-    """Mistral."""
-
-    model_type = "mistral"
-    _made = (*LlamaConfig._made, "attention_bias", "mlp_bias")
-    _defaults = {
-        **LlamaConfig._defaults,
-        "intermediate_size": 14336,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 131072,
-        "sliding_window": 4096,
-    }
-
-
-class Qwen2Config(LlamaConfig):
-    """Qwen2 and Qwen2.5."""
-
-    model_type = "qwen2"
-    _made = ("rope", "attention_bias", "mlp_bias", "head_dim", "classifier_dropout")
-    _defaults = {
-        "vocab_size": 151936,
-        "intermediate_size": 22016,
-        "num_key_value_heads": 32,
-        "max_position_embeddings": 32768,
-        "rope_parameters": None,
-        "use_sliding_window": False,
-        "sliding_window": None,
-        "max_window_layers": 28,
-    }
-
-    def _native(self, **changes):
-        window = self.sliding_window if self.use_sliding_window else None
-        return super()._native(sliding_window=window, **changes)
-
-
-class Qwen3Config(Qwen2Config):
-    """Qwen3."""
-
-    model_type = "qwen3"
-    _made = ("rope", "mlp_bias", "classifier_dropout")
-    _defaults = {**Qwen2Config._defaults, "head_dim": 128}
-
-
-class DeepseekV2Config(LlamaConfig):
-    """DeepSeek-V2 and V2.5."""
-
-    model_type = "deepseek_v2"
-    _struct = _core._hub.DeepseekConfig
-    _made = (
-        "rope",
-        "classifier_dropout",
-        "max_window_layers",
-        "sliding_window",
-        "num_key_value_heads",
-        "head_dim",
-        "rope_interleave",
-    )
-    _defaults = {**LlamaConfig._defaults, "vocab_size": 102400}
-
-
-class DeepseekV3Config(LlamaConfig):
-    """DeepSeek-V3 and R1."""
-
-    model_type = "deepseek_v3"
-    _struct = _core._hub.DeepseekConfig
-    _made = (
-        "rope",
-        "classifier_dropout",
-        "max_window_layers",
-        "sliding_window",
-        "num_key_value_heads",
-        "head_dim",
-        "mlp_bias",
-        "topk_method",
-    )
-    _defaults = {
-        "vocab_size": 129280,
-        "hidden_size": 7168,
-        "intermediate_size": 18432,
-        "moe_intermediate_size": 2048,
-        "num_hidden_layers": 61,
-        "num_attention_heads": 128,
-        "n_shared_experts": 1,
-        "n_routed_experts": 256,
-        "routed_scaling_factor": 2.5,
-        "n_group": 8,
-        "topk_group": 4,
-        "num_experts_per_tok": 8,
-        "first_k_dense_replace": 3,
-        "norm_topk_prob": True,
-        "max_position_embeddings": 4096,
-        "bos_token_id": 0,
-        "eos_token_id": 1,
-        "rope_parameters": None,
-    }
-
-
 class T5Config(PretrainedConfig):
     """T5, its version 1.1 and Flan-T5."""
 
@@ -412,12 +286,6 @@ CONFIGS = {
         RobertaConfig,
         DistilBertConfig,
         GPT2Config,
-        DeepseekV2Config,
-        DeepseekV3Config,
-        LlamaConfig,
-        MistralConfig,
-        Qwen2Config,
-        Qwen3Config,
         T5Config,
     )
 }
@@ -425,6 +293,11 @@ CONFIGS = {
 
 class AutoConfig:
     """The configuration class that config.json asks for."""
+
+    @staticmethod
+    def known() -> set[str]:
+        """The model types there are."""
+        return set(CONFIGS)
 
     @staticmethod
     def from_pretrained(name: str | os.PathLike, **changes):

@@ -89,6 +89,12 @@ class AutoModelForImageClassification(_auto("ForImageClassification")):
     """The image model that config.json asks for, in timm's layout or transformers'."""
 
     @classmethod
+    def takes(cls, values: dict) -> bool:
+        """The keys of a config.json are of such a model."""
+        family = FAMILIES.get(values.get("model_type"), {})
+        return "architecture" in values or cls._suffixes[0] in family
+
+    @classmethod
     def _class_for(cls, config) -> type[PreTrainedModel]:
         if isinstance(config, ImageConfig):
             return ImageModel

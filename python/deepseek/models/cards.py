@@ -159,7 +159,7 @@ FAMILIES = (
     ),
     Family(
         "ViT",
-        ("vit_",),
+        ("vit_", "vit-"),
         IMAGES,
         "Dosovitskiy et al., An Image is Worth 16x16 Words, 2020 (arXiv:2010.11929)",
         "fine-tuning on ImageNet: SGD, momentum 0.9, batch 512, 20000 steps, cosine decay, no "
@@ -191,7 +191,7 @@ FAMILIES = (
     ),
     Family(
         "DeiT",
-        ("deit_",),
+        ("deit_", "deit-"),
         IMAGES,
         "Touvron et al., Training data-efficient image transformers, 2020 (arXiv:2012.12877)",
         "AdamW, weight decay 0.05, batch 1024, 300 epochs, learning rate 1e-3 with 5 epochs of "
@@ -265,12 +265,64 @@ FAMILIES = (
     ),
     Family(
         "Llama and its kin",
-        ("llama-", "tinyllama-", "smollm2-", "deepseek-r1-distill-llama"),
+        ("llama-", "tinyllama-", "smollm2-", "smollm3-", "deepseek-r1-distill-llama"),
         NEXT,
         "Touvron et al., LLaMA: Open and Efficient Foundation Language Models, 2023 "
         "(arXiv:2302.13971)",
     ),
     Family("Mistral", ("mistral-",), NEXT, "Jiang et al., Mistral 7B, 2023 (arXiv:2310.06825)"),
+    Family(
+        "Mixtral",
+        ("mixtral-",),
+        NEXT,
+        "Jiang et al., Mixtral of Experts, 2024 (arXiv:2401.04088)",
+    ),
+    Family(
+        "Gemma",
+        ("gemma-",),
+        NEXT,
+        "Gemma Team, Gemma: Open Models Based on Gemini Research and Technology, 2024 "
+        "(arXiv:2403.08295)",
+    ),
+    Family(
+        "Gemma 2",
+        ("gemma-2-",),
+        NEXT,
+        "Gemma Team, Gemma 2: Improving Open Language Models at a Practical Size, 2024 "
+        "(arXiv:2408.00118)",
+    ),
+    Family(
+        "Gemma 3",
+        ("gemma-3-",),
+        NEXT,
+        "Gemma Team, Gemma 3 Technical Report, 2025 (arXiv:2503.19786)",
+    ),
+    Family(
+        "Phi",
+        ("phi-",),
+        NEXT,
+        "Abdin et al., Phi-3 Technical Report: A Highly Capable Language Model Locally on Your "
+        "Phone, 2024 (arXiv:2404.14219)",
+    ),
+    Family(
+        "OLMo 2",
+        ("olmo-2-",),
+        NEXT,
+        "OLMo Team, 2 OLMo 2 Furious, 2024 (arXiv:2501.00656)",
+    ),
+    Family(
+        "OLMoE",
+        ("olmoe-",),
+        NEXT,
+        "Muennighoff et al., OLMoE: Open Mixture-of-Experts Language Models, 2024 "
+        "(arXiv:2409.02060)",
+    ),
+    Family(
+        "Granite",
+        ("granite-",),
+        NEXT,
+        "IBM Granite Team, Granite 3.0 Language Models, 2024",
+    ),
     Family(
         "Qwen2",
         ("qwen2", "deepseek-r1-distill-qwen"),
@@ -303,14 +355,15 @@ FAMILIES = (
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
 _BERT_LARGE = {**_LARGE, "intermediate_size": 4096}
 _ROBERTA = {"max_position_embeddings": 514, "type_vocab_size": 1}
+_IMAGENET = {"num_labels": 1000}
 _ALBERT = {
     "base": {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
     "large": {**_LARGE, "intermediate_size": 4096},
     "xlarge": {**_LARGE, "hidden_size": 2048, "intermediate_size": 8192},
     "xxlarge": {},
 }
-#: Model type and what differs from its default configuration, for language models whose size is
-#: known without their config.json.
+#: Model type and what differs from its default configuration, for models of transformers whose size
+#: is known without their config.json.
 LANGUAGE: dict[str, tuple[str, dict]] = {
     "bert-base-uncased": ("bert", {}),
     "bert-base-cased": ("bert", {"vocab_size": 28996}),
@@ -340,6 +393,10 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "gpt2-large": ("gpt2", {"n_embd": 1280, "n_layer": 36, "n_head": 20}),
     "gpt2-xl": ("gpt2", {"n_embd": 1600, "n_layer": 48, "n_head": 25}),
     "distilgpt2": ("gpt2", {"n_layer": 6}),
+    "vit-base-patch16-224": ("vit", _IMAGENET),
+    "vit-base-patch16-384": ("vit", {**_IMAGENET, "image_size": 384}),
+    "vit-large-patch16-224": ("vit", {**_IMAGENET, **_BERT_LARGE}),
+    "deit-base-distilled-patch16-224": ("deit", _IMAGENET),
     "clip-vit-base-patch32": ("clip", {}),
     "clip-vit-base-patch16": ("clip", {"vision_config": {"patch_size": 16}}),
     "clip-vit-large-patch14": (
@@ -356,7 +413,11 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     ),
 }
 #: The classes whose parameters are counted: what the checkpoints hold, without new heads.
-_COUNTED = {"gpt2": "ForCausalLM"}
+_COUNTED = {
+    "gpt2": "ForCausalLM",
+    "vit": "ForImageClassification",
+    "deit": "ForImageClassificationWithTeacher",
+}
 
 #: What the paper of its family reports for weights that its authors published.
 REPORTED = {

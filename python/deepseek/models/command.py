@@ -105,6 +105,7 @@ def use_of(card: cards.Card) -> str:
         pretrained = "pretrained=True" if card.source else ""
         return f"deepseek.models.{card.name}({pretrained})"
     kind = {
+        cards.IMAGES: "AutoModelForImageClassification",
         cards.TOKENS: "AutoModelForMaskedLM",
         cards.NEXT: "AutoModelForCausalLM",
         cards.PAIRS: "AutoModelForSeq2SeqLM",

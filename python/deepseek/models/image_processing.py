@@ -69,11 +69,7 @@ class ImagePreparation:
         config = model.config
         if isinstance(config, ImageConfig):
             return cls.of_config(config)
-        values = _file_values(model.name_or_path) if model.name_or_path else {}
-        if not values:
-            side = getattr(getattr(config, "vision_config", config), "image_size", 224)
-            values = _usual(_KIND_OF.get(config.model_type, "ViT"), side)
-        return cls.of_values(values)
+        return cls.of_values(_values_of(model))
 
     @classmethod
     def of_config(cls, config: ImageConfig) -> "ImagePreparation":
@@ -128,6 +124,8 @@ class ImagePreparation:
             crop = _size_of(given, "crop_size", square=True)
         if not given.get("do_resize", True):
             size = None
+        elif crop is None and not isinstance(size, int):
+            crop = size
         return cls(size, crop, mean, std, _FILTERS[given["resample"]])
 
     def __call__(self, image):
@@ -164,6 +162,16 @@ class ImagePreparation:
         if image.shape[0] == 1 and self.channels == 3:
             return image.expand(3, -1, -1).contiguous()
         return image
+
+
+def _values_of(model) -> dict:
+    """The keys of the file beside a model; without one those that are usual for its family."""
+    values = _file_values(model.name_or_path) if model.name_or_path else {}
+    if values:
+        return values
+    config = model.config
+    side = getattr(getattr(config, "vision_config", config), "image_size", 224)
+    return _usual(_KIND_OF.get(config.model_type, "ViT"), side)
 
 
 def _usual(kind: str, side: int) -> dict:
@@ -225,6 +233,13 @@ class ImageProcessor:
         #: The keys of preprocessor_config.json.
         self.values = values
         self.preparation = preparation or ImagePreparation.of_values(values)
+
+    @classmethod
+    def of_model(cls, model) -> "ImageProcessor":
+        """As ImagePreparation.of_model()."""
+        if isinstance(model.config, ImageConfig):
+            return cls(ImagePreparation.of_config(model.config))
+        return cls(**_values_of(model))
 
     def __call__(self, images, return_tensors: str = "ds") -> BatchEncoding:
         """pixel_values [images, channels, height, width] of an image or a list of them: files, PIL

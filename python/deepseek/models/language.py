@@ -7,17 +7,12 @@ from .. import _core, nn
 from ._config import (
     AlbertConfig,
     BertConfig,
-    DeepseekV2Config,
-    DeepseekV3Config,
     DistilBertConfig,
     GPT2Config,
-    LlamaConfig,
-    MistralConfig,
-    Qwen2Config,
-    Qwen3Config,
     RobertaConfig,
     T5Config,
 )
+from ._decoder_config import DECODERS
 from ._output import ModelOutput
 from ._pretrained import PreTrainedModel
 from .generation import DynamicCache, EncoderDecoderMixin, GenerationConfig, GenerationMixin
@@ -111,18 +106,22 @@ class _Answering(EncoderDecoderMixin, _Generator):
         return super()._load(weights, *arguments)
 
 
-_EXPERT = re.compile(r"(.*\.experts\.)(\d+)\.(gate|up|down)_proj\.weight")
+_EXPERT = re.compile(r"(.*\.experts\.)(\d+)\.(\w+)\.weight")
 
 
 class _WithExperts:
     """Files hold the matrices of every expert; the model, one tensor of all experts' matrices."""
 
+    #: The matrices in files.
+    _matrices = {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
+
     def _load(self, weights, *arguments):
+        kinds = {file: kind for kind, file in self._matrices.items()}
         found: dict[str, dict[tuple[int, str], str]] = {}
         for name in weights:
             match = _EXPERT.fullmatch(name)
-            if match:
-                found.setdefault(match[1], {})[int(match[2]), match[3]] = name
+            if match and match[3] in kinds:
+                found.setdefault(match[1], {})[int(match[2]), kinds[match[3]]] = name
         weights = dict(weights)
         for stem, names in found.items():
             count = 1 + max(expert for expert, _ in names)
@@ -145,8 +144,13 @@ class _WithExperts:
             for expert in range(tensor.shape[0]):
                 parts = tensor[expert].chunk(len(kinds), 0)
                 for what, part in zip(kinds, parts, strict=True):
-                    named[f"{stem}experts.{expert}.{what}_proj.weight"] = part
-        return named
+                    named[f"{stem}experts.{expert}.{self._matrices[what]}.weight"] = part
+        return super()._to_files(named)
+
+
+class _MixtralExperts(_WithExperts):
+    _matrices = {"gate": "w1", "up": "w3", "down": "w2"}
+    _file_names = (("block_sparse_moe.", "mlp."),)
 
 
 def _class(name: str, config: type, base: str, parents: tuple, doc: str, **more) -> type:
@@ -156,10 +160,11 @@ def _class(name: str, config: type, base: str, parents: tuple, doc: str, **more)
 
 
 def _family(
-    prefix: str, config: type, model: type, native: type, mixins: tuple = ()
+    prefix: str, config: type, model: type, native: type, mixins: tuple = (), **names: str
 ) -> dict[str, type]:
     """The classes of a family by what follows its name: the model itself, made by `model` beside
-    its C++ class, and one for every head of the table in C++."""
+    its C++ class, and one for every head of the table in C++. `names` are of classes that are
+    called otherwise than the family."""
     heads = _hub.heads_of(config.model_type)
     base = heads[0][2]
     parents = (*mixins, model, native)
@@ -169,7 +174,7 @@ def _family(
         causal = head in ("ForCausalLM", "LMHeadModel")
         parents = (_Causal, _hub.CausalLM) if causal else (_Headed, _hub.TextModelWithHead)
         classes["ForCausalLM" if causal else head] = _class(
-            prefix + head,
+            names.get(head, prefix + head),
             config,
             body,
             (*mixins, *parents),
@@ -181,6 +186,14 @@ def _family(
     return classes
 
 
+#: How the experts of families are read and written.
+_EXPERTS = {
+    "mixtral": (_MixtralExperts,),
+    **dict.fromkeys(
+        ("qwen2_moe", "qwen3_moe", "olmoe", "deepseek_v2", "deepseek_v3"), (_WithExperts,)
+    ),
+}
+_OTHER_NAMES = {"gemma3_text": {"ForCausalLM": "Gemma3ForCausalLM"}}
 #: Classes by model type and by what follows the family's name.
 FAMILIES: dict[str, dict[str, type]] = {
     "bert": _family("Bert", BertConfig, _Encoder, _hub.EncoderModel),
@@ -188,16 +201,17 @@ FAMILIES: dict[str, dict[str, type]] = {
     "distilbert": _family("DistilBert", DistilBertConfig, _Encoder, _hub.EncoderModel),
     "albert": _family("Albert", AlbertConfig, _Encoder, _hub.EncoderModel),
     "gpt2": _family("GPT2", GPT2Config, _Model, _hub.GPT2Model),
-    "llama": _family("Llama", LlamaConfig, _Model, _hub.LlamaModel),
-    "mistral": _family("Mistral", MistralConfig, _Model, _hub.LlamaModel),
-    "qwen2": _family("Qwen2", Qwen2Config, _Model, _hub.LlamaModel),
-    "qwen3": _family("Qwen3", Qwen3Config, _Model, _hub.LlamaModel),
-    "deepseek_v2": _family(
-        "DeepseekV2", DeepseekV2Config, _Model, _hub.DeepseekModel, (_WithExperts,)
-    ),
-    "deepseek_v3": _family(
-        "DeepseekV3", DeepseekV3Config, _Model, _hub.DeepseekModel, (_WithExperts,)
-    ),
+    **{
+        config.model_type: _family(
+            config.__name__.removesuffix("Config"),
+            config,
+            _Model,
+            getattr(_hub, "DeepseekModel" if kind.startswith("deepseek") else "LlamaModel"),
+            _EXPERTS.get(kind, ()),
+            **_OTHER_NAMES.get(kind, {}),
+        )
+        for kind, config in DECODERS.items()
+    },
     "t5": _family("T5", T5Config, _Model, _hub.T5Model)
     | {
         suffix: _class(

@@ -196,7 +196,8 @@ def test_large_tables_are_converted_once_and_mapped(tmp_path, cache, on_disk):
     assert load_dataset(tmp_path)["train"]["n"] == [1, 2] and kept.stat().st_mtime_ns == first
     path.write_text("n\n1\n2\n3\n")
     assert load_dataset(tmp_path)["train"]["n"] == [1, 2, 3]
-    doubled = load_dataset(tmp_path)["train"].map(lambda row: {"m": 2 * row["n"]})
+    rows = load_dataset(tmp_path)["train"]
+    doubled = rows.map(lambda row: {"m": 2 * row["n"]}, keep_in_memory=True)
     assert doubled["m"] == [2, 4, 6]
     assert len(list(cache.iterdir())) == 2  # what map() made goes with its rows
 

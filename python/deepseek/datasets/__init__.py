@@ -2,6 +2,7 @@
 """Data sets: images by name, and tables of text, numbers and images from files or a hub."""
 
 from .features import ClassLabel, Features, Image, List, Value
+from .fingerprint import disable_caching, enable_caching, is_caching_enabled
 from .loading import load_dataset, load_from_disk
 from .mix import concatenate_datasets, interleave_datasets
 from .named import (

@@ -25,7 +25,7 @@ class Job(NamedTuple):
     batched: bool
     batch_size: int
     drop_last_batch: bool
-    removed: set[str]
+    removed: list[str]
     schema: object
     fn_kwargs: dict
 
@@ -151,22 +151,22 @@ def _error_of(failure: Failure, number: int) -> Exception:
         return RuntimeError(message)
 
 
-def map_table(rows, function: Callable, num_proc: int, **asked):
-    """The table of map(); None when the function returned nothing for every row."""
+def map_table(rows, function: Callable, num_proc: int, path: Path | None, **asked):
+    """The table of map(), kept in a file where there is a path; None when the function returned
+    nothing for every row."""
     if rows.format["type"] in ("arrow", "pandas"):
         rows = rows.with_format(None, rows.format["columns"])
     job = Job(rows, function, **asked)
     if not isinstance(num_proc, int) or num_proc < 1:
         raise _core.ValueError(f"map: num_proc {num_proc!r} must be at least 1")
     count = min(num_proc, len(rows))
+    always = None if path is None else -1
     if count <= 1:
-        table = collect(_batches(job, 0, len(rows)), schema=job.schema)
-    else:
-        pa = pyarrow()
-        tables = [t for t in _in_processes(job, count) if t.num_columns]
-        if not tables:
-            return None
-        if all(t.schema.equals(tables[0].schema) for t in tables):
-            return pa.concat_tables(tables)
-        table = collect(batch for t in tables for batch in t.to_batches())
-    return table if table.num_columns else None
+        table = collect(_batches(job, 0, len(rows)), path, job.schema, always)
+        return table if table.num_columns else None
+    tables = [t for t in _in_processes(job, count) if t.num_columns]
+    if not tables:
+        return None
+    if path is None and all(t.schema.equals(tables[0].schema) for t in tables):
+        return pyarrow().concat_tables(tables)
+    return collect((batch for t in tables for batch in t.to_batches()), path, None, always)

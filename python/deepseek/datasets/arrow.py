@@ -191,10 +191,13 @@ class Sink:
         self._batches.append(batch)
         self._bytes += batch.nbytes
         if self._bytes > self._limit:
-            self._open()
-            for kept in self._batches:
-                self._write(kept)
-            self._batches = []
+            self._spill()
+
+    def _spill(self) -> None:
+        self._open()
+        for batch in self._batches:
+            self._write(batch)
+        self._batches = []
 
     def _write(self, batch) -> None:
         try:
@@ -243,6 +246,8 @@ class Sink:
     def close(self):
         """The table."""
         pa = pyarrow()
+        if self._limit < 0 and self._writer is None and self._schema is not None:
+            self._spill()
         if self._writer is None:
             schema = pa.schema([]) if self._schema is None else self._schema
             return pa.Table.from_batches(self._batches, schema=schema)
@@ -256,9 +261,9 @@ class Sink:
         return table
 
 
-def collect(batches: Iterable, path: Path | None = None, schema=None):
-    """A table of the batches."""
-    sink = Sink(path, schema)
+def collect(batches: Iterable, path: Path | None = None, schema=None, in_memory: int | None = None):
+    """A table of the batches, of more than in_memory bytes in a file; with -1 of any number."""
+    sink = Sink(path, schema, in_memory)
     try:
         for batch in batches:
             if batch.num_rows or schema is None:

@@ -34,16 +34,17 @@ def _cache_path(kind: str, paths: Sequence[Path], more, cache_dir) -> Path:
 def _table(kind: str, paths: list[Path], options: Mapping, features, cache_dir) -> Dataset:
     schema = features.schema if features else None
     known = features or features_in(kind, paths)
+    text = str(schema) if schema is not None else ""
+    cached = _cache_path(kind, paths, [options, text], cache_dir)
     if kind == "arrow" and features is None:
         found = mapped(paths)
         if found is not None:
-            return Dataset(found, known)
-    text = str(schema) if schema is not None else ""
-    cached = _cache_path(kind, paths, [options, text], cache_dir)
+            return Dataset(found, known)._from_files(cached.stem, cache_dir)
     table = map_file(cached) if cached.is_file() else None
     if table is None:
         table = collect(READERS[kind](paths, options), cached, schema)
-    return Dataset(table, known and Features.from_schema(table.schema).known(known))
+    made = Dataset(table, known and Features.from_schema(table.schema).known(known))
+    return made._from_files(cached.stem, cache_dir)
 
 
 def _stream(kind: str, source, names: list[str], options: Mapping, features) -> IterableDataset:
@@ -162,7 +163,9 @@ def _images(source, splits, under: str, streaming: bool):
     schema, pa = features.schema, pyarrow()
     made = DatasetDict(
         {
-            split: Dataset(pa.Table.from_batches([batch_of(part, schema)], schema), features)
+            split: Dataset(
+                pa.Table.from_batches([batch_of(part, schema)], schema), features
+            )._from_files(None)
             for split, part in columns.items()
         }
     )
@@ -243,6 +246,8 @@ def load_from_disk(path: str | os.PathLike):
     pa = pyarrow()
     tables = [map_file(folder / Path(name).name) for name in names]
     table = pa.concat_tables(tables) if tables else features.schema.empty_table()
-    return Dataset(
-        table.replace_schema_metadata(), Features.from_schema(table.schema).known(features)
+    table = table.replace_schema_metadata()
+    made = Dataset(table, Features.from_schema(table.schema).known(features))
+    return made._from_files(
+        _cache_path("disk", [folder / Path(n).name for n in names], [], "").stem
     )

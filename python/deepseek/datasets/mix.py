@@ -48,6 +48,7 @@ def concatenate_datasets(datasets: Sequence, axis: int = 0):
                 )
     features = Features.from_schema(schema).known(known)
     made = Dataset(pa.concat_tables(tables), features)
+    made._kept = next((d._kept for d in datasets if d._kept), None)
     if all(d._chosen is None for d in datasets):
         return made
     starts = np.cumsum([0, *(d.data.num_rows for d in datasets)])

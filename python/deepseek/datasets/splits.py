@@ -45,6 +45,10 @@ class DatasetDict(dict):
 
         return act
 
+    def cleanup_cache_files(self) -> dict[str, int]:
+        """Removes the results of map() that are kept for these rows; how many, by split."""
+        return {split: rows.cleanup_cache_files() for split, rows in self.items()}
+
     def __missing__(self, split):
         raise _core.KeyError(f"there is no split '{split}'; there are {', '.join(self) or 'none'}")
 

@@ -3,17 +3,19 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .. import _core
+from .._download import cache_folder
 from ..data import Dataset as _Dataset
 from ..data.sampler import draw_seed
-from . import split_rows
+from . import fingerprint, split_rows
 from .apply import map_table
-from .arrow import Rows, batch_of, batch_of_rows, collect, column, conform, pyarrow
+from .arrow import Rows, batch_of, batch_of_rows, collect, column, conform, map_file, pyarrow
 from .features import ClassLabel, Feature, Features, Value, arrow_type
 from .formats import check_kind, format_batch, format_column, format_row
 
@@ -41,6 +43,8 @@ class Dataset(_Dataset):
         self._kind: str | None = None
         self._shown: list[str] | None = None
         self._rows = None
+        self._origin: str | None = None  # the fingerprint of the table, where it is known
+        self._kept: Path | None = None  # where results of map() are kept, for rows of files
 
     def _with(self, **changes) -> "Dataset":
         made = object.__new__(Dataset)
@@ -48,9 +52,28 @@ class Dataset(_Dataset):
         made.__dict__.update({f"_{name}": value for name, value in changes.items()})
         if "table" in changes:
             made._rows = None
+            made._origin = changes.get("origin")
             if made._shown is not None:
                 made._shown = [name for name in made._shown if name in made._table.schema.names]
         return made
+
+    def _from_files(self, origin: str | None, cache_dir=None) -> "Dataset":
+        """Rows whose maps are kept between runs."""
+        folder = Path(cache_dir) if cache_dir else cache_folder() / "datasets"
+        return self._with(origin=origin, kept=folder)
+
+    def _derived(self, *how) -> str | None:
+        """The origin of a table that is made of this one in a way that is quickly told."""
+        return self._origin and fingerprint.fingerprint(self._origin, *how)
+
+    @property
+    def _fingerprint(self) -> str:
+        """Of the rows as they are seen: data, choice, order, features, format."""
+        if self._origin is None:
+            self._origin = fingerprint.table_fingerprint(self._table)
+        described = self._features.to_json()
+        seen = (self._chosen, self._kind, self._shown, described)
+        return fingerprint.fingerprint(self._origin, *seen)
 
     # ---- making
 
@@ -226,7 +249,9 @@ class Dataset(_Dataset):
         if self._chosen is not None:
             return self._with(chosen=self._chosen[rows])
         if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-            return self._with(table=self._table.slice(int(rows[0]), len(rows)))
+            begin, count = int(rows[0]), len(rows)
+            part = self._table.slice(begin, count)
+            return self._with(table=part, origin=self._derived("slice", begin, count))
         return self._with(chosen=rows) if len(rows) else self._with(table=self._table.slice(0, 0))
 
     def select(self, rows: Sequence[int]) -> "Dataset":
@@ -263,6 +288,8 @@ class Dataset(_Dataset):
         batch_size: int = 1000,
         num_proc: int | None = None,
         fn_kwargs: dict | None = None,
+        load_from_cache_file: bool = True,
+        keep_in_memory: bool = False,
     ) -> "Dataset":
         """The rows of which function(row) is true; with `batched` it returns a list of truths."""
 
@@ -281,6 +308,8 @@ class Dataset(_Dataset):
             remove_columns=self.column_names,
             num_proc=num_proc,
             fn_kwargs=fn_kwargs,
+            load_from_cache_file=load_from_cache_file,
+            keep_in_memory=keep_in_memory,
         )
         if len(kept) != len(self):
             raise _core.ValueError(f"filter: {len(kept)} truths for {len(self)} rows")
@@ -338,7 +367,8 @@ class Dataset(_Dataset):
         parts = (self.table_of(slice(i, i + 1000)).combine_chunks().to_batches() for i in steps)
         schema = self._features.schema
         table = collect((batch for part in parts for batch in part), schema=schema)
-        return self._with(table=table, chosen=None)
+        origin = self._derived("flat", self._chosen)
+        return self._with(table=table, chosen=None, origin=origin)
 
     # ---- columns
 
@@ -355,36 +385,70 @@ class Dataset(_Dataset):
         num_proc: int | None = None,
         fn_kwargs: dict | None = None,
         desc: str | None = None,
+        load_from_cache_file: bool = True,
+        cache_file_name: str | os.PathLike | None = None,
+        keep_in_memory: bool = False,
     ) -> "Dataset":
         """Rows (with `batched` dicts of columns) through a function whose dict adds or replaces
         columns; with `batched` it may return more or fewer rows than it got.
 
-        num_proc: processes that share the rows. The result is computed at once and is not kept
-        between runs: save_to_disk() does that. `desc` is accepted and changes nothing."""
+        num_proc: processes that share the rows. Of rows that come from files the result is kept in
+        the cache and taken from there when the same function, with the same values around it, is
+        asked for the same rows; load_from_cache_file=False computes it anew, keep_in_memory keeps
+        nothing, cache_file_name names the file. `desc` is accepted and changes nothing."""
         removed = self._check(remove_columns)
-        made = map_table(
-            self,
-            function,
+        asked = dict(
             with_indices=with_indices,
             input_columns=None if input_columns is None else self._check(input_columns),
             batched=batched,
             batch_size=max(len(self), 1) if batch_size is None or batch_size < 1 else batch_size,
             drop_last_batch=drop_last_batch,
-            removed=set(removed),
+            removed=removed,
             schema=features.schema if features else None,
-            num_proc=num_proc or 1,
             fn_kwargs=fn_kwargs or {},
         )
+        path, origin = None, None
+        if cache_file_name is not None:
+            path = Path(cache_file_name)
+        elif self._kept is not None and not keep_in_memory and fingerprint.is_caching_enabled():
+            origin = self._result_of(function, asked)
+            path = origin and self._kept / f"map-{origin}.arrow"
+        made = map_file(path) if path and load_from_cache_file and path.is_file() else None
+        if made is None:
+            made = map_table(self, function, num_proc or 1, path, **asked)
         if made is None:  # the function returned nothing: it was for its effects
             return self.remove_columns(removed)
         known = features or Features.from_schema(made.schema).known(self._features)
-        return self._with(table=made, features=known, chosen=None)
+        return self._with(table=made, features=known, chosen=None, origin=origin)
+
+    def _result_of(self, function: Callable, asked: dict) -> str | None:
+        """The fingerprint of what map() makes; None where it cannot be told."""
+        how = {**asked, "schema": str(asked["schema"])}
+        if not asked["batched"]:
+            del how["batch_size"]
+        try:
+            return fingerprint.fingerprint(1, self._fingerprint, function, how)
+        except fingerprint.Unknown as error:
+            warnings.warn(
+                f"map: the result is not kept for the next run, as the function uses {error}",
+                stacklevel=3,
+            )
+            return None
+
+    def cleanup_cache_files(self) -> int:
+        """Removes all results of map() from the cache folder of these rows, and says how many;
+        rows that are in use stay readable."""
+        found = list(self._kept.glob("map-*.arrow")) if self._kept else []
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
 
     def select_columns(self, names: Names) -> "Dataset":
         """These columns, in this order."""
         kept = self._check(names)
         features = Features({name: self._features[name] for name in kept})
-        return self._with(table=self._table.select(kept), features=features)
+        table = self._table.select(kept)
+        return self._with(table=table, features=features, origin=self._derived("columns", kept))
 
     def remove_columns(self, names: Names) -> "Dataset":
         """All other columns."""
@@ -400,7 +464,8 @@ class Dataset(_Dataset):
         shown = self._shown and [names.get(name, name) for name in self._shown]
         features = Features(zip(renamed, self._features.values(), strict=True))
         table = self._table.rename_columns(renamed)
-        return self._with(shown=shown)._with(table=table, features=features)
+        origin = self._derived("names", renamed)
+        return self._with(shown=shown)._with(table=table, features=features, origin=origin)
 
     def rename_column(self, old: str, new: str) -> "Dataset":
         """The same with another name for a column."""

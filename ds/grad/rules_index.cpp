@@ -140,6 +140,38 @@ Values index_copy_gradient(const GradContext& c) {
   return grads;
 }
 
+/// Gradient of the weights [taps, out] that lead from `src` to `dst`: sums of src[index] g.
+Value diff_taps(const GradContext& c, const Value& src, const Value& dst) {
+  const int dim = static_cast<int>(c.node->attr_int("dim"));
+  const Value picked = make(Op::index_select_, {src, c.in(1)}, {int64_t{dim}});
+  Shape beside, others;
+  for (int d = 0; d < dst.shape().rank(); ++d) {
+    if (d == dim) beside.push_back(1);
+    beside.push_back(dst.shape()[d]);
+    if (d != dim) others.push_back(d < dim ? d : d + 1);
+  }
+  return make_sum(picked * make_reshape(dst, beside), others, false);
+}
+
+// dx = the transposed sums, dw = sums of x[index] g
+Values resample_gradient(const GradContext& c) {
+  const int64_t dim = c.node->attr_int("dim");
+  Values grads(3);
+  if (c.needs(0))
+    grads[0] = make(Op::resample_backward_, {c.grad(), c.in(1), c.in(2)},
+                    {dim, c.in(0).shape()[static_cast<int>(dim)]});
+  if (c.needs(2)) grads[2] = diff_taps(c, c.in(0), c.grad());
+  return grads;
+}
+
+Values resample_backward_gradient(const GradContext& c) {
+  Values grads(3);
+  if (c.needs(0))
+    grads[0] = make(Op::resample_, {c.grad(), c.in(1), c.in(2)}, {c.node->attr_int("dim")});
+  if (c.needs(2)) grads[2] = diff_taps(c, c.grad(), c.in(0));
+  return grads;
+}
+
 // dx = zeros with g at the indices the values came from
 Values sort_gradient(const GradContext& c) {
   if (!c.grad(0)) return Values(1);
@@ -159,6 +191,8 @@ void add_index_rules(GradTable& table) {
   add_rule(table, Op::scatter_, scatter_gradient, 7, 1);
   add_rule(table, Op::index_select_, index_select_gradient, kIndex);
   add_rule(table, Op::index_add_, index_add_gradient, kIndex);
+  add_rule(table, Op::resample_, resample_gradient, 7);
+  add_rule(table, Op::resample_backward_, resample_backward_gradient, 7);
   add_rule(table, Op::index_copy_, index_copy_gradient, kIndex);
   add_rule(table, Op::sort_, sort_gradient, 0, 2);
   add_rule(table, Op::topk_, sort_gradient, 0, 2);

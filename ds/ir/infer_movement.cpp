@@ -189,6 +189,38 @@ std::vector<Type> infer_index_select(const InferContext& c) {
   return {{c.dtype(0), picked_shape(c.shape(0), c.shape(1), dim)}};
 }
 
+namespace {
+
+/// Taps of input 0's dimension; their number of outputs.
+int64_t check_taps(const InferContext& c) {
+  check_floating(c, 0);
+  check_dtype(c, 1, DType::i64);
+  check_rank(c, 1, 2, 2, "index");
+  check_shape(c, 2, c.shape(1), "weight");
+  check_same_dtype(c, 0, 2);
+  return c.shape(1)[1];
+}
+
+}  // namespace
+
+std::vector<Type> infer_resample(const InferContext& c) {
+  const int64_t out = check_taps(c);
+  Shape shape = c.shape(0);
+  shape[check_dim(c, c.int_at(0), shape.rank())] = out;
+  return {{c.dtype(0), shape}};
+}
+
+std::vector<Type> infer_resample_backward(const InferContext& c) {
+  const int64_t out = check_taps(c);
+  Shape shape = c.shape(0);
+  int64_t& size = shape[check_dim(c, c.int_at(0), shape.rank())];
+  DS_CHECK(size == out, ShapeError, c.name(), ": ", c.type(0), " does not have the ", out,
+           " outputs of index ", c.type(1));
+  DS_CHECK(c.int_at(1) >= 0, ValueError, c.name(), ": size is ", c.int_at(1));
+  size = c.int_at(1);
+  return {{c.dtype(0), shape}};
+}
+
 std::vector<Type> infer_index_write(const InferContext& c) {
   check_dtype(c, 1, DType::i64);
   check_same_dtype(c, 0, 2);

@@ -41,64 +41,64 @@ Tensor numbers(const std::vector<double>& values, const Tensor& like) {
                   like.dtype());
 }
 
-/// Sum over taps of x[index[tap]] * weight[tap] along an axis.
-Tensor weighted(const Tensor& x, const Axis& axis, const std::vector<std::vector<int64_t>>& index,
-                const std::vector<std::vector<double>>& weight) {
-  Shape shape = Shape::filled(x.dim(), 1);
-  shape[axis.dim] = axis.out;
-  Tensor total;
-  for (size_t tap = 0; tap < index.size(); ++tap) {
-    const Tensor picked =
-        record(Op::index_select_, {x, index_tensor(index[tap], x.device())}, {axis.dim});
-    const Tensor part = picked * reshaped(numbers(weight[tap], x), shape);
-    total = total.defined() ? total + part : part;
-  }
-  return total;
-}
-
-Tensor nearest(const Tensor& x, const Axis& axis, bool exact) {
+/// For each output element of an axis, the input elements and their weights, tap by tap.
+struct Taps {
   std::vector<int64_t> index;
+  std::vector<double> weight;
+};
+
+Taps nearest_taps(const Axis& axis, bool exact) {
+  Taps taps;
   // In float, as PyTorch computes it: the two must pick the same element at a tie.
   const auto scale = static_cast<float>(axis.scale);
   for (int64_t i = 0; i < axis.out; ++i) {
     const float at = exact ? (static_cast<float>(i) + 0.5f) * scale : static_cast<float>(i) * scale;
-    index.push_back(std::min(static_cast<int64_t>(std::floor(at)), axis.in - 1));
+    taps.index.push_back(std::min(static_cast<int64_t>(std::floor(at)), axis.in - 1));
   }
-  return record(Op::index_select_, {x, index_tensor(index, x.device())}, {axis.dim});
+  taps.weight.assign(taps.index.size(), 1);
+  return taps;
 }
 
-Tensor linear_taps(const Tensor& x, const Axis& axis) {
-  std::vector<std::vector<int64_t>> index(2);
-  std::vector<std::vector<double>> weight(2);
-  for (int64_t i = 0; i < axis.out; ++i) {
-    const double at = std::max(axis.centre(i), 0.0);
+Taps linear_taps(const Axis& axis) {
+  const auto out = static_cast<size_t>(axis.out);
+  Taps taps{std::vector<int64_t>(2 * out), std::vector<double>(2 * out)};
+  for (size_t i = 0; i < out; ++i) {
+    const double at = std::max(axis.centre(static_cast<int64_t>(i)), 0.0);
     const int64_t low = std::min(static_cast<int64_t>(at), axis.in - 1);
     const double part = at - static_cast<double>(low);
-    index[0].push_back(low);
-    index[1].push_back(std::min(low + 1, axis.in - 1));
-    weight[0].push_back(1 - part);
-    weight[1].push_back(part);
+    taps.index[i] = low;
+    taps.index[out + i] = std::min(low + 1, axis.in - 1);
+    taps.weight[i] = 1 - part;
+    taps.weight[out + i] = part;
   }
-  return weighted(x, axis, index, weight);
+  return taps;
 }
 
 /// R. Keys, "Cubic convolution interpolation for digital image processing" (1981), with a = -0.75.
-Tensor cubic_taps(const Tensor& x, const Axis& axis) {
+Taps cubic_taps(const Axis& axis) {
   constexpr double a = -0.75;
   const auto near = [&](double d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };
   const auto far = [&](double d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };
-  std::vector<std::vector<int64_t>> index(4);
-  std::vector<std::vector<double>> weight(4);
-  for (int64_t i = 0; i < axis.out; ++i) {
-    const double at = axis.centre(i), low = std::floor(at), t = at - low;
+  const auto out = static_cast<size_t>(axis.out);
+  Taps taps{std::vector<int64_t>(4 * out), std::vector<double>(4 * out)};
+  for (size_t i = 0; i < out; ++i) {
+    const double at = axis.centre(static_cast<int64_t>(i)), low = std::floor(at), t = at - low;
     const double w[] = {far(t + 1), near(t), near(1 - t), far(2 - t)};
-    for (int64_t tap = 0; tap < 4; ++tap) {
-      index[static_cast<size_t>(tap)].push_back(
-          std::clamp(static_cast<int64_t>(low) + tap - 1, int64_t{0}, axis.in - 1));
-      weight[static_cast<size_t>(tap)].push_back(w[tap]);
+    for (size_t tap = 0; tap < 4; ++tap) {
+      taps.index[tap * out + i] = std::clamp(
+          static_cast<int64_t>(low) + static_cast<int64_t>(tap) - 1, int64_t{0}, axis.in - 1);
+      taps.weight[tap * out + i] = w[tap];
     }
   }
-  return weighted(x, axis, index, weight);
+  return taps;
+}
+
+Tensor resampled(const Tensor& x, const Axis& axis, const Taps& taps) {
+  const Shape shape{static_cast<int64_t>(taps.index.size()) / axis.out, axis.out};
+  return record(Op::resample_,
+                {x, reshaped(index_tensor(taps.index, x.device()), shape),
+                 reshaped(numbers(taps.weight, x), shape)},
+                {axis.dim});
 }
 
 int spatial_dims_of(const std::string& mode) {
@@ -169,12 +169,17 @@ Tensor interpolate(const Tensor& input, const std::optional<PerDim>& size,
                               : adaptive_avg_pool3d(input, out);
   }
   const bool by_nearest = mode == "nearest" || mode == "nearest-exact";
-  Tensor x = by_nearest ? input : widened(input);
+  Tensor x = is_floating(input.dtype()) ? widened(input) : input;
   for (const Axis& axis : axes) {
-    if (by_nearest)
-      x = nearest(x, axis, mode == "nearest-exact");
-    else
-      x = mode == "bicubic" ? cubic_taps(x, axis) : linear_taps(x, axis);
+    if (axis.out == axis.in && axis.scale == 1) continue;
+    if (!by_nearest) {
+      x = resampled(x, axis, mode == "bicubic" ? cubic_taps(axis) : linear_taps(axis));
+      continue;
+    }
+    const Taps taps = nearest_taps(axis, mode == "nearest-exact");
+    x = is_floating(x.dtype())
+            ? resampled(x, axis, taps)
+            : record(Op::index_select_, {x, index_tensor(taps.index, x.device())}, {axis.dim});
   }
   return to_dtype(x, input.dtype());
 }

@@ -251,6 +251,27 @@ def dilated(lib):
 
 
 @network
+def pyramid(lib):
+    nn, F = lib.nn, lib.nn.functional
+
+    class Pyramid(nn.Module):
+        """Every way to enlarge what convolutions made, by whole and by broken factors."""
+
+        def __init__(self):
+            super().__init__()
+            self.convs = nn.ModuleList([conv_norm(lib, 3 if i == 0 else 8, 8) for i in range(5)])
+
+        def forward(self, x):
+            x = self.convs[0](F.interpolate(x, size=(13, 9), mode="bilinear"))
+            x = self.convs[1](F.interpolate(x, scale_factor=2))
+            x = self.convs[2](F.interpolate(x, size=(11, 20), mode="bilinear", align_corners=True))
+            x = self.convs[3](F.interpolate(x, scale_factor=(1.5, 0.7), mode="bicubic"))
+            return self.convs[4](F.interpolate(x, size=(16, 10), mode="nearest-exact"))
+
+    return Pyramid(), (floats(2, 3, 7, 6),), square(lib)
+
+
+@network
 def super_resolution(lib):
     nn = lib.nn
     model = nn.Sequential(

@@ -63,6 +63,11 @@ void add_index_samples(Samples& samples) {
   samples.push_back({Op::index_add_, {{{2, 3}}, picks, {{2, 4}}}, {int64_t{1}}});
   samples.push_back(
       {Op::index_copy_, {{{3, 2}}, index_operand({2}, {2, 0}), {{2, 2}}}, {int64_t{0}}});
+  const Operand taps = index_operand({2, 4}, {0, 2, 1, 1, 1, 2, 2, 0});
+  const Operand weights{{2, 4}};
+  samples.push_back({Op::resample_, {{{2, 3, 2}}, taps, weights}, {int64_t{1}}});
+  samples.push_back(
+      {Op::resample_backward_, {{{2, 4, 2}}, taps, weights}, {int64_t{1}, int64_t{3}}});
   for (bool largest : {false, true}) {
     samples.push_back({Op::sort_, {{{3, 4}}}, {int64_t{1}, largest}});
     samples.push_back({Op::sort_, {{{3, 4}}}, {int64_t{0}, largest}});

@@ -26,6 +26,8 @@ LowerFn lower_function(Op op) {
     case Op::log_softmax_backward_: return lower_softmax;
     case Op::softmax_cross_entropy_:
     case Op::softmax_cross_entropy_backward_: return lower_cross_entropy;
+    case Op::resample_:
+    case Op::resample_backward_: return lower_resample;
     case Op::batch_norm_:
     case Op::batch_norm_backward_: return lower_batch_norm;
     case Op::group_norm_:

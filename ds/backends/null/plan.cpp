@@ -88,7 +88,8 @@ class Planner {
  private:
   void find_channels_last() {
     for (const NodePtr& node : plan_.nodes) {
-      const bool keeps = is_elementwise(*node) || node->info().op_class == OpClass::pool;
+      const bool keeps = is_elementwise(*node) || node->info().op_class == OpClass::pool ||
+                         node->op() == Op::resample_ || node->op() == Op::resample_backward_;
       const auto same = [&](const Value& input) {
         return channels_last_.count(input.node.get()) > 0 &&
                input.shape().rank() == node->type().shape.rank();

@@ -138,6 +138,45 @@ void index_select(const KernelArgs& args) {
   });
 }
 
+/// f(source element, output element, weight) for every tap of resample or resample_backward, whose
+/// sources have `shape`.
+template <class F>
+void for_each_tap(const KernelArgs& args, const Shape& shape, F f) {
+  const int64_t dim = args.node.attr_int("dim");
+  const Lanes lanes(shape, dim);
+  const int64_t taps = args.in_shape(1)[0], count = args.in_shape(1)[1];
+  const int64_t* index = index_input(args);
+  check_indices(args, index, taps * count, dim, lanes.size);
+  const std::vector<double> weight = load_all<double>(args.in(2), args.in_dtype(2), taps * count);
+  for (int64_t outer = 0; outer < lanes.outer; ++outer)
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        const int64_t from = (outer * lanes.size + index[tap * count + i]) * lanes.inner;
+        const int64_t to = (outer * count + i) * lanes.inner;
+        const double w = weight[static_cast<size_t>(tap * count + i)];
+        for (int64_t k = 0; k < lanes.inner; ++k)
+          f(static_cast<size_t>(from + k), static_cast<size_t>(to + k), w);
+      }
+}
+
+void resample(const KernelArgs& args) {
+  const std::vector<double> src =
+      load_all<double>(args.in(0), args.in_dtype(0), args.in_shape(0).numel());
+  std::vector<double> out(static_cast<size_t>(args.out_shape().numel()));
+  for_each_tap(args, args.in_shape(0),
+               [&](size_t from, size_t to, double w) { out[to] += w * src[from]; });
+  store_all(out, args.out_dtype(), args.out());
+}
+
+void resample_backward(const KernelArgs& args) {
+  const std::vector<double> diff =
+      load_all<double>(args.in(0), args.in_dtype(0), args.in_shape(0).numel());
+  std::vector<double> out(static_cast<size_t>(args.out_shape().numel()));
+  for_each_tap(args, args.out_shape(),
+               [&](size_t from, size_t to, double w) { out[from] += w * diff[to]; });
+  store_all(out, args.out_dtype(), args.out());
+}
+
 void copy_first_input(const KernelArgs& args) {
   const size_t bytes = static_cast<size_t>(args.out_shape().numel()) * dtype_size(args.out_dtype());
   if (bytes > 0) std::memcpy(args.out(), args.in(0), bytes);
@@ -272,6 +311,8 @@ Kernel index_kernel(Op op) {
     case Op::scatter_: return &scatter;
     case Op::index_select_: return &index_select;
     case Op::index_add_: return &index_add;
+    case Op::resample_: return &resample;
+    case Op::resample_backward_: return &resample_backward;
     case Op::index_copy_: return &index_copy;
     case Op::nonzero_: return &nonzero;
     case Op::searchsorted_: return &searchsorted;

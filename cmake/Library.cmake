@@ -30,7 +30,12 @@ set(ds_libraries_backend_ref Eigen3::Eigen)
 set(ds_libraries_backend_cpu DNNL::dnnl ds_hwy Eigen3::Eigen)
 # Plain loops per type: -O2 of GCC 12 vectorises only those of a known length.
 set_source_files_properties(
+  "${PROJECT_SOURCE_DIR}/ds/backends/cpu/copy.cpp"
+  "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/index.cpp"
   "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/index_add.cpp"
+  "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/matmul_f64.cpp"
+  "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/sort.cpp"
+  "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/tile_io.cpp"
   "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/typed.cpp"
   "${PROJECT_SOURCE_DIR}/ds/backends/cpu/kernels/typed_reduce.cpp"
   PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>")

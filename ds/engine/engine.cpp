@@ -117,6 +117,9 @@ ProgramPtr plan(const EvaluateRequest& request, const Trace& trace, const CacheE
   std::optional<ThreadLimit> limit;
   if (program->small) limit.emplace(1);
   compile_within_budget(*program);
+  for (const StepInfo& step : program->executable->steps())
+    program->keeps_threads =
+        program->keeps_threads || (num_threads() > 1 && step.kernel.starts_with("dnnl"));
   for (const NodePtr& node : program->imported.topological())
     program->has_backward = program->has_backward || in_backward(*node);
   s.stats.plans += 1;

@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
@@ -26,6 +27,9 @@ namespace {
 
 // Two steps ahead hide the recording of the next one; more would only hold their buffers.
 constexpr size_t kMaxQueued = 4;
+
+// A thread is woken and wakes another; a job is queued.
+constexpr double kHandOverSeconds = 100e-6, kQueueSeconds = 10e-6;
 
 std::atomic<bool> g_step_timing{false};
 std::atomic<bool> g_forked{false};
@@ -186,8 +190,14 @@ std::shared_ptr<void> output_memory(const Job& job, size_t bytes) {
   return backend_of(job.device).alloc(bytes);
 }
 
+/// One thread takes no longer, as measured: the first run of a program never is.
+bool is_short(const Program& program, double seconds) {
+  return !program.keeps_threads && program.thread_seconds < seconds;
+}
+
 void run_job(const Job& job, Arenas& arenas) {
   Program& program = *job.program;
+  const double begin = steady_seconds();
   RunContext context;
   std::exception_ptr error;
   uint32_t location = 0;
@@ -245,6 +255,8 @@ void run_job(const Job& job, Arenas& arenas) {
       settle_lost(job, context, error, location);
     else
       keep_copies(job, context, std::move(copies));
+    program.thread_seconds =
+        std::min(program.thread_seconds, (steady_seconds() - begin) * num_threads());
   } catch (...) {  // no memory, or our own mistake
     context.lost_outputs.assign(job.outputs.size(), true);
     settle_lost(job, context, std::current_exception(), 0);
@@ -257,16 +269,29 @@ class Executor {
 
   void submit(Job job) {
     std::unique_lock lock(mutex_);
-    if (job.awaited && job.program->small && jobs_.empty() && !running_) {
-      run(std::move(job), lock);
+    if (jobs_.empty() && !running_ &&
+        ((job.awaited && job.program->small) || is_short(*job.program, kQueueSeconds))) {
+      run_here(std::move(job), lock);
       return;
     }
     changed_.wait(lock, [&] { return jobs_.size() < kMaxQueued; });
     jobs_.push_back(std::move(job));
-    changed_.notify_all();
+    work_.notify_one();
+  }
+
+  /// Called by a thread that is going to wait.
+  void help() {
+    std::unique_lock lock(mutex_);
+    const double most = num_threads() == 1 ? HUGE_VAL : kHandOverSeconds;
+    while (!jobs_.empty() && !running_ && is_short(*jobs_.front().program, most)) {
+      Job job = std::move(jobs_.front());
+      jobs_.pop_front();
+      run_here(std::move(job), lock);
+    }
   }
 
   void drain() {
+    help();
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return jobs_.empty() && !running_; });
   }
@@ -283,7 +308,7 @@ class Executor {
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
-      changed_.notify_all();
+      work_.notify_one();
     }
     thread_.join();
   }
@@ -293,7 +318,7 @@ class Executor {
     std::unique_lock lock(mutex_);
     while (true) {
       // A submitting thread may be running a small program.
-      changed_.wait(lock, [&] { return !running_ && (stopping_ || !jobs_.empty()); });
+      work_.wait(lock, [&] { return !running_ && (stopping_ || !jobs_.empty()); });
       if (jobs_.empty()) return;
       Job job = std::move(jobs_.front());
       jobs_.pop_front();
@@ -312,8 +337,16 @@ class Executor {
     changed_.notify_all();
   }
 
+  /// On one thread: OpenMP would start a second team for the caller.
+  void run_here(Job job, std::unique_lock<std::mutex>& lock) {
+    const ThreadLimit one(1);
+    run(std::move(job), lock);
+    if (!jobs_.empty() || stopping_) work_.notify_one();
+  }
+
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable work_;     // for the executor's thread
+  std::condition_variable changed_;  // for those who wait for it
   std::deque<Job> jobs_;
   Arenas arenas_;
   bool running_ = false;
@@ -378,6 +411,10 @@ bool forked() { return g_forked; }
 
 void drain() {
   if (!g_forked) executor().drain();
+}
+
+void help_engine() {
+  if (!g_forked) executor().help();
 }
 
 void raise_unseen_error() {

@@ -2,6 +2,7 @@
 // Runs queued programs in order on one background thread.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -22,7 +23,10 @@ struct Program {
   std::vector<int> parameters;  // inputs that require grad
   bool has_backward = false;    // some of it is a backward pass
   bool small = false;           // not worth a second thread, nor to be handed to one
-  size_t peak = 0;              // peak_bytes()
+  bool keeps_threads = false;   // a kernel of it runs with the number of threads it was made for
+  /// Least time of its runs, times the threads there were.
+  double thread_seconds = std::numeric_limits<double>::infinity();
+  size_t peak = 0;  // peak_bytes()
   std::vector<double> step_seconds;
   std::vector<TimedRun> timed_runs;
   uint64_t profiled_runs = 0;
@@ -59,13 +63,17 @@ struct Job {
 
 /// Queues a job. Blocks while many are waiting, so that a loop that never asks for a value cannot
 /// run ahead without bound. A small program that is waited for, with nothing before it, runs here
-/// and now: to wake the engine's thread and to be woken by it takes longer. After fork() the child
+/// and now: to wake the engine's thread and to be woken by it takes longer. So does one that was
+/// measured to take less than queueing it. After fork() the child
 /// runs all jobs so: threads do not survive it.
 void submit(Job job);
 /// This process is the child of a fork() that came after the first job.
 bool forked();
 /// Blocks until all submitted jobs have run.
 void drain();
+/// Before waiting for a value: runs what is queued and not begun here, where that takes no longer
+/// than handing it over. Never on more than one thread: OpenMP would start a second team.
+void help_engine();
 
 void set_step_timing(bool on);
 

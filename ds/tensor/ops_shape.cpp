@@ -55,9 +55,14 @@ Tensor column_minus_row(int64_t rows, int64_t cols, Device device) {
 
 Tensor triangle(const Tensor& x, int64_t diagonal, bool lower, const char* op) {
   DS_CHECK(x.dim() >= 2, ShapeError, op, ": input ", x.type(), " must have at least 2 dimensions");
-  const Tensor offset =
-      column_minus_row(x.shape()[x.dim() - 2], x.shape()[x.dim() - 1], x.device());
-  const Tensor keep = lower ? le(offset, diagonal) : ge(offset, diagonal);
+  const int64_t rows = x.shape()[x.dim() - 2], cols = x.shape()[x.dim() - 1];
+  // f32 counts exactly up to 2^24 and is computed together with the select.
+  constexpr int64_t kMost = 1 << 23;
+  const bool small = std::max(rows, cols) < kMost && diagonal < kMost && diagonal > -kMost;
+  const DType count = small ? DType::f32 : DType::i64;
+  const Tensor row = reshaped(iota(rows, count, x.device()), {rows, 1}) + diagonal;
+  const Tensor col = iota(cols, count, x.device());
+  const Tensor keep = lower ? le(col, row) : ge(col, row);
   return record(Op::where_, {keep, x, constant({}, 0, x.dtype(), x.device())});
 }
 

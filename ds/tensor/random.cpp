@@ -137,7 +137,10 @@ Tensor randint(int64_t low, int64_t high, const Shape& size, std::optional<DType
                Device device, Generator* generator) {
   DS_CHECK(low < high, ValueError, "randint: low ", low, " must be below high ", high);
   const Generator::Ticket ticket = chosen(generator).next(device);
-  const Tensor bits = record(Op::random_bits_, {ticket.leaf}, {size, ticket.call});
+  Tensor bits = record(Op::random_bits_, {ticket.leaf}, {size, ticket.call});
+  // Of a range up to 2^32 that many bits are even enough, and their division is faster.
+  constexpr int64_t kRange = int64_t{1} << 32, kBits = (int64_t{1} << 51) - 1;
+  if (high - low <= kRange) bits = bitwise_and(bits, kBits);
   return to_dtype(remainder(bits, high - low) + low, dtype.value_or(DType::i64));
 }
 

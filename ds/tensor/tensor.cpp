@@ -6,6 +6,7 @@
 
 #include "ds/base/error.h"
 #include "ds/engine/engine.h"
+#include "ds/engine/executor.h"
 #include "ds/ir/build.h"
 #include "ds/tensor/sync.h"
 #include "ds/tensor/tensor_impl.h"
@@ -213,6 +214,7 @@ std::optional<Tensor::HostView> Tensor::host_view() const {
   }
   if (!buffer || buffer->layout() || !backend_of(buffer->device()).host_memory())
     return std::nullopt;
+  help_engine();
   buffer->wait();
   // The node and this function hold the buffer; more is a step in the queue that reads it.
   if (!buffer->shared() && buffer.use_count() > 2) synchronize();

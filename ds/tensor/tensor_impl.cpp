@@ -5,6 +5,7 @@
 
 #include "ds/base/error.h"
 #include "ds/engine/engine.h"
+#include "ds/engine/executor.h"
 #include "ds/ir/build.h"
 
 namespace ds {
@@ -176,6 +177,7 @@ std::shared_ptr<void> host_bytes(TensorImpl& impl) {
     if (!buffer) buffer = buffer_of(strip_markers(impl.value));
   }
   DS_ASSERT(buffer);
+  help_engine();
   try {
     buffer->wait();
   } catch (...) {

@@ -107,9 +107,10 @@ void lower_scatter(Lowering& l, const Node& node) {
   Step& step = l.emit(node, "cpu:scatter", {base, index, src}, {out},
                       [=, copy = CopyPlan(out, base)](const Frame& frame) {
                         const auto* numbers = frame.at<int64_t>(index);
-                        Indices{numbers, index.numel(), dim, size}.check("scatter");
                         if (frame.at(base) != frame.at(out))
                           copy.run(frame.at(out), frame.at(base));
+                        else  // nothing of the base may be lost
+                          Indices{numbers, index.numel(), dim, size}.check("scatter");
                         scatter(op, numbers, index.dims, dim, dtype, frame.at(src), src.dims,
                                 frame.at(out), out.dims);
                       });

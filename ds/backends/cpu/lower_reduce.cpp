@@ -41,10 +41,12 @@ std::vector<Run> memory_runs(const View& view, const std::vector<bool>& reduced)
   return runs;
 }
 
-/// f32 tiles give the exact result of the dtypes; else it is computed in the source's own type.
+/// f32 tiles give the exact result of the dtypes; else it is computed in the source's own type, as
+/// is the logic of bytes.
 bool as_tiles(const Node& node) {
   const DType out = node.type().dtype;
   const bool truth = node.op() == Op::any_ || node.op() == Op::all_;
+  if (truth && dtype_size(node.input(0).dtype()) == 1) return false;
   return exact_in_f32(node.input(0).dtype()) && (truth || out == DType::f32 || is_half(out));
 }
 

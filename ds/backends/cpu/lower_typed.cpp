@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise ops of integers, bool and f64.
+#include "ds/backends/cpu/kernels/math_f64.h"
 #include "ds/backends/cpu/lowering.h"
 #include "ds/backends/cpu/typed_plan.h"
 #include "ds/base/error.h"
@@ -10,7 +11,9 @@ namespace {
 TypedFn typed_fn(const Node& node) {
   const DType dtype = node.input(0).dtype();
   if (node.op() == Op::cast_) return typed_cast(dtype, node.type().dtype);
-  return node.inputs().size() == 1 ? typed_unary(node.op(), dtype) : typed_binary(node.op(), dtype);
+  if (node.inputs().size() > 1) return typed_binary(node.op(), dtype);
+  const TypedFn fn = typed_unary(node.op(), dtype);
+  return fn || dtype != DType::f64 ? fn : math_f64(node.op());
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix product in f64, which oneDNN does not have, by Eigen.
+// Matrix products in f64, which oneDNN does not have.
 #pragma once
 
 #include "ds/backends/cpu/view.h"

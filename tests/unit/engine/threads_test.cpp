@@ -91,6 +91,20 @@ TEST_CASE("threads read one pending tensor at once") {
   }
 }
 
+TEST_CASE("short programs keep their place behind long ones that are queued") {
+  Tensor x = filled(1 << 18, 0), count = filled(1, 0);
+  bool right = true;
+  for (int k = 1; k <= 200; ++k) {
+    assign(x, x + 1.0);
+    x.evaluate();  // queued
+    assign(count, count + narrow(x, 0, 0, 1));
+    count.evaluate();  // reads what is queued
+    if (k % 3 == 0) right = right && count.item() == k * (k + 1) / 2;
+  }
+  CHECK(right);
+  CHECK(x.to_vector<float>() == Floats(1 << 18, 200));
+}
+
 TEST_CASE("an error of one thread does not reach another") {
   std::atomic<int> raised{0}, wrong{0};
   at_once(2, [&](int i) {

@@ -21,15 +21,16 @@ int64_t grain_of(int64_t bytes) {
   return std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(1, bytes));
 }
 
-/// dst[i] = the row of src that pick(i) names, rows of `bytes` bytes. A single element is moved as
+/// dst[i] = the row of src that rows[i] names, rows of `bytes` bytes. A single element is moved as
 /// one: calling memcpy for it would take longer.
-template <class Pick>
-void copy_rows(char* dst, const char* src, int64_t bytes, int64_t begin, int64_t end, Pick pick) {
+void copy_rows(char* dst, const char* src, int64_t bytes, const int64_t* rows, int64_t n) {
   const auto run = [&](auto size) {
-    for (int64_t i = begin; i < end; ++i)
-      std::memcpy(dst + i * bytes, src + pick(i) * bytes, static_cast<size_t>(size));
+    for (int64_t i = 0; i < n; ++i)
+      std::memcpy(dst + i * bytes, src + rows[i] * bytes, static_cast<size_t>(size));
   };
   switch (bytes) {
+    case 1: return run(std::integral_constant<size_t, 1>{});
+    case 2: return run(std::integral_constant<size_t, 2>{});
     case 4: return run(std::integral_constant<size_t, 4>{});
     case 8: return run(std::integral_constant<size_t, 8>{});
     case 16: return run(std::integral_constant<size_t, 16>{});
@@ -65,18 +66,36 @@ struct Rows {
   }
 };
 
+bool in_range(const int64_t* index, int64_t n, int64_t size) {
+  bool good = true;
+  for (int64_t i = 0; i < n; ++i)
+    good &= static_cast<uint64_t>(index[i]) < static_cast<uint64_t>(size);
+  return good;
+}
+
 Indices indices_of(const int64_t* index, const Shape& shape, int dim, const Shape& other) {
   return {index, shape.numel(), dim, other.empty() ? 1 : other[dim]};
 }
 
 template <class T, class Combine>
-void scatter_part(const Rows& to, const Rows& from, const int64_t* index, const T* src, T* dst,
+void scatter_part(const Rows& to, const Rows& from, const Indices& index, const T* src, T* dst,
                   int64_t row_begin, int64_t row_end, int64_t col_begin, int64_t col_end,
                   Combine combine) {
+  const int64_t cols = col_end - col_begin;
+  // Short rows are checked together.
+  const int64_t group = cols < to.cols ? 1 : std::max<int64_t>(1, kGrainIndices / cols);
   for (int64_t row = row_begin; row < row_end; ++row) {
     const T* values = src + from.offset(row);
     T* base = dst + to.offset(row);
-    const int64_t* at = index + row * to.cols;
+    const int64_t* at = index.data + row * to.cols;
+    if ((row - row_begin) % group == 0) {
+      const int64_t n = cols * std::min(group, row_end - row);
+      if (!in_range(at + col_begin, n, index.size)) index.check("scatter");
+    }
+    if (to.step == 0 && to.along == 1) {  // along the last dimension
+      for (int64_t c = col_begin; c < col_end; ++c) base[at[c]] = combine(base[at[c]], values[c]);
+      continue;
+    }
     for (int64_t c = col_begin; c < col_end; ++c) {
       T& slot = base[c * to.step + at[c] * to.along];
       slot = combine(slot, values[c]);
@@ -87,8 +106,9 @@ void scatter_part(const Rows& to, const Rows& from, const int64_t* index, const 
 /// Threads share out what can never meet in one element: the coordinates before dim, or else the
 /// columns. So every element sees its values in the order of the index.
 template <class T, class Combine>
-void scatter_with(const int64_t* index, const Shape& index_shape, int dim, const void* from,
+void scatter_with(const int64_t* numbers, const Shape& index_shape, int dim, const void* from,
                   const Shape& src_shape, void* to, const Shape& dst_shape, Combine combine) {
+  const Indices index = indices_of(numbers, index_shape, dim, dst_shape);
   const Rows target(index_shape, dst_shape, dim);
   Rows source(index_shape, src_shape, dim);
   if (!index_shape.empty()) source.strides = contiguous_strides(src_shape);
@@ -187,16 +207,32 @@ void write_nonzero(const T* src, const Shape& shape, int64_t count, int64_t* dst
   });
 }
 
+/// Elements of the row that `before` holds for, which come first. Without branches, since which
+/// half is next cannot be predicted.
+template <class T, class Before>
+int64_t count_before(const T* row, int64_t length, Before before) {
+  const T* at = row;
+  while (length > 1) {
+    const int64_t half = length / 2;
+    at += before(at[half - 1]) ? half : 0;
+    length -= half;
+  }
+  return at - row + (length == 1 && before(*at));
+}
+
 template <class T>
 void search_rows(const T* sorted, int64_t length, const T* values, int64_t count, int64_t per_row,
                  bool right, int64_t* dst) {
   parallel_for(count, 1024, [&](int64_t begin, int64_t end) {
-    const auto less = [](T a, T b) { return sorts_before(a, b); };
     for (int64_t i = begin; i < end; ++i) {
       const T* row = sorted + i / per_row * length;
-      dst[i] = (right ? std::upper_bound(row, row + length, values[i], less)
-                      : std::lower_bound(row, row + length, values[i], less)) -
-               row;
+      const auto value = number(values[i]);
+      if (is_nan(values[i]))
+        dst[i] = right ? length : count_before(row, length, [](T x) { return !is_nan(x); });
+      else if (right)
+        dst[i] = count_before(row, length, [=](T x) { return number(x) <= value; });
+      else
+        dst[i] = count_before(row, length, [=](T x) { return number(x) < value; });
     }
   });
 }
@@ -205,14 +241,12 @@ void search_rows(const T* sorted, int64_t length, const T* values, int64_t count
 
 void Indices::check(std::string_view op) const {
   std::atomic<bool> good{true};
-  const auto in_range = [this](int64_t i) {
-    return static_cast<uint64_t>(i) < static_cast<uint64_t>(size);
-  };
   parallel_for(count, 1 << 16, [&](int64_t begin, int64_t end) {
-    if (!std::all_of(data + begin, data + end, in_range)) good = false;
+    if (!in_range(data + begin, end - begin, size)) good = false;
   });
   if (good) return;
-  const int64_t* bad = std::find_if_not(data, data + count, in_range);
+  const int64_t* bad =
+      std::find_if(data, data + count, [this](int64_t i) { return !in_range(&i, 1, size); });
   throw IndexError(
       str(op, ": index ", *bad, " is out of range for dimension ", dim, " of size ", size));
 }
@@ -225,13 +259,12 @@ void index_select(const Indices& index, int64_t outer, int64_t inner, size_t ele
   const auto* from = static_cast<const char*>(src);
   auto* to = static_cast<char*>(dst);
   parallel_for(outer * index.count, grain_of(bytes), [&](int64_t begin, int64_t end) {
-    const auto pick = [&](int64_t i) {
-      return i / index.count * index.size + index.data[i % index.count];
-    };
-    if (outer == 1)
-      copy_rows(to, from, bytes, begin, end, [&](int64_t i) { return index.data[i]; });
-    else
-      copy_rows(to, from, bytes, begin, end, pick);
+    while (begin < end) {
+      const int64_t o = begin / index.count, first = begin % index.count;
+      const int64_t n = std::min(index.count - first, end - begin);
+      copy_rows(to + begin * bytes, from + o * index.size * bytes, bytes, index.data + first, n);
+      begin += n;
+    }
   });
 }
 
@@ -281,10 +314,14 @@ void gather(const int64_t* index, const Shape& index_shape, int dim, size_t elem
       while (begin < end) {
         const int64_t row = begin / rows.cols, col = begin % rows.cols;
         const int64_t n = std::min({rows.cols - col, end - begin, kGrainIndices});
-        Indices{index + begin, n, all.dim, all.size}.check("gather");  // they are in the cache now
+        if (!in_range(index + begin, n, all.size)) all.check("gather");
         const T* from = static_cast<const T*>(src) + rows.offset(row) + col * rows.step;
         T* to = static_cast<T*>(dst) + begin;
-        for (int64_t i = 0; i < n; ++i) to[i] = from[i * rows.step + index[begin + i] * rows.along];
+        const int64_t* at = index + begin;
+        if (rows.step == 0 && rows.along == 1)  // along the last dimension
+          for (int64_t i = 0; i < n; ++i) to[i] = from[at[i]];
+        else
+          for (int64_t i = 0; i < n; ++i) to[i] = from[i * rows.step + at[i] * rows.along];
         begin += n;
       }
     });

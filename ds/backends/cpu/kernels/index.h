@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gather, scatter and their kin over row-major memory. Every kernel but
-// gather, whose dst is new, checks all indices before it writes anything. Results do not depend on the number of threads.
+// Gather, scatter and their kin over row-major memory. Every kernel but gather, whose dst is new,
+// and scatter checks all indices before it writes anything. Results do not depend on the number of
+// threads.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +52,8 @@ void gather(const int64_t* index, const Shape& index_shape, int dim, size_t elem
 enum class ScatterOp : uint8_t { set, add, mul, amax, amin };
 
 /// dst (already holding the base) at index along dim is combined with src, in the order of the
-/// index; the leading part of src that the index covers counts. Halves only for `set`.
+/// index; the leading part of src that the index covers counts. Halves only for `set`. Indices are
+/// checked as they are used: whoever needs dst when one is wrong checks them before.
 void scatter(ScatterOp op, const int64_t* index, const Shape& index_shape, int dim, DType dtype,
              const void* src, const Shape& src_shape, void* dst, const Shape& dst_shape);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // index_add: positions are grouped by the row they go to, then every row is written once. This is
-// the gradient of an embedding, where most rows get nothing and a few get very much.
+// the gradient of an embedding, where most rows get nothing and a few get very much. Rows of a few
+// elements, as in a histogram, are added up one after the other.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -94,12 +95,76 @@ void keep_row(size_t element, Base base, int64_t offset, void* dst, int64_t n) {
   }
 }
 
+/// Integers one by one into few sums, in several tables: an element need not wait for the one
+/// before where that had the same index.
+template <class T>
+void add_numbers(const Indices& index, const T* src, T* sums) {
+  constexpr int64_t kTables = 4;
+  std::vector<T> tables(static_cast<size_t>(kTables * index.size), T{0});
+  int64_t k = 0;
+  for (; k + kTables <= index.count; k += kTables)
+    for (int64_t t = 0; t < kTables; ++t) {
+      T& target = tables[static_cast<size_t>(t * index.size + index.data[k + t])];
+      target = plus(target, src[k + t]);
+    }
+  for (; k < index.count; ++k) sums[index.data[k]] = plus(sums[index.data[k]], src[k]);
+  for (int64_t i = 0; i < kTables * index.size; ++i)
+    sums[i % index.size] = plus(sums[i % index.size], tables[static_cast<size_t>(i)]);
+}
+
+/// Short rows go straight to their sums: grouping the positions would take longer.
+template <class T>
+void add_short_rows(const Indices& index, int64_t outer, int64_t inner, Base base, const T* src,
+                    T* dst) {
+  constexpr bool kExact = std::is_integral_v<T>;
+  using Sum = std::conditional_t<kExact, T, double>;
+  const int64_t width = index.size * inner, length = index.count * inner;
+  const int64_t grain = std::max<int64_t>(1, 16384 / (width + length));
+  parallel_for(outer, grain, [&](int64_t begin, int64_t end) {
+    std::vector<double> sums(kExact ? 0 : static_cast<size_t>(width));
+    for (int64_t o = begin; o < end; ++o) {
+      const T* old = static_cast<const T*>(base.data) + (base.uniform ? 0 : o * width);
+      const T* from = src + o * length;
+      T* to = dst + o * width;
+      Sum* sum;
+      if constexpr (kExact)
+        sum = to;
+      else
+        sum = sums.data();
+      for (int64_t i = 0; i < width; ++i)
+        sum[i] = static_cast<Sum>(number(old[base.uniform ? 0 : i]));
+      if constexpr (kExact && !std::is_same_v<T, bool>) {
+        constexpr int64_t kMostSums = 1024;
+        if (inner == 1 && width <= kMostSums && index.count >= 16 * width) {
+          add_numbers(index, from, to);
+          continue;
+        }
+      }
+      for (int64_t k = 0; k < index.count; ++k)
+        for (int64_t j = 0; j < inner; ++j) {
+          Sum& target = sum[index.data[k] * inner + j];
+          target = plus(target, static_cast<Sum>(number(from[k * inner + j])));
+        }
+      if constexpr (!kExact)
+        for (int64_t i = 0; i < width; ++i) to[i] = rounded<T>(sum[i]);
+    }
+  });
+}
+
 }  // namespace
 
 void index_add(const Indices& index, int64_t outer, int64_t inner, DType dtype, Base base,
                const void* src, void* dst) {
   index.check("index_add");
   if (index.size == 0 || inner == 0) return;
+  constexpr int64_t kShort = 8;
+  if (inner <= kShort) {
+    dispatch(dtype, [&](auto tag) {
+      using T = decltype(tag);
+      add_short_rows(index, outer, inner, base, static_cast<const T*>(src), static_cast<T*>(dst));
+    });
+    return;
+  }
   const AddGroups groups = group(index);
   const size_t element = dtype_size(dtype);
   const auto size = static_cast<int64_t>(element);

@@ -171,6 +171,26 @@ void PoolFirstRow(const float* plane, const PoolShape& s, const PoolMean* mean, 
   }
 }
 
+/// The same for means of windows that are several columns wide: sums down the columns first, in
+/// `sums` [width of the source].
+void MeanFirstRow(const float* plane, const PoolShape& s, const PoolMean& mean, int64_t z_index,
+                  int64_t y_index, float* sums, float* dst) {
+  const PoolWindow& z = s.windows[0][z_index];
+  const PoolWindow& y = s.windows[1][y_index];
+  const auto width = static_cast<size_t>(s.src[2]);
+  std::fill_n(sums, width, 0.0f);
+  for (int64_t d = z.begin; d < z.end; d += z.step) {
+    for (int64_t h = y.begin; h < y.end; h += y.step)
+      MapRow(sums, plane + (d * s.src[1] + h) * s.src[2], sums, width,
+             [](VF a, VF b) HWY_ATTR { return hn::Add(a, b); });
+  }
+  for (const PoolWindow& x : s.windows[2]) {
+    double sum = 0;
+    for (int64_t w = x.begin; w < x.end; w += x.step) sum += sums[w];
+    *dst++ = static_cast<float>(sum / DivisorOf(mean, z, y, x));
+  }
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace ds::cpu
@@ -180,6 +200,7 @@ HWY_AFTER_NAMESPACE();
 namespace ds::cpu {
 HWY_EXPORT(PoolLast);
 HWY_EXPORT(PoolFirstRow);
+HWY_EXPORT(MeanFirstRow);
 
 namespace {
 
@@ -210,6 +231,7 @@ std::vector<int32_t> column_taps(const PoolShape& s, bool mean, int64_t* count) 
 void pool_first(DType dtype, const void* src, const PoolShape& s, const PoolMean* mean, void* dst,
                 int64_t* indices) {
   const auto row = HWY_DYNAMIC_DISPATCH(PoolFirstRow);
+  const auto mean_row = HWY_DYNAMIC_DISPATCH(MeanFirstRow);
   int64_t count;
   const std::vector<int32_t> taps = column_taps(s, mean != nullptr, &count);
   const int64_t src_area = s.src_area(), dst_area = s.dst_area();
@@ -217,10 +239,11 @@ void pool_first(DType dtype, const void* src, const PoolShape& s, const PoolMean
   const int64_t height = static_cast<int64_t>(s.windows[1].size());
   const int64_t width = static_cast<int64_t>(s.windows[2].size());
   const int64_t size = static_cast<int64_t>(dtype_size(dtype));
+  const bool wide = mean && count > 2;  // gathering each tap would take longer
   parallel_for(s.n * s.c, std::max<int64_t>(1, 8192 / std::max<int64_t>(src_area + dst_area, 1)),
                [&](int64_t begin, int64_t end) {
                  std::vector<float> in(dtype == DType::f32 ? 0 : src_area),
-                     out(in.empty() ? 0 : dst_area);
+                     out(in.empty() ? 0 : dst_area), sums(wide ? s.src[2] : 0);
                  for (int64_t p = begin; p < end; ++p) {
                    const float* plane = static_cast<const float*>(src) + p * src_area;
                    float* to = static_cast<float*>(dst) + p * dst_area;
@@ -230,6 +253,11 @@ void pool_first(DType dtype, const void* src, const PoolShape& s, const PoolMean
                      plane = in.data(), to = out.data();
                    }
                    for (int64_t r = 0; r < depth * height; ++r) {
+                     if (wide) {
+                       mean_row(plane, s, *mean, r / height, r % height, sums.data(),
+                                to + r * width);
+                       continue;
+                     }
                      row(plane, s, mean, taps.data(), count, r / height, r % height, to + r * width,
                          indices ? indices + p * dst_area + r * width : nullptr);
                    }

@@ -104,7 +104,34 @@ void avg_pool_backward(DType dtype, const void* diff_dst, const PoolShape& shape
     if (mean.count_include_pad) return static_cast<float>(z.padded * y.padded * x.padded);
     return static_cast<float>(std::max<int64_t>(1, z.count() * y.count() * x.count()));
   };
+  const auto width = static_cast<int64_t>(shape.windows[2].size());
   each_piece(dtype, shape, diff_src, [&](const Piece& piece, float* sums) {
+    if (piece.width == 1 && piece.step == 1) {  // a plane, row by row
+      std::vector<float> row(static_cast<size_t>(width));
+      int64_t o = piece.dst;
+      for (const PoolWindow& z : shape.windows[0]) {
+        for (const PoolWindow& y : shape.windows[1]) {
+          tile_load(
+              dtype,
+              static_cast<const char*>(diff_dst) + o * static_cast<int64_t>(dtype_size(dtype)), 1,
+              row.data(), row.size());
+          o += width;
+          for (int64_t i = 0; i < width; ++i)
+            row[static_cast<size_t>(i)] /= divisor(z, y, shape.windows[2][static_cast<size_t>(i)]);
+          for (int64_t d = z.begin; d < z.end; d += z.step) {
+            for (int64_t h = y.begin; h < y.end; h += y.step) {
+              float* to = sums + (d * shape.src[1] + h) * shape.src[2];
+              for (int64_t i = 0; i < width; ++i) {
+                const PoolWindow& x = shape.windows[2][static_cast<size_t>(i)];
+                for (int64_t w = x.begin; w < x.end; w += x.step)
+                  to[w] += row[static_cast<size_t>(i)];
+              }
+            }
+          }
+        }
+      }
+      return;
+    }
     float share[64];
     int64_t o = 0;
     for (const PoolWindow& z : shape.windows[0]) {

@@ -21,6 +21,42 @@ HWY_BEFORE_NAMESPACE();
 namespace ds::cpu {
 namespace HWY_NAMESPACE {
 
+/// Product of a row in f64.
+HWY_INLINE double RowProduct(const float* x, size_t n) {
+  double product = 1;
+  size_t i = 0;
+#if HWY_HAVE_FLOAT64
+  const hn::ScalableTag<double> dd;
+  const hn::Rebind<float, decltype(dd)> half;
+  const size_t lanes = hn::Lanes(dd);
+  auto p0 = hn::Set(dd, 1.0), p1 = p0, p2 = p0, p3 = p0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    p0 = hn::Mul(p0, hn::PromoteTo(dd, hn::LoadU(half, x + i)));
+    p1 = hn::Mul(p1, hn::PromoteTo(dd, hn::LoadU(half, x + i + lanes)));
+    p2 = hn::Mul(p2, hn::PromoteTo(dd, hn::LoadU(half, x + i + 2 * lanes)));
+    p3 = hn::Mul(p3, hn::PromoteTo(dd, hn::LoadU(half, x + i + 3 * lanes)));
+  }
+  double all[kMaxLanes];
+  hn::StoreU(hn::Mul(hn::Mul(p0, p1), hn::Mul(p2, p3)), dd, all);
+  for (size_t k = 0; k < lanes; ++k) product *= all[k];
+#endif
+  for (; i < n; ++i) product *= x[i];
+  return product;
+}
+
+/// An element is zero, or is not zero.
+HWY_INLINE bool HasElement(const float* x, size_t n, bool zero) {
+  const size_t lanes = hn::Lanes(DF());
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const MF zeros = hn::Eq(LoadVec(x + i), hn::Zero(DF()));
+    if (zero ? !hn::AllFalse(DF(), zeros) : !hn::AllTrue(DF(), zeros)) return true;
+  }
+  for (; i < n; ++i)
+    if ((x[i] == 0) == zero) return true;
+  return false;
+}
+
 /// Adds at most kReduceBlock elements of a row to its state.
 HWY_INLINE void AddBlock(Reduction op, const float* x, size_t n, float shift, ReduceState& state) {
   switch (op) {
@@ -34,15 +70,11 @@ HWY_INLINE void AddBlock(Reduction op, const float* x, size_t n, float shift, Re
       state.b += BlockSumSquares(centered, n);
       break;
     }
-    case Reduction::prod:
-      for (size_t i = 0; i < n; ++i) state.a *= x[i];
-      break;
+    case Reduction::prod: state.a *= RowProduct(x, n); break;
     case Reduction::max: merge(op, {RowMax(x, n), 0}, state); break;
     case Reduction::min: merge(op, {RowMin(x, n), 0}, state); break;
-    case Reduction::any:
-    case Reduction::all:
-      for (size_t i = 0; i < n; ++i) merge(op, {double(x[i] != 0), 0}, state);
-      break;
+    case Reduction::any: merge(op, {double(HasElement(x, n, false)), 0}, state); break;
+    case Reduction::all: merge(op, {double(!HasElement(x, n, true)), 0}, state); break;
     case Reduction::logsumexp: {
       const float max = RowMax(x, n);
       // All -inf adds nothing; +inf and NaN are the result whatever the sum.
@@ -66,11 +98,25 @@ void ReduceRow(Reduction op, DType dtype, const void* src, int64_t offset, int64
 /// Accumulators of up to kReduceBlock neighbouring columns.
 struct Columns {
   float acc[kReduceBlock], square[kReduceBlock], max[kReduceBlock], buffer[kReduceBlock];
-  double wide[kReduceBlock], wide_square[kReduceBlock];  // of the sums
+  double wide[kReduceBlock], wide_square[kReduceBlock];  // of the sums; products
 };
 
-HWY_INLINE void AddRow(Reduction op, const float* x, const float* shift, size_t n, Columns& c,
-                       ReduceState* states) {
+/// wide[i] *= x[i].
+HWY_INLINE void MulWide(const float* x, double* wide, size_t n) {
+  size_t i = 0;
+#if HWY_HAVE_FLOAT64
+  const hn::ScalableTag<double> dd;
+  const hn::Rebind<float, decltype(dd)> half;
+  const size_t lanes = hn::Lanes(dd);
+  for (; i + lanes <= n; i += lanes) {
+    const auto factor = hn::PromoteTo(dd, hn::LoadU(half, x + i));
+    hn::StoreU(hn::Mul(hn::LoadU(dd, wide + i), factor), dd, wide + i);
+  }
+#endif
+  for (; i < n; ++i) wide[i] *= x[i];
+}
+
+HWY_INLINE void AddRow(Reduction op, const float* x, const float* shift, size_t n, Columns& c) {
   switch (op) {
     case Reduction::sum:
       MapRow(c.acc, x, c.acc, n, [](VF a, VF v) HWY_ATTR { return hn::Add(a, v); });
@@ -95,18 +141,22 @@ HWY_INLINE void AddRow(Reduction op, const float* x, const float* shift, size_t 
       MapRow(c.acc, x, c.max, c.acc, n,
              [](VF a, VF v, VF m) HWY_ATTR { return hn::Add(a, Exp(hn::Sub(v, m))); });
       break;
-    case Reduction::prod:
-      for (size_t i = 0; i < n; ++i) states[i].a *= x[i];
-      break;
+    case Reduction::prod: MulWide(x, c.wide, n); break;
     case Reduction::any:
+      MapRow(c.acc, x, c.acc, n, [](VF a, VF v) HWY_ATTR {
+        return hn::IfThenElse(hn::Eq(v, hn::Zero(DF())), a, hn::Set(DF(), 1.0f));
+      });
+      break;
     case Reduction::all:
-      for (size_t i = 0; i < n; ++i) merge(op, {double(x[i] != 0), 0}, states[i]);
+      MapRow(c.acc, x, c.acc, n,
+             [](VF a, VF v) HWY_ATTR { return hn::IfThenZeroElse(hn::Eq(v, hn::Zero(DF())), a); });
       break;
   }
 }
 
-/// Four rows at a time, for sums: the accumulators are read and written once for all of them. The
-/// next four are asked for ahead, because the processor sees four short streams, not one long one.
+/// Four rows at a time, for sums and extremes: the accumulators are read and written once for all
+/// of them. The next four are asked for ahead, because the processor sees four short streams, not
+/// one long one.
 template <class T>
 HWY_INLINE void AddFourRows(Reduction op, const T* x, int64_t step, const float* shift, size_t n,
                             Columns& c) {
@@ -121,6 +171,20 @@ HWY_INLINE void AddFourRows(Reduction op, const T* x, int64_t step, const float*
       const VF low = hn::Add(at.Load(x), at.Load(x1)), high = hn::Add(at.Load(x2), at.Load(x3));
       at.Store(hn::Add(at.Load(acc), hn::Add(low, high)), acc);
     });
+    return;
+  }
+  if (op == Reduction::max || op == Reduction::min) {
+    const auto run = [=](auto extreme) HWY_ATTR {
+      ForVec(n, [=](auto at) HWY_ATTR {
+        prefetch(at);
+        const VF low = extreme(at.Load(x), at.Load(x1)), high = extreme(at.Load(x2), at.Load(x3));
+        at.Store(extreme(at.Load(acc), extreme(low, high)), acc);
+      });
+    };
+    if (op == Reduction::max)
+      run([](VF a, VF b) HWY_ATTR { return Maximum(a, b); });
+    else
+      run([](VF a, VF b) HWY_ATTR { return Minimum(a, b); });
     return;
   }
   ForVec(n, [=](auto at) HWY_ATTR {
@@ -170,14 +234,15 @@ HWY_INLINE void Flush(Reduction op, size_t n, Columns& c, ReduceState* states) {
 void ReduceColumns(Reduction op, DType dtype, const void* src, int64_t offset, int64_t rows,
                    int64_t step, size_t cols, const float* shift, ReduceState* states) {
   Columns c;
-  const bool direct = op == Reduction::prod || op == Reduction::any || op == Reduction::all;
-  const float start = op == Reduction::max ? -HUGE_VALF : op == Reduction::min ? HUGE_VALF : 0.0f;
-  std::fill_n(c.acc, cols, start);
+  const bool whole = op == Reduction::max || op == Reduction::min || op == Reduction::any ||
+                     op == Reduction::all || op == Reduction::prod;
+  const bool sums = IsSum(op) || op == Reduction::logsumexp;
+  std::fill_n(c.acc, cols, sums ? 0.0f : static_cast<float>(reduce_start(op).a));
   std::fill_n(c.square, cols, 0.0f);
-  std::fill_n(c.wide, cols, 0.0);
+  std::fill_n(c.wide, cols, op == Reduction::prod ? 1.0 : 0.0);
   std::fill_n(c.wide_square, cols, 0.0);
   // Short f32 runs keep the error small; a logsumexp piece needs its maximum before its sum.
-  const int64_t run = op == Reduction::max || op == Reduction::min ? rows : 32;
+  const int64_t run = whole ? rows : 32;
   for (int64_t r = 0; r < rows; r += run) {
     const int64_t end = std::min(rows, r + run);
     if (op == Reduction::logsumexp) {
@@ -188,17 +253,20 @@ void ReduceColumns(Reduction op, DType dtype, const void* src, int64_t offset, i
       }
     }
     int64_t i = r;
-    if (op == Reduction::sum || op == Reduction::centered) {
+    if (op == Reduction::sum || op == Reduction::centered || op == Reduction::max ||
+        op == Reduction::min) {
       if (dtype == DType::f32)
         i = AddByFours<float>(op, src, offset, i, end, step, shift, cols, c);
       else if (dtype == DType::bf16)
         i = AddByFours<bf16>(op, src, offset, i, end, step, shift, cols, c);
     }
     for (; i < end; ++i) {
-      AddRow(op, AsFloats(dtype, src, offset + i * step, cols, c.buffer), shift, cols, c, states);
+      AddRow(op, AsFloats(dtype, src, offset + i * step, cols, c.buffer), shift, cols, c);
     }
-    if (!direct) Flush(op, cols, c, states);
+    if (op != Reduction::prod) Flush(op, cols, c, states);
   }
+  if (op == Reduction::prod)
+    for (size_t i = 0; i < cols; ++i) states[i].a *= c.wide[i];
   for (size_t i = 0; i < cols && IsSum(op); ++i) {
     states[i].a += c.wide[i];
     states[i].b += c.wide_square[i];

@@ -105,19 +105,48 @@ void order_first(std::vector<Item>& items, std::vector<Item>& other, int64_t k) 
   }
 }
 
+/// x may belong before `last`, the worst of the best so far.
+template <class T>
+bool may_precede(T x, T last, bool descending) {
+  return !(descending ? x <= last : x >= last);
+}
+
+/// Whether any of a block of contiguous elements may; the loop vectorises.
+template <class T>
+bool any_may_precede(const T* x, int64_t n, T last, bool descending) {
+  bool any = false;
+  if (descending)
+    for (int64_t i = 0; i < n; ++i) any |= may_precede(x[i], last, true);
+  else
+    for (int64_t i = 0; i < n; ++i) any |= may_precede(x[i], last, false);
+  return any;
+}
+
 /// The first k of n items in order, for a small k: most items are only compared with the last one
-/// of the best so far.
-template <class Item, class Get>
-void few_first(std::vector<Item>& items, int64_t n, int64_t k, Get get) {
+/// of the best so far, contiguous ones a block at a time.
+template <class Item, class T, class Get>
+void few_first(std::vector<Item>& items, const T* from, int64_t stride, int64_t n, int64_t k,
+               bool descending, Get get) {
+  constexpr int64_t kBlock = 32;
   items.clear();
   for (int64_t i = 0; i < k; ++i) items.push_back(get(i));
   std::make_heap(items.begin(), items.end());
-  for (int64_t i = k; i < n; ++i) {
-    const Item item = get(i);
-    if (!(item < items.front())) continue;
-    std::pop_heap(items.begin(), items.end());
-    items.back() = item;
-    std::push_heap(items.begin(), items.end());
+  for (int64_t i = k; i < n;) {
+    const int64_t end = std::min(n, i + kBlock);
+    if constexpr (!kIsHalf<T>) {
+      if (stride == 1 &&
+          !any_may_precede(from + i, end - i, from[items.front().position()], descending)) {
+        i = end;
+        continue;
+      }
+    }
+    for (; i < end; ++i) {
+      const Item item = get(i);
+      if (!(item < items.front())) continue;
+      std::pop_heap(items.begin(), items.end());
+      items.back() = item;
+      std::push_heap(items.begin(), items.end());
+    }
   }
   std::sort_heap(items.begin(), items.end());
 }
@@ -136,7 +165,7 @@ void sort_typed(const T* src, Lanes lanes, int64_t k, bool descending, T* values
                      return Item(descending ? ~key : key, i);
                    };
                    if (k * 64 <= n) {
-                     few_first(items, n, k, get);
+                     few_first(items, from, inner, n, k, descending, get);
                    } else {
                      items.resize(static_cast<size_t>(n));
                      for (int64_t i = 0; i < n; ++i) items[static_cast<size_t>(i)] = get(i);
@@ -154,12 +183,13 @@ void sort_typed(const T* src, Lanes lanes, int64_t k, bool descending, T* values
 
 constexpr int64_t kColumns = 64;  // neighbouring lanes that are walked together
 
-/// step() along `kRows` contiguous lanes from element `base` on. Their states stay in registers and
-/// do not wait for each other.
-template <int kRows, class State, class T, class Step>
-void walk_rows(const T* src, int64_t base, int64_t n, Step step) {
-  State states[kRows] = {};
-  for (int64_t i = 0; i < n; ++i) {
+/// start() and step() along `kRows` contiguous lanes from element `base` on. Their states stay in
+/// registers and do not wait for each other.
+template <int kRows, class State, class T, class Start, class Step>
+void walk_rows(const T* src, int64_t base, int64_t n, Start start, Step step) {
+  State states[kRows];
+  for (int r = 0; r < kRows; ++r) states[r] = start(src[base + r * n], base + r * n);
+  for (int64_t i = 1; i < n; ++i) {
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
       const int64_t at = base + r * n + i;
@@ -168,17 +198,20 @@ void walk_rows(const T* src, int64_t base, int64_t n, Step step) {
   }
 }
 
-/// step(state, x, i, offset of x) along every lane; a lane's state begins as State{}.
-template <class State, class T, class Step>
-void walk(const T* src, Lanes lanes, Step step) {
+/// A state made by start(x, offset of x) at the first element of every lane, then
+/// step(state, x, i, offset of x) along it.
+template <class State, class T, class Start, class Step>
+void walk(const T* src, Lanes lanes, Start start, Step step) {
+  if (lanes.n == 0) return;
   if (lanes.inner == 1) {
     constexpr int kRows = 4;
-    parallel_for(lanes.outer, std::max<int64_t>(kRows, 16384 / std::max<int64_t>(1, lanes.n)),
+    parallel_for(lanes.outer, std::max<int64_t>(kRows, 16384 / lanes.n),
                  [&](int64_t begin, int64_t end) {
                    int64_t row = begin;
                    for (; row + kRows <= end; row += kRows)
-                     walk_rows<kRows, State>(src, row * lanes.n, lanes.n, step);
-                   for (; row < end; ++row) walk_rows<1, State>(src, row * lanes.n, lanes.n, step);
+                     walk_rows<kRows, State>(src, row * lanes.n, lanes.n, start, step);
+                   for (; row < end; ++row)
+                     walk_rows<1, State>(src, row * lanes.n, lanes.n, start, step);
                  });
     return;
   }
@@ -190,8 +223,9 @@ void walk(const T* src, Lanes lanes, Step step) {
                    const int64_t first = item % blocks * kColumns;
                    const int64_t columns = std::min(kColumns, lanes.inner - first);
                    const int64_t base = item / blocks * lanes.n * lanes.inner + first;
-                   State states[kColumns] = {};
-                   for (int64_t i = 0; i < lanes.n; ++i)
+                   State states[kColumns];
+                   for (int64_t c = 0; c < columns; ++c) states[c] = start(src[base + c], base + c);
+                   for (int64_t i = 1; i < lanes.n; ++i)
                      for (int64_t c = 0; c < columns; ++c) {
                        const int64_t at = base + i * lanes.inner + c;
                        step(states[c], src[at], i, at);
@@ -210,15 +244,24 @@ template <class T>
 void scan_typed(ScanOp op, const T* src, Lanes lanes, T* dst) {
   constexpr bool kFloat = !std::is_integral_v<T>;
   using W = std::conditional_t<kFloat, double, T>;
+  const auto write = [dst](W sum, int64_t at) {
+    if constexpr (kFloat)
+      dst[at] = rounded<T>(sum);
+    else
+      dst[at] = sum;
+  };
   const auto run = [&](auto combine) {
-    walk<W>(src, lanes, [&](W& sum, T raw, int64_t i, int64_t at) {
-      const W x = static_cast<W>(number(raw));
-      sum = i == 0 ? x : combine(sum, x);
-      if constexpr (kFloat)
-        dst[at] = rounded<T>(sum);
-      else
-        dst[at] = sum;
-    });
+    walk<W>(
+        src, lanes,
+        [=](T first, int64_t at) {
+          const W sum = static_cast<W>(number(first));
+          write(sum, at);
+          return sum;
+        },
+        [=](W& sum, T x, int64_t, int64_t at) {
+          sum = combine(sum, static_cast<W>(number(x)));
+          write(sum, at);
+        });
   };
   if (op == ScanOp::sum) return run([](W a, W b) { return plus(a, b); });
   if (op == ScanOp::product) return run([](W a, W b) { return times(a, b); });
@@ -231,18 +274,26 @@ void extreme_typed(bool largest, const T* src, Lanes lanes, T* values, int64_t* 
     T value;
     int64_t index;
   };
-  const auto run = [&](auto beats) {
-    walk<Best>(src, lanes, [&](Best& best, T x, int64_t i, int64_t at) {
-      const bool equal = number(x) == number(best.value) || (is_nan(x) && is_nan(best.value));
-      if (i == 0 || equal || beats(x, best.value)) best = {x, i};
-      values[at] = best.value;
-      indices[at] = best.index;
-    });
+  const auto run = [&](auto reaches) {
+    walk<Best>(
+        src, lanes,
+        [=](T first, int64_t at) {
+          values[at] = first;
+          indices[at] = 0;
+          return Best{first, 0};
+        },
+        [=](Best& best, T x, int64_t i, int64_t at) {
+          const bool taken = reaches(number(x), number(best.value)) | is_nan(x);
+          best.value = taken ? x : best.value;
+          best.index = taken ? i : best.index;
+          values[at] = best.value;
+          indices[at] = best.index;
+        });
   };
   if (largest)
-    run([](T a, T b) { return beats_max(a, b); });
+    run([](auto a, auto b) { return a >= b; });
   else
-    run([](T a, T b) { return beats_min(a, b); });
+    run([](auto a, auto b) { return a <= b; });
 }
 
 }  // namespace

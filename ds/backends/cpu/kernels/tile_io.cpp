@@ -82,13 +82,37 @@ void LoadBool(const void* pointer, int64_t stride, float* out, size_t n) {
   for (size_t i = 0; i < n; ++i) out[i] = src[static_cast<int64_t>(i) * stride] != 0;
 }
 
+/// Floats as integers by way of i32, as far as they are below 2^31 in magnitude, whole vectors at a
+/// time; returns how far.
+template <class T>
+HWY_INLINE size_t StoreIntegers(const float* src, T* dst, size_t n) {
+  const size_t lanes = hn::Lanes(DF());
+  const VF limit = hn::Set(DF(), 0x1p31f);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const VF v = LoadVec(src + i);
+    if (!hn::AllTrue(DF(), hn::Lt(hn::Abs(v), limit))) break;
+    int32_t numbers[kMaxLanes];
+    hn::StoreU(hn::ConvertTo(DI(), v), DI(), numbers);
+    for (size_t k = 0; k < lanes; ++k) dst[i + k] = static_cast<T>(numbers[k]);
+  }
+  return i;
+}
+
 template <class T>
 void StoreTyped(const float* src, void* pointer, int64_t stride, size_t n) {
   T* dst = static_cast<T*>(pointer);
   if constexpr (std::is_same_v<T, float> || std::is_same_v<T, f16> || std::is_same_v<T, bf16>) {
     if (stride == 1) return FromFloat(src, dst, n);
   }
-  for (size_t i = 0; i < n; ++i) {
+  size_t i = 0;
+  if constexpr (std::is_same_v<T, double>) {
+    if (stride == 1)
+      for (; i < n; ++i) dst[i] = src[i];
+  } else if constexpr (std::is_integral_v<T>) {
+    if (stride == 1) i = StoreIntegers(src, dst, n);
+  }
+  for (; i < n; ++i) {
     T& to = dst[static_cast<int64_t>(i) * stride];
     if constexpr (std::is_integral_v<T>) {
       to = static_cast<T>(ToInteger(src[i]));

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One plain loop per op and type, which the compiler vectorises.
+// One plain loop per op and type, which the compiler vectorises for every target.
 #include "ds/backends/cpu/kernels/typed.h"
+
+#include "ds/backends/cpu/kernels/targets.h"
+// Foreach_target needs the line above first.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ds/backends/cpu/kernels/typed.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,8 +16,9 @@
 #include "ds/backends/cpu/kernels/numbers.h"
 #include "ds/base/error.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace ds::cpu {
-namespace {
+namespace HWY_NAMESPACE {
 
 /// The stored type of a result: truth values are bytes, so that loops vectorise.
 template <class R>
@@ -112,24 +120,54 @@ TypedFn integer_unary(Op op) {
   }
 }
 
-/// f(a, b) where no b is 0; the smallest number by -1, which would trap, is made by `by_minus_one`.
-template <class T, Op kOp, class F>
-TypedFn division(F) {
-  return [](const void* a, const void* b, void* out, size_t n) {
-    const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
-    T* z = static_cast<T*>(out);
-    DS_CHECK(std::find(y, y + n, T{0}) == y + n, ValueError, op_name(kOp),
-             ": integer division by zero");
-    for (size_t i = 0; i < n; ++i) z[i] = F{}(x[i], y[i]);
-  };
-}
-
 template <class T>
 bool is_minus_one(T x) {
   if constexpr (std::is_signed_v<T>)
     return x == T{-1};
   else
     return false;
+}
+
+/// All of |a| and |b| are below 2^52. Then the quotient of the doubles, cut off, is that of the
+/// integers: it lies 1 / |b| or more below the next integer, more than rounding adds.
+template <class T>
+bool divides_as_double(const T* a, const T* b, size_t n) {
+  if constexpr (sizeof(T) < 8) return true;
+  constexpr auto kLimit = static_cast<T>(int64_t{1} << 52);
+  bool all = true;
+  for (size_t i = 0; i < n; ++i)
+    all &= (a[i] < kLimit) & (a[i] > T{0} - kLimit) & (b[i] < kLimit) & (b[i] > T{0} - kLimit);
+  return all;
+}
+
+/// f(a, b, a / b, a % b) where no b is 0; the smallest number by -1, which would trap, gives itself
+/// and 0.
+template <class T, Op kOp, class F>
+TypedFn division(F) {
+  return [](const void* a, const void* b, void* out, size_t n) {
+    const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
+    T* z = static_cast<T*>(out);
+    constexpr size_t kBlock = 512;
+    for (size_t at = 0; at < n; at += kBlock) {
+      const size_t end = std::min(n, at + kBlock);
+      bool zero = false;
+      for (size_t i = at; i < end; ++i) zero |= y[i] == T{0};
+      DS_CHECK(!zero, ValueError, op_name(kOp), ": integer division by zero");
+      if (divides_as_double(x + at, y + at, end - at)) {
+        for (size_t i = at; i < end; ++i) {
+          const auto q =
+              static_cast<int64_t>(static_cast<double>(x[i]) / static_cast<double>(y[i]));
+          z[i] = F{}(x[i], y[i], static_cast<T>(q), static_cast<T>(x[i] - q * y[i]));
+        }
+        continue;
+      }
+      for (size_t i = at; i < end; ++i) {
+        const bool traps = is_minus_one(y[i]);
+        z[i] = F{}(x[i], y[i], traps ? minus(T{0}, x[i]) : static_cast<T>(x[i] / y[i]),
+                   traps ? T{0} : static_cast<T>(x[i] % y[i]));
+      }
+    }
+  };
 }
 
 /// By squaring; a negative power of anything but 1 and -1 is 0, as in PyTorch.
@@ -150,22 +188,15 @@ T power(T base, T exponent) {
 template <class T>
 TypedFn integer_division(Op op) {
   switch (op) {
-    case Op::trunc_divide_:
-      return division<T, Op::trunc_divide_>(
-          [](T a, T b) { return is_minus_one(b) ? minus(T{0}, a) : static_cast<T>(a / b); });
+    case Op::trunc_divide_: return division<T, Op::trunc_divide_>([](T, T, T q, T) { return q; });
     case Op::floor_divide_:
-      return division<T, Op::floor_divide_>([](T a, T b) {
-        if (is_minus_one(b)) return minus(T{0}, a);
-        return static_cast<T>(a / b - (a % b != 0 && (a < T{0}) != (b < T{0})));
+      return division<T, Op::floor_divide_>([](T, T b, T q, T r) {
+        return static_cast<T>(q - ((r != 0) & ((r < T{0}) != (b < T{0}))));
       });
-    case Op::fmod_:
-      return division<T, Op::fmod_>(
-          [](T a, T b) { return is_minus_one(b) ? T{0} : static_cast<T>(a % b); });
+    case Op::fmod_: return division<T, Op::fmod_>([](T, T, T, T r) { return r; });
     case Op::remainder_:
-      return division<T, Op::remainder_>([](T a, T b) {
-        if (is_minus_one(b)) return T{0};
-        const T r = static_cast<T>(a % b);
-        return r != 0 && (r < T{0}) != (b < T{0}) ? static_cast<T>(r + b) : r;
+      return division<T, Op::remainder_>([](T, T b, T, T r) {
+        return (r != 0) & ((r < T{0}) != (b < T{0})) ? static_cast<T>(r + b) : r;
       });
     default: return nullptr;
   }
@@ -285,9 +316,7 @@ void choose(const uint8_t* condition, const void* yes, const void* no, void* out
   for (size_t i = 0; i < n; ++i) to[i] = condition[i] ? a[i] : b[i];
 }
 
-}  // namespace
-
-TypedFn typed_unary(Op op, DType dtype) {
+TypedFn UnaryFn(Op op, DType dtype) {
   switch (dtype) {
     case DType::f64: return f64_unary(op);
     case DType::i64: return integer_unary<int64_t>(op);
@@ -300,7 +329,7 @@ TypedFn typed_unary(Op op, DType dtype) {
   }
 }
 
-TypedFn typed_binary(Op op, DType dtype) {
+TypedFn BinaryFn(Op op, DType dtype) {
   TypedFn found = nullptr;
   dispatch_number(dtype, [&](auto tag) {
     using T = decltype(tag);
@@ -320,7 +349,7 @@ TypedFn typed_binary(Op op, DType dtype) {
   return found;
 }
 
-TypedFn typed_cast(DType from, DType to) {
+TypedFn CastFn(DType from, DType to) {
   switch (from) {
     case DType::f64: return cast_to<double>(to);
     case DType::i64: return cast_to<int64_t>(to);
@@ -329,8 +358,8 @@ TypedFn typed_cast(DType from, DType to) {
   }
 }
 
-void typed_where(size_t element, const uint8_t* condition, const void* yes, const void* no,
-                 void* out, size_t n) {
+void Where(size_t element, const uint8_t* condition, const void* yes, const void* no, void* out,
+           size_t n) {
   switch (element) {
     case 1: return choose<uint8_t>(condition, yes, no, out, n);
     case 2: return choose<uint16_t>(condition, yes, no, out, n);
@@ -339,4 +368,24 @@ void typed_where(size_t element, const uint8_t* condition, const void* yes, cons
   }
 }
 
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
 }  // namespace ds::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ds::cpu {
+HWY_EXPORT(UnaryFn);
+HWY_EXPORT(BinaryFn);
+HWY_EXPORT(CastFn);
+HWY_EXPORT(Where);
+
+TypedFn typed_unary(Op op, DType dtype) { return HWY_DYNAMIC_DISPATCH(UnaryFn)(op, dtype); }
+TypedFn typed_binary(Op op, DType dtype) { return HWY_DYNAMIC_DISPATCH(BinaryFn)(op, dtype); }
+TypedFn typed_cast(DType from, DType to) { return HWY_DYNAMIC_DISPATCH(CastFn)(from, to); }
+void typed_where(size_t element, const uint8_t* condition, const void* yes, const void* no,
+                 void* out, size_t n) {
+  HWY_DYNAMIC_DISPATCH(Where)(element, condition, yes, no, out, n);
+}
+}  // namespace ds::cpu
+#endif

@@ -6,35 +6,24 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <limits>
 #include <mutex>
-#include <string>
 #include <utility>
 
+#include "ds/base/control_groups.h"
 #include "ds/base/error.h"
 
 namespace ds {
 namespace {
-
-/// Processors the cgroup's quota grants, or a large number when there is no quota.
-int cgroup_cpus() {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (!(file >> quota >> period) || quota == "max" || period <= 0) return 1 << 16;
-  return std::max(1, static_cast<int>(std::ceil(std::atof(quota.c_str()) / period)));
-}
 
 int default_threads() {
   if (std::getenv("OMP_NUM_THREADS")) return std::max(1, omp_get_max_threads());
   cpu_set_t set;
   const int affinity =
       sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : omp_get_num_procs();
-  return std::max(1, std::min(affinity, cgroup_cpus()));
+  return std::max(1, std::min(affinity, quota_processors()));
 }
 
 std::atomic<int>& threads() {

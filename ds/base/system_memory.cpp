@@ -7,6 +7,8 @@
 #include <optional>
 #include <sstream>
 
+#include "ds/base/control_groups.h"
+
 namespace ds {
 namespace {
 
@@ -41,28 +43,12 @@ size_t available_memory(const std::string& root) {
   size_t least = kNone;
   if (const auto kilobytes = number_in(root + "/proc/meminfo", "MemAvailable:"))
     least = *kilobytes * 1024;
-  std::ifstream groups(root + "/proc/self/cgroup");
-  std::string line;
-  while (std::getline(groups, line)) {  // number:controllers:path
-    const size_t first = line.find(':');
-    const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    const bool unified = controllers.empty();
-    if (!unified && ("," + controllers + ",").find(",memory,") == std::string::npos) continue;
-    std::string path = line.substr(second + 1);
-    // Inside a container the path may be the host's; its own group is then mounted at the top.
-    while (true) {
-      const std::string folder =
-          root + (unified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory") + (path == "/" ? "" : path);
-      least = std::min(least,
-                       unified ? left_in(folder, "/memory.max", "/memory.current", "inactive_file")
-                               : left_in(folder, "/memory.limit_in_bytes", "/memory.usage_in_bytes",
-                                         "total_inactive_file"));
-      if (path.empty() || path == "/") break;
-      path.resize(path.rfind('/'));
-    }
-  }
+  for_each_group(root, "memory", [&](const std::string& folder, bool unified) {
+    least =
+        std::min(least, unified ? left_in(folder, "/memory.max", "/memory.current", "inactive_file")
+                                : left_in(folder, "/memory.limit_in_bytes",
+                                          "/memory.usage_in_bytes", "total_inactive_file"));
+  });
   return least == kNone ? 0 : least;
 }
 

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "ds/base/error.h"
+#include "ds/base/parallel.h"
 
 namespace ds::data {
 
@@ -56,6 +57,7 @@ class DataLoader::Workers {
   };
 
   void run() {
+    const ThreadLimit one(1);  // what a sample computes must not start threads for each worker
     std::unique_lock lock(mutex_);
     while (true) {
       changed_.wait(lock, [&] { return stopping_ || (next_ < count_ && next_ < given_ + ahead_); });

@@ -60,7 +60,7 @@ Tensor triangle(const Tensor& x, int64_t diagonal, bool lower, const char* op) {
   constexpr int64_t kMost = 1 << 23;
   const bool small = std::max(rows, cols) < kMost && diagonal < kMost && diagonal > -kMost;
   const DType count = small ? DType::f32 : DType::i64;
-  const Tensor row = reshaped(iota(rows, count, x.device()), {rows, 1}) + diagonal;
+  const Tensor row = add(reshaped(iota(rows, count, x.device()), {rows, 1}), diagonal);
   const Tensor col = iota(cols, count, x.device());
   const Tensor keep = lower ? le(col, row) : ge(col, row);
   return record(Op::where_, {keep, x, constant({}, 0, x.dtype(), x.device())});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Free memory as the files of a made-up system say it.
+// Free memory and processors as the files of a made-up system say it.
 #include "ds/base/system_memory.h"
 
 #include <doctest/doctest.h>
@@ -7,6 +7,8 @@
 
 #include <filesystem>
 #include <fstream>
+
+#include "ds/base/control_groups.h"
 
 namespace ds {
 namespace {
@@ -23,6 +25,7 @@ class System {
     std::ofstream(root_ / path) << text;
   }
   size_t available() const { return available_memory(root_.string()); }
+  int processors() const { return quota_processors(root_.string()); }
 
  private:
   std::filesystem::path root_;
@@ -58,6 +61,34 @@ TEST_CASE("groups of version 1, and a path that only the host knows") {
   system.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "10000\n");
   system.write("sys/fs/cgroup/memory/memory.stat", "total_inactive_file 96\n");
   CHECK(system.available() == 6000);
+}
+
+TEST_CASE("processors are the least that a quota grants, rounded up") {
+  const System system;
+  CHECK(system.processors() > 1000);
+  system.write("proc/self/cgroup", "0::/outer/inner\n");
+  const std::string top = "sys/fs/cgroup/", outer = top + "outer/", inner = outer + "inner/";
+  system.write(inner + "cpu.max", "max 100000\n");
+  CHECK(system.processors() > 1000);
+  system.write(top + "cpu.max", "800000 100000\n");
+  CHECK(system.processors() == 8);
+  system.write(outer + "cpu.max", "250000 100000\n");
+  CHECK(system.processors() == 3);
+  system.write(inner + "cpu.max", "10000 100000\n");
+  CHECK(system.processors() == 1);
+  system.write(inner + "cpu.max", "nonsense\n");
+  CHECK(system.processors() == 3);
+}
+
+TEST_CASE("a quota of version 1") {
+  const System system;
+  system.write("proc/self/cgroup", "5:cpu,cpuacct:/a\n4:memory:/b\n");
+  system.write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+  system.write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  CHECK(system.processors() > 1000);
+  system.write("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "200000\n");
+  system.write("sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "100000\n");
+  CHECK(system.processors() == 2);
 }
 
 }  // namespace

@@ -221,6 +221,11 @@ void settle_view(TensorImpl& view, const Value& computed) {
   view.value = leaf_of(plain);
 }
 
+/// What is computed for a tensor. The value of a leaf needs no variable around it.
+Value asked_value(TensorImpl& impl) {
+  return impl.leaf_requires_grad && !impl.parent ? impl.current() : impl.recorded();
+}
+
 std::atomic<uint32_t> g_recorded{0};
 // A training step of a large model records some ten thousand nodes.
 constexpr uint32_t kMaxRecorded = 100000;
@@ -234,7 +239,7 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked, bool awaited) {
   std::vector<TensorImpl*> roots;
   std::unordered_set<TensorImpl*> seen;
   for (TensorImpl* impl : asked) {
-    components.visit(impl->recorded(), 0);
+    components.visit(asked_value(*impl), 0);
     TensorImpl& root = impl->root();
     components.visit(root.value, 0);
     if (seen.insert(&root).second) roots.push_back(&root);
@@ -250,7 +255,7 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked, bool awaited) {
     if (components.find(g) == components.find(0)) roots.push_back(impl);
   Outputs outputs;
   Values wanted;
-  for (TensorImpl* impl : asked) wanted.push_back(impl->recorded());
+  for (TensorImpl* impl : asked) wanted.push_back(asked_value(*impl));
   for (const Value& value : wanted) outputs.add(value, value.requires_grad());
   for (const TensorImpl* root : roots)
     outputs.add(root->value, root->value.requires_grad() && !root->released);

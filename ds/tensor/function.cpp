@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <memory>
+#include <mutex>
 #include <unordered_map>
 #include <utility>
 
@@ -74,8 +75,12 @@ FunctionPtr FunctionRecorder::finish(const std::vector<Tensor>& outputs) const {
 Values apply_function(const FunctionPtr& function, const std::vector<Tensor>& inputs) {
   Values values;
   values.reserve(inputs.size());
-  for (const Tensor& input : inputs)
-    values.push_back(grad_enabled() ? input.value() : detached(input.value()));
+  {
+    const std::lock_guard lock(graph_mutex());
+    for (const Tensor& input :
+         inputs)  // no variable is made for a leaf whose gradient is not asked
+      values.push_back(grad_enabled() ? input.value() : detached(input.impl()->current()));
+  }
   const NodePtr node = Interner().fused(std::move(values), function);
   Values outputs;
   outputs.reserve(static_cast<size_t>(node->outputs()));

@@ -207,17 +207,18 @@ void write_nonzero(const T* src, const Shape& shape, int64_t count, int64_t* dst
   });
 }
 
-/// Elements of the row that `before` holds for, which come first. Without branches, since which
-/// half is next cannot be predicted.
+/// Elements of the row that `before` holds for, which come first. The loop has no branch in it,
+/// since which part is next cannot be predicted.
 template <class T, class Before>
 int64_t count_before(const T* row, int64_t length, Before before) {
   const T* at = row;
-  while (length > 1) {
+  while (length > 0) {
     const int64_t half = length / 2;
-    at += before(at[half - 1]) ? half : 0;
-    length -= half;
+    const bool beyond = before(at[half]);
+    at += beyond ? half + 1 : 0;
+    length = beyond ? length - half - 1 : half;
   }
-  return at - row + (length == 1 && before(*at));
+  return at - row;
 }
 
 template <class T>

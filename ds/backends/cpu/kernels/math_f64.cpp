@@ -57,7 +57,9 @@ struct SigmoidF64 {
     const VD one = hn::Set(DD(), 1.0);
     return hn::Div(one, hn::Add(one, hn::Exp(DD(), hn::Neg(x))));
   }
-  static double Scalar(double x) { return 1 / (1 + std::exp(-x)); }
+  static double Scalar(double x) {
+    return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x));
+  }
 };
 
 template <class F>

@@ -4,15 +4,14 @@
 // Why: what a training step keeps from forward to backward is most of its memory. Level 1 computes
 // again what costs a sweep over memory (elementwise operations, normalisations, softmax, copies)
 // from values that are kept anyway; higher levels also recompute segments of the network from the
-// few values that cross from one segment to the next. They differ in how many segments there are
-// and in how much arithmetic a recomputed value may take for each of its bytes: a convolution of
-// few channels is cheap, one of many stays. Which level is best depends on the network, so the
-// engine plans all and takes the fastest that fits (ds/engine/memory.h).
+// few values that cross from one segment to the next (ds/passes/remat_segments.h), within a limit
+// that falls from what the step needs to the least it can do with. What the backward pass computes
+// from kept values alone, such as ReLU's mask, waits for it. The engine plans all levels and takes
+// the fastest that fits (ds/engine/memory.h).
 // Requires: the backward marks of ds/ir/phase.h; runs before fusion, so that recomputed sweeps join
 // their readers. Guarantees: the same values bit for bit (random operations count, they do not
 // draw); every copy waits (ds/ir/after.h) for the gradient that comes before its first reader, so
 // that its memory is in use late.
-// Source of the segments: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016.
 #pragma once
 
 #include "ds/ir/graph.h"

@@ -417,10 +417,10 @@ def test_a_step_that_does_not_fit_changes_nothing():
     for model, optimizer in (plain, refused):
         backward(model, optimizer, 64)
         optimizer.step()
-    needed = ds.memory.summary().peak
+    room = ds.memory.summary().peak + 16384
     before = all_bytes(*refused)
     # A large batch does not fit, before the step and while its gradients are pending.
-    with ds.memory.budget(needed + 4096):
+    with ds.memory.budget(room):
         loss = backward(*refused, 4096)
         for _ in range(2):
             with pytest.raises(ds.OutOfMemoryError):
@@ -429,7 +429,7 @@ def test_a_step_that_does_not_fit_changes_nothing():
         # A smaller one does.
         backward(*refused, 64)
         refused[1].step()
-        assert ds.memory.summary().peak <= needed + 4096
+        assert ds.memory.summary().peak <= room
     backward(*plain, 64)
     plain[1].step()
     assert all_bytes(*refused) == all_bytes(*plain)
@@ -438,7 +438,7 @@ def test_a_step_that_does_not_fit_changes_nothing():
     for model, optimizer in (plain, refused):
         loss = backward(model, optimizer, 4096)
         if model is refused[0]:
-            with ds.memory.budget(needed + 4096), pytest.raises(ds.OutOfMemoryError):
+            with ds.memory.budget(room), pytest.raises(ds.OutOfMemoryError):
                 optimizer.step()
         optimizer.step()
         results.append((loss.item(), all_bytes(model, optimizer)))

@@ -43,6 +43,11 @@ bool is_elementwise(const Node& node) {
   return node.op() == Op::fused_ || (node.info().traits & kFusable) != 0;
 }
 
+/// Does not compute an output that nothing reads: sums of a norm whose sweep is fused with others.
+bool leaves_out(const Node& node) {
+  return node.op() == Op::batch_norm_ || node.op() == Op::batch_norm_backward_;
+}
+
 /// May write where it reads the value, if it reads it for the last time.
 bool writes_over(const Node& node, const Value& input) {
   if (node.op() == Op::index_add_) return input == node.input(0);
@@ -71,6 +76,7 @@ class Planner {
         const Key key{node.get(), i};
         if (outside_.count(key)) continue;
         const auto last = last_.find(key);
+        if (last == last_.end() && leaves_out(*node)) continue;
         takes_over.push_back(taken_by(*node, i, step, lifetimes));
         block_[key] = static_cast<int>(lifetimes.size());
         lifetimes.push_back(

@@ -18,7 +18,7 @@ constexpr double kNothing = -1;
 // 200; a transformer's are at half its width.
 constexpr double kDensities[] = {kNothing, 30, 60, 100, 200, 450, kAny};
 constexpr size_t kMaxCuts = 96;
-constexpr double kResolution = 1.0 / 2048;
+constexpr size_t kResolution = 1024;  // of the limit
 // The machine of FrontierPoint (ds/engine/memory.h).
 constexpr double kFlopRate = 100e9, kByteRate = 20e9;
 
@@ -317,28 +317,51 @@ class Planner {
 
   /// A way to run the segments before a cut.
   struct Label {
-    double kept, seconds;
-    size_t cut, label;  // where the last segment began
-    size_t way;
+    double kept = kAny, seconds = kAny;
+    size_t cut = 0, label = 0;  // where the last segment began
+    size_t way = 0;
+  };
+
+  /// Ways to run the segments before one cut: of those that keep about as much, the fastest.
+  class Labels {
+   public:
+    void add(const Label& label, double limit) {
+      if (label.kept < least_.kept) least_ = label;
+      buckets_.resize(kResolution + 1);
+      Label& alike = buckets_[static_cast<size_t>(label.kept / limit * kResolution)];
+      if (label.seconds < alike.seconds) alike = label;
+    }
+
+    /// By rising kept bytes, only what takes less time than all before.
+    std::vector<Label> best() const {
+      std::vector<Label> result;
+      if (least_.kept < kAny) result.push_back(least_);
+      for (const Label& label : buckets_)
+        if (label.seconds < kAny && label.seconds < result.back().seconds) result.push_back(label);
+      return result;
+    }
+
+   private:
+    Label least_;
+    std::vector<Label> buckets_;
   };
 
   std::vector<Segment> cheapest(double limit) const {
+    std::vector<Labels> open(ends_.size() + 1);
     std::vector<std::vector<Label>> labels(ends_.size() + 1);
-    labels[0].push_back({0, 0, 0, 0, 0});
-    for (size_t i = 0; i < ends_.size(); ++i) {
-      prune(labels[i], limit);
+    open[0].add({0, 0}, limit);
+    for (size_t i = 0; i <= ends_.size(); ++i) {
+      labels[i] = std::exchange(open[i], {}).best();
       for (size_t j = i; j < ends_.size(); ++j)
         for (size_t way = 0; way < kWays; ++way) {
           const Way& made = ways_[index_of(i, j)][way];
-          for (size_t l = 0; l < labels[i].size(); ++l) {
-            const Label& label = labels[i][l];
-            if (label.kept + work_of(i, j, way) > limit) break;
-            labels[j + 1].push_back(
-                {label.kept + made.kept, label.seconds + made.seconds, i, l, way});
-          }
+          const double room = limit - std::max(work_of(i, j, way), made.kept);
+          for (size_t l = 0; l < labels[i].size() && labels[i][l].kept <= room; ++l)
+            open[j + 1].add(
+                {labels[i][l].kept + made.kept, labels[i][l].seconds + made.seconds, i, l, way},
+                limit);
         }
     }
-    prune(labels.back(), limit);
     std::vector<Segment> segments;
     if (labels.back().empty()) return segments;
     const auto best =
@@ -353,25 +376,6 @@ class Planner {
     }
     std::reverse(segments.begin(), segments.end());
     return segments;
-  }
-
-  /// By rising kept bytes, only what takes less time than all before; one for each step of the
-  /// resolution.
-  static void prune(std::vector<Label>& labels, double limit) {
-    std::sort(labels.begin(), labels.end(), [](const Label& a, const Label& b) {
-      return a.kept != b.kept ? a.kept < b.kept : a.seconds < b.seconds;
-    });
-    std::vector<Label> best;
-    double least = kAny;
-    for (const Label& label : labels) {
-      if (label.seconds >= least) continue;
-      least = label.seconds;
-      if (best.size() > 1 && label.kept - best[best.size() - 2].kept < kResolution * limit)
-        best.back() = label;
-      else
-        best.push_back(label);
-    }
-    labels = std::move(best);
   }
 
   const Step& step_;

@@ -10,7 +10,7 @@
 // every moment, dynamic programming over the cuts, with the bytes kept so far as its state, finds
 // the one of least time.
 // The gap: cuts lie where least is carried over between two kept values; of more than 96 places the
-// narrowest of each few neighbours are left. States closer than 1/2048 of the limit count as one,
+// narrowest of each few neighbours are left. States closer than 1/1024 of the limit count as one,
 // so the time is at most that of the best way within a limit lower by that much for each segment.
 // Sources: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016; Jain et al.,
 // "Checkmate", 2020, states the problem without segments as an integer program.

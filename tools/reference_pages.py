@@ -34,6 +34,7 @@ CLASSES = {
     "norm": "Normalisation",
     "softmax": "Softmax and cross-entropy",
     "attention": "Attention",
+    "recurrent": "Recurrent layers",
     "linalg": "Linear algebra",
     "marker": "Markers",
     "compound": "Made by passes",

@@ -26,6 +26,7 @@ void add_pool_rules(GradTable& table);
 void add_norm_rules(GradTable& table);
 void add_softmax_rules(GradTable& table);
 void add_attention_rules(GradTable& table);
+void add_recurrent_rules(GradTable& table);
 void add_linalg_rules(GradTable& table);
 void add_factorization_rules(GradTable& table);
 void add_function_rules(GradTable& table);

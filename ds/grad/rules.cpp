@@ -21,6 +21,7 @@ GradTable make_table() {
   add_norm_rules(table);
   add_softmax_rules(table);
   add_attention_rules(table);
+  add_recurrent_rules(table);
   add_linalg_rules(table);
   add_factorization_rules(table);
   add_function_rules(table);

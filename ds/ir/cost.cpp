@@ -31,6 +31,10 @@ double flops(const Node& node) {
     case Op::conv_diff_src_: return convolution_flops(in(0), in(1));
     case Op::conv_diff_weights_: return convolution_flops(in(1), node.type());
     case Op::attention_: return attention_flops(in(0), in(1), in(2));
+    case Op::lstm_:
+    case Op::lstm_backward_:
+      return 2.0 * numel(node.type()) * static_cast<double>(in(3).shape[1]) *
+             (node.op() == Op::lstm_ ? 4 : 1);
     case Op::attention_backward_: return 2.5 * attention_flops(in(1), in(2), in(3));
     default: break;
   }

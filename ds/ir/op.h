@@ -36,6 +36,7 @@ enum class OpClass : uint8_t {
   norm,
   softmax,
   attention,
+  recurrent,
   linalg,
   marker,
   compound

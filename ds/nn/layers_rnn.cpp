@@ -125,6 +125,13 @@ std::pair<Tensor, RecurrentState> Recurrent::run_direction(const Tensor& x, int6
   if (bias_hh && autocast()) bias_hh = to_dtype(*bias_hh, projected.dtype());
   if (bias_hh && kind_ != CellKind::gru) projected = projected + *std::exchange(bias_hh, {});
   const int64_t steps = x.size(0);
+  if (kind_ == CellKind::lstm && !lengths && options_.proj_size == 0 &&
+      projected.dtype() == DType::f32 && !autocast()) {
+    const std::vector<Tensor> out = record_all(
+        Op::lstm_, {projected, state.h, state.c, parameter("weight_hh" + end)}, {reverse});
+    const int64_t last = reverse ? 0 : steps - 1;
+    return {out[0], {select(out[0], 0, last), select(out[1], 0, last)}};
+  }
   std::vector<Tensor> outputs(static_cast<size_t>(steps));
   for (int64_t i = 0; i < steps; ++i) {
     const int64_t t = reverse ? steps - 1 - i : i;

@@ -21,6 +21,7 @@ const Samples& gradient_samples() {
     add_pool_samples(all);
     add_norm_samples(all);
     add_softmax_samples(all);
+    add_recurrent_samples(all);
     add_attention_samples(all);
     add_linalg_samples(all);
     return all;

@@ -44,6 +44,7 @@ void add_contraction_samples(Samples& samples);
 void add_pool_samples(Samples& samples);
 void add_norm_samples(Samples& samples);
 void add_softmax_samples(Samples& samples);
+void add_recurrent_samples(Samples& samples);
 void add_attention_samples(Samples& samples);
 void add_linalg_samples(Samples& samples);
 

@@ -91,6 +91,24 @@ void add_softmax_samples(Samples& samples) {
   }
 }
 
+void add_recurrent_samples(Samples& samples) {
+  const Shape gates{3, 2, 8}, states{3, 2, 2}, state{2, 2}, weight{8, 2};
+  for (const bool reverse : {false, true}) {
+    samples.push_back({Op::lstm_, {{gates}, {state}, {state}, {weight}}, {reverse}});
+    for (const bool with_cell : {false, true}) {
+      std::vector<Operand> operands{{states}, {gates}, {state}, {state}, {weight}};
+      if (with_cell) operands.push_back({states});
+      const auto prelude = [reverse, with_cell](const Values& x) -> Values {
+        const NodePtr forward = make_node(Op::lstm_, {x[1], x[2], x[3], x[4]}, {reverse});
+        Values inputs{x[0], output(forward, 2), output(forward, 1), x[3], x[4]};
+        if (with_cell) inputs.push_back(x[5]);
+        return inputs;
+      };
+      samples.push_back({Op::lstm_backward_, operands, {reverse}, prelude});
+    }
+  }
+}
+
 void add_attention_samples(Samples& samples) {
   struct Case {
     int64_t heads, kv_heads;

@@ -102,6 +102,7 @@ bool lower_layer_norm_backward(Lowering& l, const Node& node, std::string& why);
 bool lower_pool(Lowering& l, const Node& node, std::string& why);
 bool lower_pool_backward(Lowering& l, const Node& node, std::string& why);
 bool lower_resample(Lowering& l, const Node& node, std::string& why);
+bool lower_recurrent(Lowering& l, const Node& node, std::string& why);
 bool lower_attention(Lowering& l, const Node& node, std::string& why);
 bool lower_attention_backward(Lowering& l, const Node& node, std::string& why);
 bool lower_random(Lowering& l, const Node& node, std::string& why);

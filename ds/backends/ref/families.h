@@ -27,6 +27,7 @@ Kernel pool_kernel(Op op);         // pool.cpp
 Kernel norm_kernel(Op op);         // norm.cpp
 Kernel softmax_kernel(Op op);      // softmax.cpp
 Kernel attention_kernel(Op op);    // attention.cpp
+Kernel recurrent_kernel(Op op);    // recurrent.cpp
 Kernel linalg_kernel(Op op);       // linalg.cpp
 
 }  // namespace ds::ref

@@ -28,6 +28,7 @@ Kernel kernel_for(Op op) {
     case OpClass::norm: return norm_kernel(op);
     case OpClass::softmax: return softmax_kernel(op);
     case OpClass::attention: return attention_kernel(op);
+    case OpClass::recurrent: return recurrent_kernel(op);
     case OpClass::linalg: return linalg_kernel(op);
     case OpClass::marker: return nullptr;
     case OpClass::compound: break;

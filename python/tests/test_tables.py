@@ -534,6 +534,27 @@ class TestAgainstThePackage:
                 b = theirs.interleave_datasets(parts, p, 3, stopping_strategy=strategy)["n"]
                 assert a == list(b), (strategy, p)
 
+    def test_transforms(self, theirs, rows):
+        def change(batch):
+            return {
+                "twice": [2 * n for n in batch["label"]],
+                "columns": [len(batch)] * len(batch["label"]),
+            }
+
+        for columns in (None, ["label", "text"]):
+            mine = rows.shuffle(seed=1).with_transform(change, columns)
+            other = theirs.Dataset.from_dict(ROWS).shuffle(seed=1).with_transform(change, columns)
+            assert mine[3] == other[3] and mine[-1] == other[-1]
+            assert mine[2:7] == other[2:7] and list(mine) == list(other)
+            assert mine.map(lambda row: {"z": row["twice"]})["z"] == list(
+                other.map(lambda row: {"z": row["twice"]}).with_format(None)["z"]
+            )
+        with pytest.raises(ds.IndexError, match="row 40 of 40"):
+            mine[40]
+        with pytest.raises(ds.DTypeError, match="must return a dict of columns, not list"):
+            rows.with_transform(lambda batch: [1])[0]
+        assert mine.with_format(None)[0].keys() == rows[0].keys()
+
     def test_splits_of_folders(self, theirs, tmp_path):
         for number, names in enumerate(
             (

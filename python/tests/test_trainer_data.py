@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ds.Trainer makes of raw rows, and its collators, against transformers."""
 
+import json
+
 import deepseek as ds
 import numpy as np
 import pytest
@@ -394,3 +396,92 @@ def test_pairs_of_a_loader(tmp_path):
     model = ds.models.ResNet([1, 1], num_classes=2, width=8)
     args = ds.TrainingArguments(tmp_path, max_steps=4, save_strategy="no", disable_tqdm=True)
     assert Pairs(model, args, train_dataset=Blobs()).train().global_step == 4
+
+
+def test_a_data_set_of_pytorch_that_has_no_end(tmp_path):
+    """A length and rows by number are all that is asked of it."""
+
+    class Endless(torch.utils.data.Dataset):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            assert index < 6
+            return {
+                "input_ids": torch.tensor([2, 5, 6, 3]),
+                "attention_mask": torch.ones(4, dtype=torch.long),
+                "label": index % 2,
+            }
+
+    trainer = trainer_for(tmp_path, "BertForSequenceClassification", Endless())
+    assert trainer.train().global_step == 1
+    assert trainer.predict(Endless()).label_ids.tolist() == [0, 1] * 3
+
+
+def test_rows_that_a_transform_makes(tmp_path):
+    images = np.arange(6 * 8 * 8 * 3, dtype=np.uint8).reshape(6, 8, 8, 3)
+    rows = ds.datasets.Dataset.from_dict({"image": images.tolist(), "class": [0, 1, 2] * 2})
+
+    def change(batch):
+        pixels = [np.asarray(i, np.float32).transpose(2, 0, 1) / 255 for i in batch["image"]]
+        return {"pixel_values": pixels, "labels": batch["class"]}
+
+    rows.set_transform(change)
+    model = ds.models.ResNet([1, 1], num_classes=3, width=8)
+    args = ds.TrainingArguments(tmp_path / "out", num_train_epochs=1, disable_tqdm=True)
+    trainer = ds.Trainer(model, args, train_dataset=rows, eval_dataset=rows)
+    batch = next(iter(trainer.get_eval_dataloader()))
+    assert batch["pixel_values"].numpy() == pytest.approx(images.transpose(0, 3, 1, 2) / 255.0)
+    assert batch["labels"].tolist() == [0, 1, 2] * 2
+    assert trainer.train().global_step == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"max_new_tokens": 3}, {"num_beams": 3}])
+def test_what_a_model_writes_is_evaluated(tmp_path, tokenizer, options):
+    folder = small_models.save_model(tmp_path / "model", "T5ForConditionalGeneration")
+    rows = [
+        {"source": "the film was good", "target": "good"},
+        {"source": "a very very bad film", "target": "very bad"},
+        {"source": "not bad", "target": "good"},
+    ]
+    args = ds.Seq2SeqTrainingArguments(
+        tmp_path / "out",
+        predict_with_generate=True,
+        generation_max_length=7,
+        generation_num_beams=2,
+        disable_tqdm=True,
+    )
+    seen = []
+    trainer = ds.Seq2SeqTrainer(
+        ds.models.T5ForConditionalGeneration.from_pretrained(folder),
+        args,
+        train_dataset=rows,
+        eval_dataset=rows,
+        compute_metrics=lambda p: seen.append(p) or {"width": p.predictions.shape[1]},
+    )
+    metrics = trainer.evaluate(**options)
+    inputs = tokenizer([row["source"] for row in rows], padding=True, return_tensors="pt")
+    inputs.pop("token_type_ids")
+    theirs = transformers.T5ForConditionalGeneration.from_pretrained(folder).eval()
+    wanted = {"max_length": 7, "num_beams": 2, **options}
+    if "max_new_tokens" in wanted:
+        del wanted["max_length"]
+    expected = theirs.generate(**inputs, **wanted)
+    assert seen[0].predictions.tolist() == expected.tolist()
+    assert metrics["eval_width"] == expected.shape[1] and np.isfinite(metrics["eval_loss"])
+    assert trainer.predict(rows, **options).predictions.tolist() == expected.tolist()
+    with pytest.raises(ds.ValueError, match="generation_num_beams 0"):
+        ds.Seq2SeqTrainingArguments(tmp_path, generation_num_beams=0)
+
+
+def test_metrics_are_shown_and_kept(tmp_path, capsys):
+    trainer = trainer_for(tmp_path, "BertForSequenceClassification", small_models.classified(8))
+    metrics = trainer.evaluate()
+    trainer.save_metrics("eval", metrics)
+    trainer.save_metrics("train", {"train_loss": 0.5})
+    trainer.log_metrics("eval", {"eval_loss": 0.25, "epoch": 3})
+    shown = capsys.readouterr().out
+    assert shown.endswith("***** eval metrics *****\n  epoch     = 3\n  eval_loss = 0.2500\n")
+    kept = json.loads((tmp_path / "out" / "all_results.json").read_text())
+    assert kept == {**metrics, "train_loss": 0.5}
+    assert json.loads((tmp_path / "out" / "eval_results.json").read_text()) == metrics

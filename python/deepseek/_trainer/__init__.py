@@ -19,6 +19,7 @@ from .collators import (
     default_data_collator,
 )
 from .evaluation import EvalPrediction
+from .seq2seq import Seq2SeqTrainer, Seq2SeqTrainingArguments
 from .trainer import Trainer
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "EvalPrediction",
     "PrinterCallback",
     "ProgressCallback",
+    "Seq2SeqTrainer",
+    "Seq2SeqTrainingArguments",
     "TensorBoardCallback",
     "Trainer",
     "TrainerCallback",

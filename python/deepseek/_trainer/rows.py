@@ -58,7 +58,11 @@ def task_of(model) -> str:
 
 def column(rows, name: str) -> Sequence:
     """One column of all rows."""
-    return rows[name] if hasattr(rows, "column_names") else [row[name] for row in rows]
+    stored = name in getattr(rows, "column_names", ())
+    if stored and getattr(rows, "_transform", None) is None:
+        return rows[name]
+    # By position: a data set of PyTorch need not end when it is iterated.
+    return [rows[i][name] for i in range(len(rows))]
 
 
 def name_classes(dataset, label: str | None, config) -> None:

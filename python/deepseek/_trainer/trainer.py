@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
 import time
 from collections import deque
@@ -18,6 +19,7 @@ import numpy as np
 
 from .. import _core, hub, memory
 from .._modes import autocast, no_grad
+from .._whole_file import write_text
 from ..nn import functional as F
 from ..nn.utils import clip_grad_norm_
 from ..optim.lr_scheduler import ReduceLROnPlateau
@@ -604,6 +606,25 @@ class Trainer(TrainerSetup):
         self.log(metrics)
         self._call("on_evaluate", metrics=metrics)
         return metrics
+
+    def log_metrics(self, split: str, metrics: dict) -> None:
+        """Prints metrics, a line each."""
+        width = max(map(len, metrics), default=0)
+        print(f"***** {split} metrics *****")
+        for name, value in sorted(metrics.items()):
+            shown = f"{value:.4f}" if isinstance(value, float) else value
+            print(f"  {name:<{width}} = {shown}")
+
+    def save_metrics(self, split: str, metrics: dict, combined: bool = True) -> None:
+        """Writes metrics to SPLIT_results.json of output_dir, and with `combined` adds them to
+        all_results.json."""
+        folder = Path(self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        whole = folder / "all_results.json"
+        write_text(folder / f"{split}_results.json", json.dumps(metrics, indent=4, sort_keys=True))
+        if combined:
+            known = json.loads(whole.read_text("utf-8")) if whole.is_file() else {}
+            write_text(whole, json.dumps({**known, **metrics}, indent=4, sort_keys=True))
 
     def predict(
         self, test_dataset, ignore_keys=None, metric_key_prefix: str = "test"

@@ -41,6 +41,7 @@ class Dataset(_Dataset):
         self._features = features or Features.from_schema(table.schema)
         self._chosen: np.ndarray | None = None  # rows of the table, when not all in order
         self._kind: str | None = None
+        self._transform: Callable | None = None
         self._shown: list[str] | None = None
         self._rows = None
         self._origin: str | None = None  # the fingerprint of the table, where it is known
@@ -72,7 +73,7 @@ class Dataset(_Dataset):
         if self._origin is None:
             self._origin = fingerprint.table_fingerprint(self._table)
         described = self._features.to_json()
-        seen = (self._chosen, self._kind, self._shown, described)
+        seen = (self._chosen, self._kind, self._transform, self._shown, described)
         return fingerprint.fingerprint(self._origin, *seen)
 
     # ---- making
@@ -198,7 +199,13 @@ class Dataset(_Dataset):
             part = self.table_of(slice(None), [key]) if self._chosen is not None else self._table
             return format_column(part.column(key), self._features[key], self._kind)
         if isinstance(key, slice | list | range | np.ndarray):
-            return format_batch(self.table_of(key, self._shown), self._features, self._kind)
+            found = format_batch(self.table_of(key, self._shown), self._features, self._kind)
+            return found if self._transform is None else self._transformed(found)
+        if self._transform is not None:
+            place = int(key) + (len(self) if key < 0 else 0)
+            if not 0 <= place < len(self):
+                raise _core.IndexError(f"Dataset: row {key} of {len(self)}")
+            return {name: values[0] for name, values in self[place : place + 1].items()}
         batch = self._lookup().row(self._place(key))
         if self._shown is not None:
             batch = batch.select(self._shown)
@@ -233,11 +240,30 @@ class Dataset(_Dataset):
         """Rows as "numpy" arrays, as "torch" tensors (those of this library), "arrow", "pandas" or
         Python's values; with `columns` only these."""
         shown = None if columns is None else self._check(columns)
-        return self._with(kind=check_kind(type), shown=shown)
+        return self._with(kind=check_kind(type), shown=shown, transform=None)
 
     def set_format(self, type: str | None = None, columns: Names | None = None) -> None:
         """with_format() on this data set itself."""
         self.__dict__.update(self.with_format(type, columns).__dict__)
+
+    def with_transform(self, transform: Callable, columns: Names | None = None) -> "Dataset":
+        """Rows that a function makes when they are read: it gets a dict of columns, with `columns`
+        of these only, and returns one with as many rows."""
+        shown = None if columns is None else self._check(columns)
+        return self._with(kind=None, shown=shown, transform=transform)
+
+    def set_transform(self, transform: Callable, columns: Names | None = None) -> None:
+        """with_transform() on this data set itself."""
+        self.__dict__.update(self.with_transform(transform, columns).__dict__)
+
+    def _transformed(self, columns: Mapping) -> dict:
+        made = self._transform(dict(columns))
+        if not isinstance(made, Mapping):
+            raise _core.DTypeError(
+                "with_transform: the function must return a dict of columns, not "
+                f"{type(made).__name__}"
+            )
+        return dict(made)
 
     def reset_format(self) -> None:
         """Python's values again."""

@@ -485,3 +485,69 @@ def test_metrics_are_shown_and_kept(tmp_path, capsys):
     kept = json.loads((tmp_path / "out" / "all_results.json").read_text())
     assert kept == {**metrics, "train_loss": 0.5}
     assert json.loads((tmp_path / "out" / "eval_results.json").read_text()) == metrics
+
+
+@pytest.mark.parametrize("labels", [[[1, 0, 1], [0, 0, 1]], [[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]]])
+def test_several_labels_of_a_text(tmp_path, tokenizer, labels):
+    rows = [{"text": "good", "labels": labels[0]}, {"text": "a bad film", "labels": labels[1]}]
+    small_models.save_model(
+        tmp_path / "model",
+        "BertForSequenceClassification",
+        num_labels=3,
+        problem_type="multi_label_classification",
+    )
+    trainer = trainer_for(tmp_path, "BertForSequenceClassification", rows)
+    theirs = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "model").eval()
+    batch = tokenizer([row["text"] for row in rows], padding=True, return_tensors="pt")
+    expected = theirs(**batch, labels=torch.tensor(labels, dtype=torch.float32)).loss.item()
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-4)
+    assert trainer.train().global_step == 1
+    # A text of as many tokens as there are labels.
+    (batch,) = batches(trainer.get_test_dataloader(rows[:1]))
+    assert batch["labels"].tolist() == [[1.0, 0.0, 1.0]]
+
+
+def test_choices_and_sentences_that_follow(tmp_path, tokenizer):
+    """Against transformers' collator and models."""
+    first = ["the film was"] * 3
+    texts = [("good", "very bad", "it"), ("a", "an", "not good")]
+    rows = []
+    for label, choices in enumerate(texts):
+        rows.append({**tokenizer(first, list(choices)), "label": label})
+    folder = small_models.save_model(tmp_path / "choice", "BertForMultipleChoice")
+    model = ds.models.BertForMultipleChoice.from_pretrained(folder)
+    args = ds.TrainingArguments(tmp_path / "out", num_train_epochs=1, disable_tqdm=True)
+    trainer = ds.Trainer(model, args, train_dataset=rows, eval_dataset=rows)
+    collate = transformers.DataCollatorForMultipleChoice(tokenizer, pad_to_multiple_of=8)
+    expected = collate([dict(row) for row in rows])
+    (batch,) = batches(trainer.get_eval_dataloader())
+    assert {k: v.tolist() for k, v in batch.items()} == {k: v.tolist() for k, v in expected.items()}
+    theirs = transformers.BertForMultipleChoice.from_pretrained(folder).eval()
+    metrics = trainer.evaluate()
+    assert metrics["eval_loss"] == pytest.approx(theirs(**expected).loss.item(), rel=1e-4)
+    assert trainer.train().global_step == 1
+    with pytest.raises(ds.ValueError, match=r"rows have \[2, 3\] choices"):
+        ds.DataCollatorForMultipleChoice()([rows[0], {"input_ids": [[1], [2]], "label": 0}])
+
+    pairs = [{"a": "the film", "b": "was good", "label": 1}, {"a": "it", "b": "bad", "label": 0}]
+    folder = small_models.save_model(tmp_path / "next", "BertForNextSentencePrediction")
+    trainer = ds.Trainer(
+        ds.models.BertForNextSentencePrediction.from_pretrained(folder), args, train_dataset=pairs,
+        eval_dataset=pairs,
+    )  # fmt: skip
+    theirs = transformers.BertForNextSentencePrediction.from_pretrained(folder).eval()
+    batch = tokenizer([p["a"] for p in pairs], [p["b"] for p in pairs], padding=True,
+                      return_tensors="pt")  # fmt: skip
+    loss = theirs(**batch, labels=torch.tensor([1, 0])).loss.item()
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_texts_by_language(tmp_path):
+    flat = [{"en": "the film", "de": "a film"}, {"en": "good", "de": "not bad"}]
+    nested = [{"id": i, "translation": row} for i, row in enumerate(flat)]
+    loaders = [
+        trainer_for(tmp_path, "T5ForConditionalGeneration", rows).get_eval_dataloader()
+        for rows in (flat, nested)
+    ]
+    (a,), (b,) = map(batches, loaders)
+    assert {k: v.tolist() for k, v in a.items()} == {k: v.tolist() for k, v in b.items()}

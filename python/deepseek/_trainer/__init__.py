@@ -13,6 +13,7 @@ from .callbacks import (
 )
 from .collators import (
     DataCollatorForLanguageModeling,
+    DataCollatorForMultipleChoice,
     DataCollatorForSeq2Seq,
     DataCollatorForTokenClassification,
     DataCollatorWithPadding,
@@ -24,6 +25,7 @@ from .trainer import Trainer
 
 __all__ = [
     "DataCollatorForLanguageModeling",
+    "DataCollatorForMultipleChoice",
     "DataCollatorForSeq2Seq",
     "DataCollatorForTokenClassification",
     "DataCollatorWithPadding",

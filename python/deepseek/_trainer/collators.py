@@ -49,13 +49,14 @@ class DataCollatorWithPadding:
 
     tokenizer: names the padding token and its side; or the token's id. padding "max_length": to
     max_length. pad_to_multiple_of: lengths are rounded up, so that batches share few shapes, each
-    of which is planned once."""
+    of which is planned once. pad_labels: lists of labels may belong to the tokens."""
 
     tokenizer: object = 0
     padding: bool | str = True
     max_length: int | None = None
     pad_to_multiple_of: int | None = 8
     fillers: dict = field(default_factory=dict)
+    pad_labels: bool = True
 
     @property
     def pad_token_id(self) -> int:
@@ -75,6 +76,13 @@ class DataCollatorWithPadding:
         length = -(-longest // multiple) * multiple
         return max(longest, min(length, self.max_length or length))
 
+    def _by_token(self, rows: Sequence[Mapping]) -> bool:
+        """Whether labels belong to tokens, and not to the whole row, of which there are as many in
+        every row."""
+        sizes = {len(row["labels"]) for row in rows}
+        each = all(len(row["labels"]) == len(row["input_ids"]) for row in rows)
+        return self.pad_labels and (each or len(sizes) > 1)
+
     def __call__(self, rows: Sequence[Mapping]) -> dict:
         rows = [{"labels" if k in _LABELS else k: v for k, v in row.items()} for row in rows]
         length = self._length(max(len(row["input_ids"]) for row in rows))
@@ -84,6 +92,9 @@ class DataCollatorWithPadding:
         for name, first in rows[0].items():
             values = [row[name] for row in rows]
             if first is None or isinstance(first, str):
+                continue
+            if name == "labels" and _is_row(first) and not self._by_token(rows):
+                batch[name] = _core.tensor(_array(values))
                 continue
             if _is_row(first):
                 own = length
@@ -134,6 +145,37 @@ class DataCollatorForSeq2Seq(DataCollatorForTokenClassification):
         batch["labels"] = _core.tensor(
             _array([_filled(label, length, filler, left) for label in labels])
         )
+        return batch
+
+
+@dataclass
+class DataCollatorForMultipleChoice:
+    """Rows whose columns hold a list of tokens for each choice, and the number of the right one, as
+    tensors [rows, choices, tokens]; arguments are those of DataCollatorWithPadding."""
+
+    tokenizer: object = 0
+    padding: bool | str = True
+    max_length: int | None = None
+    pad_to_multiple_of: int | None = 8
+
+    def __call__(self, rows: Sequence[Mapping]) -> dict:
+        counts = {len(row["input_ids"]) for row in rows}
+        if len(counts) > 1:
+            raise _core.ValueError(
+                f"DataCollatorForMultipleChoice: rows have {sorted(counts)} choices; give all the "
+                "same number"
+            )
+        label = next((n for n in _LABELS if n in rows[0]), None)
+        lists = [n for n, v in rows[0].items() if _is_row(v) and n != label]
+        flat = [{name: row[name][i] for name in lists} for row in rows for i in range(max(counts))]
+        pad = DataCollatorWithPadding(
+            self.tokenizer, self.padding, self.max_length, self.pad_to_multiple_of
+        )
+        batch = {
+            name: values.reshape(len(rows), max(counts), -1) for name, values in pad(flat).items()
+        }
+        if label is not None:
+            batch["labels"] = _core.tensor(np.asarray([int(row[label]) for row in rows]))
         return batch
 
 

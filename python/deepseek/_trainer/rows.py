@@ -23,6 +23,7 @@ _TASKS = {
     "ForQuestionAnswering": "answers",
     "ForConditionalGeneration": "seq2seq",
     "ForSequenceClassification": "classification",
+    "ForNextSentencePrediction": "classification",
 }
 #: Columns that models take, beside those that their signature names.
 _INPUTS = frozenset(
@@ -229,7 +230,9 @@ class _Classified:
         made = dict(self._tokenizer(*texts, truncation=True, max_length=self._limit))
         if self._label:
             value = row[self._label]
-            if self._ids:
+            if isinstance(value, list):  # a number for each label of several
+                value = [float(v) for v in value]
+            elif self._ids:
                 value = self._ids[str(value)]
             elif self._whole and isinstance(value, float):
                 value = int(value)
@@ -252,10 +255,12 @@ class _Text:
 
 
 class _Translated:
-    """A text and the one that answers it, the first two columns of text."""
+    """A text and the one that answers it: the first two columns of text, or of the texts that one
+    column holds by language."""
 
     def __init__(self, first: Mapping, tokenizer, limit):
-        names = text_columns(first, 2)
+        self._within = next((n for n, v in first.items() if isinstance(v, Mapping)), None)
+        names = text_columns(first if self._within is None else first[self._within], 2)
         if len(names) < 2:
             raise _core.ValueError(
                 f"Trainer: two columns of text are needed, what is given and what is to be "
@@ -264,8 +269,14 @@ class _Translated:
         self._names, self._tokenizer, self._limit = names, tokenizer, limit
 
     def __call__(self, row: Mapping) -> dict:
+        texts = row if self._within is None else row[self._within]
         source, target = (
-            self._tokenizer(row[name] or "", truncation=True, max_length=self._limit)
+            self._tokenizer(
+                texts[name] or "",
+                truncation=True,
+                max_length=self._limit,
+                return_token_type_ids=False,
+            )
             for name in self._names
         )
         return {**source, "labels": target["input_ids"]}

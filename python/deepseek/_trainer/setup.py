@@ -22,6 +22,7 @@ from .callbacks import (
 )
 from .collators import (
     DataCollatorForLanguageModeling,
+    DataCollatorForMultipleChoice,
     DataCollatorForSeq2Seq,
     DataCollatorWithPadding,
     default_data_collator,
@@ -175,7 +176,11 @@ class TrainerSetup:
             mlm = self._task == "masked"
             return DataCollatorForLanguageModeling(self.processing_class or tokenizer, mlm=mlm)
         kind = DataCollatorForSeq2Seq if self._task == "seq2seq" else DataCollatorWithPadding
-        return kind(tokenizer, max_length=self._limit)
+        if type(plain_model(self.model)).__name__.endswith("ForMultipleChoice"):
+            kind = DataCollatorForMultipleChoice
+        made = kind(tokenizer, max_length=self._limit)
+        made.pad_labels = self._task != "classification"
+        return made
 
     def _loader(self, dataset, batch_size, training: bool, shuffle: bool = False, **more):
         a = self.args

@@ -125,7 +125,7 @@ class budget:
     step that does not fit raises OutOfMemoryError, which states the least."""
 
     def __init__(self, limit: int | str | None, offload: str | os.PathLike | None = None):
-        self._offload_before = _core._offload_directory()
+        self._offload_before = _core._offload_directory() if offload is not None else None
         if limit == "auto":
             size = _core._automatic_memory_budget()
         else:
@@ -139,8 +139,9 @@ class budget:
         return self
 
     def __exit__(self, *_exc):
-        _core._set_offload_directory(self._offload_before)
         _core._set_memory_budget(self._before)
+        if self._offload_before is not None:
+            _core._set_offload_directory(self._offload_before)
 
 
 def frontier(step: Callable[[], object]) -> list[Point]:

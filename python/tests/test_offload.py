@@ -110,6 +110,18 @@ def test_the_environment_names_the_folder(tmp_path):
     assert run.stdout.strip() == str(tmp_path)
 
 
+def test_an_environment_that_names_no_folder_leaves_budgets_alone():
+    code = """if True:
+        import deepseek as ds
+        with ds.memory.budget("1GiB"):
+            pass
+        print(ds._core._memory_budget())
+    """
+    env = {**os.environ, "DS_OFFLOAD_DIR": "/no/such/folder"}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert run.stdout.strip() == "0", run.stderr
+
+
 FULL = """
 import resource, sys
 sys.path.insert(0, {tests!r})

@@ -6,7 +6,8 @@ own, whose resident size is read from outside.
     python benchmarks/memory/validate.py --cases resnet50:8x224,gpt2:1x256 --json figures.json
 
 A case is model:batch x size. Columns: what the plan for a device that is not here (null backend)
-foresees, what the plan on this machine says, what the process grew by at its peak."""
+foresees, what the plan on this machine says, what the process grew by at its peak. The pages of
+libraries that it used for the first time, which all processes share, are not counted."""
 
 import argparse
 import json
@@ -53,9 +54,10 @@ def worker(model: str, batch: int, size: int) -> None:
 
 
 def resident(process: int) -> int:
-    """Most bytes of a process that were in memory at once."""
+    """Most bytes of a process that were in memory at once, without the files it maps."""
     text = Path(f"/proc/{process}/status").read_text()
-    return int(text.split("VmHWM:")[1].split()[0]) * 1024
+    most, files = (int(text.split(name)[1].split()[0]) * 1024 for name in ("VmHWM:", "RssFile:"))
+    return most - files
 
 
 def measure(model: str, batch: int, size: int) -> dict:

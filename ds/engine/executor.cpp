@@ -195,6 +195,9 @@ bool is_short(const Program& program, double seconds) {
   return !program.keeps_threads && program.thread_seconds < seconds;
 }
 
+/// Longest program that a thread that waits runs itself: where there is one thread to compute, any.
+double longest_wait() { return num_threads() == 1 ? HUGE_VAL : kHandOverSeconds; }
+
 void run_job(const Job& job, Arenas& arenas) {
   Program& program = *job.program;
   const double begin = steady_seconds();
@@ -270,7 +273,8 @@ class Executor {
   void submit(Job job) {
     std::unique_lock lock(mutex_);
     if (jobs_.empty() && !running_ &&
-        ((job.awaited && job.program->small) || is_short(*job.program, kQueueSeconds))) {
+        ((job.awaited && job.program->small) ||
+         is_short(*job.program, job.awaited ? longest_wait() : kQueueSeconds))) {
       run_here(std::move(job), lock);
       return;
     }
@@ -282,8 +286,7 @@ class Executor {
   /// Called by a thread that is going to wait.
   void help() {
     std::unique_lock lock(mutex_);
-    const double most = num_threads() == 1 ? HUGE_VAL : kHandOverSeconds;
-    while (!jobs_.empty() && !running_ && is_short(*jobs_.front().program, most)) {
+    while (!jobs_.empty() && !running_ && is_short(*jobs_.front().program, longest_wait())) {
       Job job = std::move(jobs_.front());
       jobs_.pop_front();
       run_here(std::move(job), lock);

@@ -54,10 +54,36 @@ constexpr int64_t kGrain = 16384;
 /// Element by element: rows too short for vectors.
 constexpr int64_t kShort = 4;
 
+/// Along the innermost dimension: one output after the other.
+void resample_row(const Taps& taps, const float* from, float* to) {
+  const int64_t out = taps.out;
+  const int64_t* at = taps.index.data;
+  const float* weight = taps.weight;
+  if (taps.taps == 2) {
+    for (int64_t i = 0; i < out; ++i)
+      to[i] = weight[i] * from[at[i]] + weight[out + i] * from[at[out + i]];
+    return;
+  }
+  for (int64_t i = 0; i < out; ++i) to[i] = weight[i] * from[at[i]];
+  for (int64_t t = 1; t < taps.taps; ++t) {
+    at += out;
+    weight += out;
+    for (int64_t i = 0; i < out; ++i) to[i] += weight[i] * from[at[i]];
+  }
+}
+
 }  // namespace
 
 void resample(const Taps& taps, int64_t outer, int64_t inner, const float* src, float* dst) {
   taps.index.check("resample");
+  if (inner == 1) {
+    const int64_t rows = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, taps.out * taps.taps));
+    parallel_for(outer, rows, [&](int64_t begin, int64_t end) {
+      for (int64_t o = begin; o < end; ++o)
+        resample_row(taps, src + o * taps.index.size, dst + o * taps.out);
+    });
+    return;
+  }
   const auto add = HWY_DYNAMIC_DISPATCH(AddRow);
   const auto mix = HWY_DYNAMIC_DISPATCH(MixRows);
   const int64_t size = taps.index.size, out = taps.out;

@@ -63,6 +63,12 @@ template <class T, class Combine, class Finish>
 void reduce_with(const T* src, int64_t outer, int64_t n, int64_t inner, T first, Combine combine,
                  Finish finish) {
   if (outer * inner == 1) return finish(0, reduce_long_row(src, n, first, combine));
+  if (n == 1) {
+    parallel_for(outer * inner, kGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) finish(i, combine(first, src[i]));
+    });
+    return;
+  }
   const int64_t blocks = (inner + kColumns - 1) / kColumns;
   const int64_t work = std::max<int64_t>(1, n * std::min(inner, kColumns));
   parallel_for(

@@ -7,7 +7,6 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
@@ -195,9 +194,6 @@ bool is_short(const Program& program, double seconds) {
   return !program.keeps_threads && program.thread_seconds < seconds;
 }
 
-/// Longest program that a thread that waits runs itself: where there is one thread to compute, any.
-double longest_wait() { return num_threads() == 1 ? HUGE_VAL : kHandOverSeconds; }
-
 void run_job(const Job& job, Arenas& arenas) {
   Program& program = *job.program;
   const double begin = steady_seconds();
@@ -274,7 +270,7 @@ class Executor {
     std::unique_lock lock(mutex_);
     if (jobs_.empty() && !running_ &&
         ((job.awaited && job.program->small) ||
-         is_short(*job.program, job.awaited ? longest_wait() : kQueueSeconds))) {
+         is_short(*job.program, job.awaited ? kHandOverSeconds : kQueueSeconds))) {
       run_here(std::move(job), lock);
       return;
     }
@@ -283,10 +279,11 @@ class Executor {
     work_.notify_one();
   }
 
-  /// Called by a thread that is going to wait.
+  /// Called by a thread that is going to wait. What others queue meanwhile is not its concern.
   void help() {
     std::unique_lock lock(mutex_);
-    while (!jobs_.empty() && !running_ && is_short(*jobs_.front().program, longest_wait())) {
+    for (size_t left = jobs_.size(); left > 0 && !jobs_.empty() && !running_; --left) {
+      if (!is_short(*jobs_.front().program, kHandOverSeconds)) return;
       Job job = std::move(jobs_.front());
       jobs_.pop_front();
       run_here(std::move(job), lock);

@@ -64,8 +64,8 @@ struct Job {
 /// Queues a job. Blocks while many are waiting, so that a loop that never asks for a value cannot
 /// run ahead without bound. A small program that is waited for, with nothing before it, runs here
 /// and now: to wake the engine's thread and to be woken by it takes longer. So does one that was
-/// measured to take less than queueing it. After fork() the child
-/// runs all jobs so: threads do not survive it.
+/// measured to take less than queueing it. After fork() the child runs all jobs so: threads do not
+/// survive it.
 void submit(Job job);
 /// This process is the child of a fork() that came after the first job.
 bool forked();

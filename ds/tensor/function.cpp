@@ -77,8 +77,8 @@ Values apply_function(const FunctionPtr& function, const std::vector<Tensor>& in
   values.reserve(inputs.size());
   {
     const std::lock_guard lock(graph_mutex());
-    for (const Tensor& input :
-         inputs)  // no variable is made for a leaf whose gradient is not asked
+    // No variable is made for a leaf whose gradient is not asked for.
+    for (const Tensor& input : inputs)
       values.push_back(grad_enabled() ? input.value() : detached(input.impl()->current()));
   }
   const NodePtr node = Interner().fused(std::move(values), function);

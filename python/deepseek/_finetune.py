@@ -4,14 +4,27 @@
 import argparse
 import json
 import os
+import sys
 
 from . import _core, data, datasets, models, nn, optim
 from . import transforms as t
 from ._trainer import Trainer, TrainingArguments
-from ._trainer.rows import LABELS, require_labels
+from ._trainer.rows import _TAGS, _WORDS, LABELS, require_labels
 from .models._files import read_config
 from .models.registry import SOURCES
+from .pipelines import TASKS
 from .train import MixedPrecisionTrainer
+
+_TEXT_TASKS = {
+    "text-classification": models.AutoModelForSequenceClassification,
+    "token-classification": models.AutoModelForTokenClassification,
+    "question-answering": models.AutoModelForQuestionAnswering,
+    "fill-mask": models.AutoModelForMaskedLM,
+    "text-generation": models.AutoModelForCausalLM,
+    "text2text-generation": models.AutoModelForSeq2SeqLM,
+}
+#: Tasks whose measure is the loss alone, and whose models keep their head.
+_OWN_HEAD = ("fill-mask", "text-generation", "text2text-generation")
 
 
 def add_command(commands) -> None:
@@ -21,13 +34,22 @@ def add_command(commands) -> None:
         help="adapt a pretrained model to your images or texts",
         description="Images are in folders named after their class, in train/ and test/ or in one "
         "folder of which a fifth is held out. Texts are in train.csv and test.csv (or tsv, json, "
-        "jsonl) with a column of text and one named label.",
+        "jsonl). Their columns tell the task: a text and label; tokens and tags; question, context "
+        "and answers. For fill-mask and text-generation (a column of text) and for "
+        "text2text-generation (two of them) name it by --task. Ctrl-C keeps a checkpoint of a run "
+        "on texts, and --resume goes on from there.",
     )
     command.set_defaults(run=run)
     command.add_argument(
         "model", help="a name `deepseek models list` shows, a model's folder, or owner/name"
     )
-    command.add_argument("--data", required=True, metavar="FOLDER")
+    command.add_argument("--data", required=True, metavar="FOLDER", help="your data")
+    command.add_argument(
+        "--task", choices=list(_TEXT_TASKS), help="what texts are for (default: by their columns)"
+    )
+    command.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in --out"
+    )
     command.add_argument("--out", default="results", help="folder (default %(default)s)")
     command.add_argument("--epochs", type=int, default=3, help="default %(default)s")
     command.add_argument("--batch-size", type=int, default=16, help="default %(default)s")
@@ -50,13 +72,20 @@ def run(args: argparse.Namespace) -> int:
         name = f"deepseek/{name}"
     _core.manual_seed(args.seed)
     images = models.AutoModelForImageClassification.takes(read_config(name))
-    metrics = _images(name, args) if images else _texts(name, args)
-    task = "image-classification" if images else "text-classification"
+    if images and (args.task or args.resume):
+        raise _core.ValueError(f"finetune: {name} takes images; --task and --resume are for texts")
+    task, metrics = ("image-classification", _images(name, args)) if images else _texts(name, args)
+    if metrics is None:
+        print(f"stopped; the same command with --resume goes on from {args.out}", file=sys.stderr)
+        return 130
     if args.json:
         print(json.dumps({"task": task, "out": args.out, **metrics}))
         return 0
     print("held out: " + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
-    print(f"saved {args.out}; use it with deepseek.pipeline('{task}', '{args.out}')")
+    use = f"deepseek.pipeline('{task}', '{args.out}')"
+    if task not in TASKS:
+        use = f"deepseek.models.{_TEXT_TASKS[task].__name__}.from_pretrained('{args.out}')"
+    print(f"saved {args.out}; use it with {use}")
     return 0
 
 
@@ -113,17 +142,33 @@ def _images(name: str, args: argparse.Namespace) -> dict:
     return metrics
 
 
-def _classes(rows, args: argparse.Namespace) -> dict:
-    """num_labels and, for numbers with a fraction, the kind of problem."""
-    label = next((name for name in LABELS if name in rows.column_names), None)
+def _task_of(rows, args: argparse.Namespace) -> str:
+    """What the columns of a table are for."""
+    names = set(rows.column_names)
+    if {"question", "context"} <= names:
+        return "question-answering"
+    if names & set(_WORDS) and isinstance(rows[0][min(names & set(_WORDS))], list):
+        return "token-classification"
+    if names & set(LABELS):
+        return "text-classification"
+    raise _core.ValueError(
+        f"finetune: {args.data} has the columns {', '.join(rows.column_names)}; one of them must "
+        f"be called {', '.join(LABELS[:-1])} or {LABELS[-1]}, or name the --task"
+    )
+
+
+def _classes(rows, names) -> dict:
+    """num_labels and, for numbers with a fraction, the kind of problem, of the first of these
+    columns."""
+    label = next((name for name in names if name in rows.column_names), None)
     if label is None:
         raise _core.ValueError(
-            f"finetune: {args.data} has the columns {', '.join(rows.column_names)}; one of them "
-            f"must be called {', '.join(LABELS[:-1])} or {LABELS[-1]}"
+            f"finetune: there is no column {', '.join(names[:-1])} or {names[-1]} among "
+            f"{', '.join(rows.column_names)}"
         )
     values = rows[label]
-    if len(values) == 0:
-        raise _core.ValueError(f"finetune: the training table of {args.data} has no rows")
+    if values and isinstance(values[0], list):
+        values = [value for row in values for value in row]
     require_labels(values, label)
     if any(isinstance(value, str) for value in values):
         return {"num_labels": len(set(map(str, values)))}
@@ -132,17 +177,27 @@ def _classes(rows, args: argparse.Namespace) -> dict:
     return {"num_labels": int(max(values)) + 1}
 
 
-def _texts(name: str, args: argparse.Namespace) -> dict:
+def _texts(name: str, args: argparse.Namespace) -> tuple[str, dict | None]:
+    """The task and what held-out rows say; None for a run that was stopped."""
     tables = datasets.load_dataset(args.data)
     if "train" not in tables:
         raise _core.IOError(f"finetune: {args.data} has no train.csv (or tsv, json, jsonl)")
+    train = tables["train"]
+    if len(train) == 0:
+        raise _core.ValueError(f"finetune: the training table of {args.data} has no rows")
     held_out = next((tables[key] for key in ("test", "validation") if key in tables), None)
-    model = models.AutoModelForSequenceClassification.from_pretrained(
-        name, ignore_mismatched_sizes=True, **_classes(tables["train"], args)
+    task = args.task or _task_of(train, args)
+    more: dict = {}
+    if task == "text-classification":
+        more = _classes(train, LABELS)
+    elif task == "token-classification":
+        more = _classes(train, _TAGS)
+    model = _TEXT_TASKS[task].from_pretrained(
+        name, ignore_mismatched_sizes=task not in _OWN_HEAD, **more
     )
     trainer = Trainer(
         model=model,
-        train_dataset=tables["train"],
+        train_dataset=train,
         eval_dataset=held_out,
         args=TrainingArguments(
             output_dir=args.out,
@@ -160,5 +215,8 @@ def _texts(name: str, args: argparse.Namespace) -> dict:
             disable_tqdm=args.quiet,
         ),
     )
-    result = trainer.train()
-    return trainer.evaluate() if held_out is not None else {"train_loss": result.training_loss}
+    result = trainer.train(resume_from_checkpoint=args.resume or None)
+    if trainer.state.global_step < trainer.state.max_steps:
+        return task, None
+    found = trainer.evaluate() if held_out is not None else {"train_loss": result.training_loss}
+    return task, found

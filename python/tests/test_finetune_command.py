@@ -2,11 +2,13 @@
 """`deepseek finetune` from a saved model to a pipeline that answers."""
 
 import json
+import os
+import signal
 
 import deepseek as ds
 import numpy as np
 import pytest
-from deepseek import cli, models
+from deepseek import _finetune, cli, models
 from PIL import Image
 
 pytest.importorskip("tokenizers")
@@ -113,3 +115,65 @@ def test_what_does_not_fit_is_said(tmp_path, capsys):
     ):
         (tmp_path / "data" / "train.csv").write_text(text)
         assert said in run(capsys, tmp_path / "model", "--data", tmp_path / "data", code=1)
+
+
+TABLES = {
+    "question-answering": [
+        {"question": "good", "context": "the film was good", "answer": "good"},
+        {"question": "bad", "context": "the bad film was bad", "answer": "bad"},
+    ],
+    "token-classification": [
+        {"tokens": ["the", "film"], "ner_tags": ["O", "B"]},
+        {"tokens": ["good"], "ner_tags": ["B"]},
+    ],
+    "fill-mask": [{"text": "the film was good"}, {"text": "the film was bad"}],
+    "text-generation": [{"text": "the film was good"}, {"text": "the film was bad"}],
+    "text2text-generation": [{"text": "the film was good", "answer": "good"}] * 2,
+}
+HEADS = {"text-generation": "GPT2LMHeadModel", "text2text-generation": "T5ForConditionalGeneration"}
+
+
+@pytest.mark.filterwarnings("ignore::deepseek.models.LoadWarning")
+@pytest.mark.parametrize("task", TABLES)
+def test_every_task_of_texts(tmp_path, capsys, task):
+    small_models = pytest.importorskip("small_models")
+    small_models.save_model(tmp_path / "model", HEADS.get(task, "BertForMaskedLM"))
+    (tmp_path / "data").mkdir()
+    for name in ("train", "test"):
+        lines = (json.dumps(row) for row in TABLES[task] * 6)
+        (tmp_path / "data" / f"{name}.jsonl").write_text("\n".join(lines))
+    told = task in ("question-answering", "token-classification")  # by the columns
+    options = () if told else ("--task", task)
+    paths = (tmp_path / "model", "--data", tmp_path / "data", "--out", tmp_path / "out")
+    shown = run(capsys, *paths, *options, "--epochs", 1, "--quiet", "--json")
+    result = json.loads(shown.strip().split("\n")[-1])
+    assert result["task"] == task and result["eval_loss"] > 0
+    assert ("eval_f1" in result) == (task == "question-answering")
+    models.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+@pytest.mark.filterwarnings("ignore::deepseek.models.LoadWarning")
+def test_a_stopped_run_goes_on(tmp_path, capsys, monkeypatch):
+    small_models = pytest.importorskip("small_models")
+    small_models.save_model(tmp_path / "model", "BertForMaskedLM")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text("text,label\n" + "good,1\nbad,0\n" * 16)
+    options = (tmp_path / "model", "--data", tmp_path / "data", "--batch-size", 4, "--quiet")
+
+    class Press(ds.TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    kind = _finetune.Trainer
+    with monkeypatch.context() as patch:
+        patch.setattr(_finetune, "Trainer", lambda **a: kind(**a, callbacks=[Press()]))
+        said = run(capsys, *options, "--out", tmp_path / "out", code=130)
+    assert "stopped; the same command with --resume goes on" in said
+    assert "train_loss" in run(capsys, *options, "--out", tmp_path / "out", "--resume")
+    run(capsys, *options, "--out", tmp_path / "straight")
+    a, b = (ds.load(tmp_path / name / "model.safetensors") for name in ("out", "straight"))
+    assert all(a[name].tolist() == b[name].tolist() for name in b)
+    said = run(capsys, *options, "--out", tmp_path / "empty", "--resume", code=1)
+    assert "has no checkpoint to go on from" in said

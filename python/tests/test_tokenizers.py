@@ -104,6 +104,7 @@ def test_tensors_and_padding():
     batch = mine(["one", "two words here"], padding=True, return_tensors="ds")
     assert batch.input_ids.dtype is ds.int64 and batch["attention_mask"].tolist()[0][-1] == 0
     assert isinstance(mine("one", return_tensors="np")["input_ids"], np.ndarray)
+    assert mine([], return_tensors="np")["input_ids"].size == 0
     left = AutoTokenizer.from_pretrained(FOLDER, padding_side="left")
     assert left(["one", "two words here"], padding=True).attention_mask[0][0] == 0
     with pytest.raises(ds.ValueError, match="padding=True"):

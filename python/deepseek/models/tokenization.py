@@ -392,7 +392,8 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
 def _array(rows: list, kind: str):
     if kind not in ("ds", "pt", "np"):
         raise _core.ValueError(f"tokenizer: return_tensors '{kind}' is unknown; use 'ds' or 'np'")
-    if isinstance(rows[0], list) and len({len(row) for row in rows}) > 1:
+    nested = bool(rows) and isinstance(rows[0], list)
+    if nested and len({len(row) for row in rows}) > 1:
         raise _core.ValueError(
             "tokenizer: the texts have different lengths; pass padding=True to "
             "make one tensor of them, and truncation=True to limit it"

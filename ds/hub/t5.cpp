@@ -342,6 +342,30 @@ T5Output T5Model::forward(const T5Input& input) {
   return out;
 }
 
+T5Output T5Model::forward_cached(const T5Input& input, KeyValueCache& cache) {
+  const GradMode no_grad(false);
+  T5Output out;
+  if (present(input.encoded)) {
+    out.encoder.values = {{"last_hidden_state", *input.encoded}};
+  } else {
+    TextInput text;
+    text.input_ids = input.input_ids;
+    text.attention_mask = input.attention_mask;
+    text.inputs_embeds = input.inputs_embeds;
+    text.output_hidden_states = input.output_hidden_states;
+    out.encoder = child_as<T5Stack>("encoder").forward({text});
+  }
+  const Tensor memory = out.encoder.values[0].second;
+  const Tensor& tokens = given("T5Model", "decoder_input_ids", input.decoder_input_ids);
+  out.decoder = run_cached(
+      [&](const TextInput& text) {
+        return child_as<T5Stack>("decoder").forward({text, memory, input.attention_mask});
+      },
+      type_name(), {}, tokens, input.decoder_attention_mask, cache, input.output_hidden_states);
+  out.values = {{"last_hidden_state", out.decoder.values[0].second}};
+  return out;
+}
+
 T5ForConditionalGeneration::T5ForConditionalGeneration(const T5Config& config) : T5Model(config) {
   const auto head = add<nn::Linear>("lm_head", config.d_model, config.vocab_size, false);
   if (config.tie_word_embeddings)
@@ -362,9 +386,15 @@ T5Output T5ForConditionalGeneration::forward(const T5Input& input,
   const Tensor scores = logits(out.decoder.values[0].second);
   Tensor loss;
   if (present(labels))
-    loss = cross_entropy(reshape(scores, {-1, config_.vocab_size}),
-                         reshape(*labels, {labels->numel()}));
+    loss =
+        cross_entropy(reshape(scores, {-1, scores.size(-1)}), reshape(*labels, {labels->numel()}));
   out.values = {{"loss", loss}, {"logits", scores}};
+  return out;
+}
+
+T5Output T5ForConditionalGeneration::forward_cached(const T5Input& input, KeyValueCache& cache) {
+  T5Output out = T5Model::forward_cached(input, cache);
+  out.values = {{"loss", {}}, {"logits", logits(out.decoder.values[0].second)}};
   return out;
 }
 

@@ -86,6 +86,9 @@ class T5Model : public nn::Module {
   std::string type_name() const override { return "T5Model"; }
   using nn::Module::forward;
   T5Output forward(const T5Input& input);
+  /// The decoder's pass over decoder_input_ids that follow those of the cache, as of run_cached(),
+  /// and the encoder's, unless the input says what it has returned.
+  T5Output forward_cached(const T5Input& input, KeyValueCache& cache);
   const T5Config& config() const { return config_; }
 
  protected:
@@ -100,6 +103,8 @@ class T5ForConditionalGeneration : public T5Model, public EncoderDecoder {
   std::string type_name() const override { return "T5ForConditionalGeneration"; }
   using nn::Module::forward;
   T5Output forward(const T5Input& input, const std::optional<Tensor>& labels = {});
+  /// As T5Model::forward_cached(), with logits.
+  T5Output forward_cached(const T5Input& input, KeyValueCache& cache);
   std::unique_ptr<GenerativeModel> encode(const Tensor& input_ids,
                                           const std::optional<Tensor>& attention_mask) override;
   std::unique_ptr<GenerativeModel> decode(const Tensor& encoded,

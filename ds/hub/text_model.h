@@ -2,6 +2,7 @@
 // What models of text have in common: their inputs, and what the heads above them need to know.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -52,5 +53,13 @@ class TextModel : public nn::Module {
   virtual Output forward(const TextInput& input) = 0;
   virtual HeadSetting head_setting() const = 0;
 };
+
+/// A pass over tokens i64 [B, T] that follow those of a cache, where they are remembered; no
+/// gradients are recorded. attention_mask: [B, earlier ones and T], 0 where there is padding.
+/// ValueError naming the model for another batch and for more tokens than it has positions for.
+Output run_cached(const std::function<Output(const TextInput&)>& forward, const std::string& model,
+                  std::optional<int64_t> max_positions, const Tensor& tokens,
+                  const std::optional<Tensor>& attention_mask, KeyValueCache& cache,
+                  bool output_hidden_states);
 
 }  // namespace ds::hub

@@ -21,7 +21,8 @@ struct PickledStorage {
   DType dtype;
   std::string key;
   uint64_t numel = 0;
-  Bytes bytes;  // resolved after the pickle was read
+  Bytes bytes;          // resolved after the pickle was read
+  int64_t tensors = 0;  // that lie in it
   std::shared_ptr<const void> owner;
 };
 

@@ -2,6 +2,10 @@
 #include "ds/io/safetensors.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -27,6 +31,45 @@ constexpr DTypeRow kDTypes[] = {
     {DType::u8, "U8"},   {DType::bool_, "BOOL"},
 };
 
+/// Eight-bit floating-point numbers, which no DType has: they are read as bf16, which holds each of
+/// them exactly (Micikevicius et al., "FP8 Formats for Deep Learning", 2022).
+struct Float8 {
+  const char* name;
+  int mantissa_bits, bias;
+  bool has_infinity;  // else the highest exponent has numbers, and one NaN
+};
+constexpr Float8 kFloat8[] = {{"F8_E4M3", 3, 7, false}, {"F8_E5M2", 2, 15, true}};
+
+const Float8* find_float8(const std::string& name) {
+  for (const Float8& format : kFloat8)
+    if (name == format.name) return &format;
+  return nullptr;
+}
+
+float value_of(const Float8& format, unsigned char bits) {
+  const int mantissa = bits & ((1 << format.mantissa_bits) - 1);
+  const int exponents = 0x7f >> format.mantissa_bits,
+            exponent = (bits & 0x7f) >> format.mantissa_bits;
+  const float sign = (bits & 0x80) != 0 ? -1.0F : 1.0F;
+  if (exponent == exponents && format.has_infinity)
+    return mantissa == 0 ? sign * std::numeric_limits<float>::infinity()
+                         : std::numeric_limits<float>::quiet_NaN();
+  if ((bits & 0x7f) == 0x7f) return std::numeric_limits<float>::quiet_NaN();
+  const int whole = exponent == 0 ? mantissa : mantissa + (1 << format.mantissa_bits);
+  return sign * std::ldexp(static_cast<float>(whole),
+                           std::max(exponent, 1) - format.bias - format.mantissa_bits);
+}
+
+Tensor tensor_of_float8(const Float8& format, const unsigned char* bytes, const Shape& shape) {
+  std::array<uint16_t, 256> table{};
+  for (size_t i = 0; i < table.size(); ++i)
+    table[i] = static_cast<uint16_t>(
+        std::bit_cast<uint32_t>(value_of(format, static_cast<unsigned char>(i))) >> 16);
+  std::vector<uint16_t> values(static_cast<size_t>(shape.numel()));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = table[bytes[i]];
+  return Tensor::from_host(values.data(), {DType::bf16, shape});
+}
+
 DType dtype_of_name(const std::string& name, const std::string& tensor, const std::string& path) {
   for (const DTypeRow& row : kDTypes)
     if (name == row.name) return row.dtype;
@@ -44,6 +87,7 @@ struct Entry {
   std::string name;
   Type type;
   uint64_t begin, end;
+  const Float8* float8;  // of the bytes, where the type is of what they become
 };
 
 uint64_t unsigned_number(const Json& value, const std::string& path, const std::string& what) {
@@ -81,11 +125,13 @@ Entry parse_entry(const std::string& name, const Json& value, const std::string&
                value.contains("data_offsets") && value["data_offsets"].is_array() &&
                value["data_offsets"].size() == 2,
            FileFormatError, path, ": ", what, " lacks dtype, shape or data_offsets");
-  Entry entry{name, {dtype_of_name(value["dtype"].get<std::string>(), name, path), {}}, 0, 0};
+  const auto type = value["dtype"].get<std::string>();
+  const Float8* float8 = find_float8(type);
+  Entry entry{name, {float8 ? DType::bf16 : dtype_of_name(type, name, path), {}}, 0, 0, float8};
   DS_CHECK(value["shape"].size() <= static_cast<size_t>(kMaxRank), FileFormatError, path, ": ",
            what, " has ", value["shape"].size(), " dimensions, at most ", kMaxRank,
            " are possible");
-  uint64_t bytes = dtype_size(entry.type.dtype);
+  uint64_t bytes = float8 ? 1 : dtype_size(entry.type.dtype);
   for (const Json& item : value["shape"]) {
     const uint64_t size = unsigned_number(item, path, what + " shape");
     DS_CHECK(size <= uint64_t{1} << 62 && !__builtin_mul_overflow(bytes, size, &bytes),
@@ -140,6 +186,11 @@ Safetensors load_safetensors(const std::string& path) {
              "; tensors overlap or leave a gap");
     next = entry.end;
     const unsigned char* elements = data.data() + entry.begin;
+    if (entry.float8) {
+      result.tensors.emplace_back(entry.name,
+                                  tensor_of_float8(*entry.float8, elements, entry.type.shape));
+      continue;
+    }
     const bool aligned = reinterpret_cast<uintptr_t>(elements) % dtype_size(entry.type.dtype) == 0;
     result.tensors.emplace_back(
         entry.name, aligned && entry.begin < entry.end

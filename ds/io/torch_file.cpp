@@ -97,7 +97,9 @@ Tensor to_tensor(const PickledTensor& t, const std::string& path) {
     in_order = in_order && (type.shape[i] == 1 || strides[i] == t.stride[static_cast<size_t>(i)]);
   if (in_order && aligned) {
     const auto owner = std::const_pointer_cast<void>(storage.owner);
-    return Tensor::from_memory({owner, const_cast<unsigned char*>(begin)}, type);
+    // The pages of a tensor that shares them with no other may become a parameter's.
+    return Tensor::from_memory({owner, const_cast<unsigned char*>(begin)}, type, default_device(),
+                               /*shared=*/storage.tensors > 1);
   }
   // A stride of 0 can make a small file describe a huge tensor.
   DS_CHECK(numel <= elements * 1024, FileFormatError, path, ": a tensor repeats its storage ",
@@ -114,6 +116,18 @@ Tensor to_tensor(const PickledTensor& t, const std::string& path) {
     }
   }
   return Tensor::from_host(bytes.data(), type);
+}
+
+/// Counts the tensors in every storage.
+void count_tensors(const PickledPtr& value, const std::string& path, int depth = 0) {
+  DS_CHECK(depth < kMaxDepth, FileFormatError, path, ": the data is nested too deeply");
+  if (const auto* list = std::get_if<Pickled::List>(&value->value)) {
+    for (const PickledPtr& item : list->items) count_tensors(item, path, depth + 1);
+  } else if (const auto* dict = std::get_if<Pickled::Dict>(&value->value)) {
+    for (const auto& [key, item] : dict->items) count_tensors(item, path, depth + 1);
+  } else if (const auto* tensor = std::get_if<PickledTensor>(&value->value)) {
+    ++tensor->storage->tensors;
+  }
 }
 
 Tree to_tree(const PickledPtr& value, const std::string& path, int depth = 0) {
@@ -171,6 +185,7 @@ Tree load_zip(const std::shared_ptr<const MappedFile>& file) {
     storage->bytes = contents.bytes;
     storage->owner = contents.owner;
   }
+  count_tensors(root, path);
   return to_tree(root, path);
 }
 
@@ -203,6 +218,7 @@ Tree load_legacy(const std::shared_ptr<const MappedFile>& file) {
     found->second->bytes = reader.take(numel * dtype_size(found->second->dtype));
     found->second->owner = file;
   }
+  count_tensors(root, path);
   return to_tree(root, path);
 }
 

@@ -2,7 +2,7 @@
 // What the bindings of models share: configurations and outputs.
 #pragma once
 
-#include "ds/hub/text_model.h"
+#include "ds/hub/t5.h"
 #include "hub.h"
 
 /// A deepseek.models.ModelOutput of named results, or the tuple of what is there.
@@ -11,6 +11,8 @@ nb::object model_output(const nb::dict& values, bool return_dict);
 nb::object tuple_of(const std::vector<ds::Tensor>& tensors);
 /// model_output() of results, their hidden states and attentions.
 nb::object to_python(const ds::hub::Output& output, bool return_dict);
+/// Results in transformers' order.
+nb::object seq2seq_output(const ds::hub::T5Output& out, bool return_dict);
 
 /// Every key of a config as an attribute; their names as `fields`.
 template <class C>

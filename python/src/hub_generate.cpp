@@ -3,6 +3,7 @@
 #include "casters.h"
 #include "ds/base/error.h"
 #include "ds/hub/heads.h"
+#include "ds/hub/t5.h"
 #include "ds/tensor/ops.h"
 #include "hub_config.h"
 
@@ -133,13 +134,47 @@ nb::tuple generate(nb::handle model, const ds::Tensor& input_ids,
                         optional(made.beam_indices));
 }
 
-nb::object forward_cached(hub::CausalLM& model, const ds::Tensor& tokens,
-                          const std::optional<ds::Tensor>& mask, Cache& cache, bool hidden) {
+/// What the cache holds, begun with these tokens where it is empty.
+hub::KeyValueCache& begun(Cache& cache, const ds::Tensor& tokens,
+                          const std::optional<ds::Tensor>& mask) {
   if (!cache.held) {
-    const hub::TokenRows real = mask ? hub::to_rows(*mask) : hub::to_rows(ds::ones_like(tokens));
+    const hub::TokenRows real = hub::to_rows(mask ? *mask : ds::ones_like(tokens));
     cache.held = std::make_shared<hub::KeyValueCache>(real, tokens.device());
   }
-  return to_python(model.forward_cached(tokens, mask, *cache.held, hidden), true);
+  return *cache.held;
+}
+
+nb::object forward_cached(nb::handle model, const ds::Tensor& tokens,
+                          const std::optional<ds::Tensor>& mask, Cache& cache, bool hidden) {
+  ds::nn::Module& module = module_of(model);
+  hub::KeyValueCache& held = begun(cache, tokens, mask);
+  if (auto* causal = dynamic_cast<hub::CausalLM*>(&module))
+    return to_python(causal->forward_cached(tokens, mask, held, hidden), true);
+  auto& text = dynamic_cast<hub::TextModel&>(module);
+  return to_python(hub::run_cached([&](const hub::TextInput& input) { return text.forward(input); },
+                                   text.type_name(), text.head_setting().max_positions, tokens,
+                                   mask, held, hidden),
+                   true);
+}
+
+nb::object t5_forward_cached(nb::handle model, const std::optional<ds::Tensor>& ids,
+                             const std::optional<ds::Tensor>& mask,
+                             const std::optional<ds::Tensor>& encoded,
+                             const ds::Tensor& decoder_ids,
+                             const std::optional<ds::Tensor>& decoder_mask, Cache& cache,
+                             bool hidden) {
+  hub::T5Input input;
+  input.input_ids = ids;
+  input.attention_mask = mask;
+  input.encoded = encoded;
+  input.decoder_input_ids = decoder_ids;
+  input.decoder_attention_mask = decoder_mask;
+  input.output_hidden_states = hidden;
+  ds::nn::Module& module = module_of(model);
+  hub::KeyValueCache& held = begun(cache, decoder_ids, decoder_mask);
+  if (auto* answering = dynamic_cast<hub::T5ForConditionalGeneration*>(&module))
+    return seq2seq_output(answering->forward_cached(input, held), true);
+  return seq2seq_output(dynamic_cast<hub::T5Model&>(module).forward_cached(input, held), true);
 }
 
 }  // namespace
@@ -161,4 +196,7 @@ void bind_generation(nb::module_& m) {
         "calls"_a, "encoder_inputs"_a = nb::none(), "cache"_a.none() = nb::none());
   m.def("forward_cached", &forward_cached, "model"_a, "input_ids"_a, "attention_mask"_a.none(),
         "cache"_a, "output_hidden_states"_a = false);
+  m.def("t5_forward_cached", &t5_forward_cached, "model"_a, "input_ids"_a.none(),
+        "attention_mask"_a.none(), "encoded"_a.none(), "decoder_input_ids"_a,
+        "decoder_attention_mask"_a.none(), "cache"_a, "output_hidden_states"_a = false);
 }

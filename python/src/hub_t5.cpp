@@ -9,19 +9,6 @@ namespace {
 namespace hub = ds::hub;
 using Input = std::optional<ds::Tensor>;
 
-/// Results in transformers' order.
-nb::object seq2seq_output(const hub::T5Output& out, bool return_dict) {
-  nb::dict values;
-  for (const auto& [name, value] : out.values) values[name.c_str()] = value;
-  values["decoder_hidden_states"] = tuple_of(out.decoder.hidden_states);
-  values["decoder_attentions"] = tuple_of(out.decoder.attentions);
-  values["cross_attentions"] = tuple_of(out.decoder.cross_attentions);
-  values["encoder_last_hidden_state"] = out.encoder.values[0].second;
-  values["encoder_hidden_states"] = tuple_of(out.encoder.hidden_states);
-  values["encoder_attentions"] = tuple_of(out.encoder.attentions);
-  return model_output(values, return_dict);
-}
-
 /// The states in encoder_outputs: a tensor, an output or a tuple.
 Input encoded_of(nb::handle given) {
   if (given.is_none()) return std::nullopt;
@@ -102,6 +89,18 @@ void refuse(const char* name, std::initializer_list<Input> labels) {
 }
 
 }  // namespace
+
+nb::object seq2seq_output(const hub::T5Output& out, bool return_dict) {
+  nb::dict values;
+  for (const auto& [name, value] : out.values) values[name.c_str()] = value;
+  values["decoder_hidden_states"] = tuple_of(out.decoder.hidden_states);
+  values["decoder_attentions"] = tuple_of(out.decoder.attentions);
+  values["cross_attentions"] = tuple_of(out.decoder.cross_attentions);
+  values["encoder_last_hidden_state"] = out.encoder.values[0].second;
+  values["encoder_hidden_states"] = tuple_of(out.encoder.hidden_states);
+  values["encoder_attentions"] = tuple_of(out.encoder.attentions);
+  return model_output(values, return_dict);
+}
 
 void bind_t5(nb::module_& m) {
   bind_config(m);

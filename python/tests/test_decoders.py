@@ -44,11 +44,11 @@ FAMILIES = {
     },
     "Phi3": {
         **LLAMA,
+        "original_max_position_embeddings": 16,
         "rope_parameters": {
             "rope_type": "longrope",
             "rope_theta": 1e4,
             "partial_rotary_factor": 0.5,
-            "original_max_position_embeddings": 16,
             "short_factor": [1.0, 1.5],
             "long_factor": [2.0, 3.0],
         },
@@ -123,7 +123,7 @@ def test_generation_gives_the_tokens_of_transformers(name, tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_transformers_loads_what_is_saved(family, tmp_path):
     name = next(n for n in CASES if CASES[n] == family and n.endswith("CausalLM"))
-    config = getattr(models, f"{family}Config")(**FAMILIES[family])
+    config = getattr(models, f"{family}Config")(**FAMILIES[family], initializer_range=0.2)
     mine = getattr(models, name)(config).eval()
     mine.save_pretrained(tmp_path)
     assert models.AutoConfig.from_pretrained(tmp_path)._native().hidden_size == config.hidden_size

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """DeepSeek-V2 and V3 against transformers: small random models saved there and loaded here."""
 
+import json
+
 import deepseek as ds
 import numpy as np
 import pytest
@@ -64,10 +66,10 @@ CASES = {
 }
 
 
-def upstream(case, head="ForCausalLM"):
+def upstream(case, head="ForCausalLM", **changes):
     torch.manual_seed(4)
     version = case.split()[0]
-    config = getattr(transformers, f"Deepseek{version}Config")(**CASES[case])
+    config = getattr(transformers, f"Deepseek{version}Config")(**{**CASES[case], **changes})
     model = getattr(transformers, f"Deepseek{version}{head}")(config)
     with torch.no_grad():
         for name, buffer in model.named_buffers():
@@ -172,3 +174,108 @@ def test_choices_that_do_not_fit_are_named():
             models.DeepseekV3Model(models.DeepseekV3Config(**{**CASES["V3"], **changes}))
     with pytest.raises(ds.ValueError, match="topk_method 'magic' is unknown"):
         models.DeepseekV2Model(models.DeepseekV2Config(**{**SMALL, "topk_method": "magic"}))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_classes_of_texts_equal_transformers(case, tmp_path):
+    theirs, name = upstream(case, "ForSequenceClassification", num_labels=3, pad_token_id=1)
+    theirs.save_pretrained(tmp_path)
+    mine, info = models.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
+    assert type(mine).__name__ == name
+    assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
+    ids = np.random.default_rng(1).integers(2, 61, (3, 9))
+    ids[1, 6:] = 1
+    labels = np.array([0, 2, 1])
+    t = theirs.train()(torch.tensor(ids), labels=torch.tensor(labels))
+    m = mine.train()(ds.tensor(ids), labels=ds.tensor(labels))
+    close(m.logits, t.logits)
+    assert m.loss.item() == pytest.approx(t.loss.item(), rel=1e-4)
+    t.loss.backward()
+    m.loss.backward()
+    gradients = {k: p.grad for k, p in mine.named_parameters()}
+    for key, parameter in theirs.named_parameters():
+        close(gradients[key], parameter.grad, key)
+
+
+FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}
+
+
+def quantised(folder):
+    """Rewrites a checkpoint as DeepSeek's are, every matrix in eight bits and a scale a block;
+    returns what the matrices then are."""
+    from safetensors.torch import load_file, save_file
+
+    weights, plain = load_file(folder / "model.safetensors"), {}
+    for name, weight in list(weights.items()):
+        if not name.endswith("_proj.weight"):
+            continue
+        rows, columns = (-(-size // 128) for size in weight.shape)
+        padded = torch.zeros(rows * 128, columns * 128)
+        padded[: weight.shape[0], : weight.shape[1]] = weight
+        blocks = padded.reshape(rows, 128, columns, 128)
+        scale = blocks.abs().amax((1, 3)).clamp(min=1e-6) / 448
+        eight = (blocks / scale[:, None, :, None]).to(torch.float8_e4m3fn)
+        whole = (eight.float() * scale[:, None, :, None]).reshape(padded.shape)
+        eight = eight.reshape(padded.shape)[: weight.shape[0], : weight.shape[1]]
+        weights[name], weights[name + "_scale_inv"] = eight.contiguous(), scale
+        plain[name] = whole[: weight.shape[0], : weight.shape[1]].to(torch.bfloat16).float()
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": FP8}))
+    return plain
+
+
+def test_eight_bit_checkpoints_are_made_plain(tmp_path):
+    sizes = {"hidden_size": 160, "intermediate_size": 300, "moe_intermediate_size": 132}
+    theirs, name = upstream("V3", **sizes)
+    theirs.save_pretrained(tmp_path)
+    plain = quantised(tmp_path)
+    assert len(plain) > 30
+    mine, info = getattr(models, name).from_pretrained(tmp_path, output_loading_info=True)
+    assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
+    assert not hasattr(mine.config, "quantization_config")
+    mine.save_pretrained(tmp_path / "plain")
+    from safetensors.torch import load_file
+
+    saved = load_file(tmp_path / "plain" / "model.safetensors")
+    for key, weight in plain.items():
+        assert torch.equal(saved[key].float(), weight), key
+    again = getattr(transformers, name).from_pretrained(tmp_path / "plain", dtype="float32").eval()
+    again.set_attn_implementation("eager")  # others need heads of certain sizes
+    ids = np.random.default_rng(3).integers(0, 61, (2, 9))
+    close(mine.to(ds.float32)(ds.tensor(ids)).logits, again(torch.tensor(ids)).logits)
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2"])
+def test_every_eight_bit_number_is_read(kind, tmp_path):
+    from safetensors.torch import save_file
+
+    every = torch.arange(256, dtype=torch.int32).to(torch.uint8).view(getattr(torch, kind))
+    save_file({"x": every.reshape(2, 128), "y": torch.ones(3)}, tmp_path / "x.safetensors")
+    got = ds.load(tmp_path / "x.safetensors")["x"]
+    assert got.dtype == ds.bfloat16 and got.shape == (2, 128)
+    np.testing.assert_array_equal(got.float().numpy().reshape(-1), every.float().numpy())
+
+
+def test_scales_that_do_not_fit_are_named(tmp_path):
+    theirs, name = upstream("V3")
+    theirs.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for changes, error, message in (
+        ({"quant_method": "gptq"}, ds.NotImplementedError, "quantised by 'gptq'"),
+        ({**FP8, "weight_block_size": [0, 128]}, ds.FileFormatError, r"weight_block_size \[0, 128"),
+    ):
+        values = {**config, "quantization_config": changes}
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        with pytest.raises(error, match=message):
+            getattr(models, name).from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**config, "quantization_config": FP8}))
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["model.layers.0.mlp.up_proj.weight_scale_inv"] = torch.ones(3, 1)
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ds.FileFormatError, match=r"up_proj.weight_scale_inv \(3, 1\) does not fit"):
+        getattr(models, name).from_pretrained(tmp_path)

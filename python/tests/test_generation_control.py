@@ -165,14 +165,16 @@ FAMILIES_WITH_CACHE = ["GPT2", "Llama", "Mistral", "Qwen3"]
 
 
 @pytest.mark.parametrize("family", FAMILIES_WITH_CACHE)
-def test_keys_and_values_go_in_and_out_of_forward(family, tmp_path):
+@pytest.mark.parametrize("head", [True, False])
+def test_keys_and_values_go_in_and_out_of_forward(head, family, tmp_path):
     torch.manual_seed(5)
     name = "GPT2LMHeadModel" if family == "GPT2" else f"{family}ForCausalLM"
+    name, result = (name, "logits") if head else (f"{family}Model", "last_hidden_state")
     sizes = {"initializer_range": 0.4}
     config = getattr(transformers, f"{family}Config")(**{**FAMILIES[family], **sizes})
     theirs = getattr(transformers, name)(config).eval()
     theirs.save_pretrained(tmp_path)
-    mine = models.AutoModelForCausalLM.from_pretrained(tmp_path)
+    mine = getattr(models, name).from_pretrained(tmp_path)
     given = prompts(3, 15)
     ids, mask = given["input_ids"], given["attention_mask"]
     # Positions that count real tokens only, as generate() gives them.
@@ -197,10 +199,10 @@ def test_keys_and_values_go_in_and_out_of_forward(family, tmp_path):
         assert cache.get_seq_length() == old.get_seq_length() == end
         real = mask[:, begin:end] == 1
         np.testing.assert_allclose(
-            found.logits.numpy()[real], expected.logits.numpy()[real], rtol=2e-3, atol=2e-4
+            found[result].numpy()[real], expected[result].numpy()[real], rtol=2e-3, atol=2e-4
         )
-    whole = mine(ds.tensor(ids[:1])).logits.detach().numpy()[:, 12:]
-    np.testing.assert_allclose(found.logits.numpy()[:1], whole, rtol=2e-3, atol=2e-4)
+    whole = mine(ds.tensor(ids[:1]))[result].detach().numpy()[:, 12:]
+    np.testing.assert_allclose(found[result].numpy()[:1], whole, rtol=2e-3, atol=2e-4)
 
 
 def test_a_conversation_goes_on_with_what_is_remembered(pair):  # noqa: F811

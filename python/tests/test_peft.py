@@ -3,6 +3,7 @@
 
 import copy
 import json
+import pickle
 import warnings
 
 import deepseek as ds
@@ -337,6 +338,42 @@ def test_merging_and_taking_out_again(gpt2):
         next(p for n, p in broken.named_parameters() if "lora_A" in n).fill_(float("nan"))
     with pytest.raises(ds.ValueError, match="not finite"):
         broken.merge_adapter(safe_merge=True)
+
+
+@pytest.mark.parametrize("settings", [{}, {"modules_to_save": ["score"], "bias": "lora_only"}])
+def test_pickles(settings):
+    sizes = {**DECODER, "num_key_value_heads": 1, "pad_token_id": 0, "num_labels": 3}
+    base = models.LlamaForSequenceClassification(models.LlamaConfig(**sizes))
+    config = LoraConfig(r=3, init_lora_weights=False, **settings)
+    model = get_peft_model(base, config)
+    model.add_adapter("other", LoraConfig(r=2, target_modules=["up_proj"], init_lora_weights=False))
+    model.set_adapter("default")
+    model.eval()
+    ids = ds.tensor([[4, 5, 6]])
+    for adapter in ("default", "other"):
+        model.set_adapter(adapter)
+        again = pickle.loads(pickle.dumps(model))
+        assert type(again) is type(model) and again.active_adapters == [adapter]
+        assert again.peft_config == model.peft_config and not again.training
+        assert again(ids).logits.tolist() == model(ids).logits.tolist()
+        trained = [name for name, p in model.named_parameters() if p.requires_grad]
+        assert [name for name, p in again.named_parameters() if p.requires_grad] == trained
+    again.set_adapter("default")
+    model.set_adapter("default")
+    assert again(ids).logits.tolist() == model(ids).logits.tolist()
+    with pytest.raises(ds.StateError, match="its layers have adapters"):
+        pickle.dumps(model.get_base_model())
+    model.merge_adapter()
+    with pytest.raises(ds.StateError, match="unmerge_adapter"):
+        pickle.dumps(model)
+    merged = model.merge_and_unload()
+    found = pickle.loads(pickle.dumps(merged))(ids).logits
+    np.testing.assert_allclose(
+        found.detach().numpy(), again(ids).logits.detach().numpy(), atol=1e-5
+    )
+    plain = get_peft_model(ds.nn.Sequential(ds.nn.Linear(2, 2)), LoraConfig(target_modules=["0"]))
+    with pytest.raises(ds.NotImplementedError, match="Sequential cannot be made again"):
+        pickle.dumps(plain)
 
 
 def test_generation_with_an_adapter(gpt2, tmp_path):

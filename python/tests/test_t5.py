@@ -200,3 +200,44 @@ def test_what_is_missing_is_named():
         model(input_ids=ids)
     with pytest.raises(ds.ValueError, match="'magic' is unknown"):
         models.T5Model(models.T5Config(**{**SMALL, "feed_forward_proj": "gated-magic"}))
+
+
+@pytest.mark.parametrize("head", ["Model", "ForConditionalGeneration"])
+def test_keys_and_values_go_in_and_out_of_forward(head, tmp_path):
+    theirs = upstream(head, SMALL).eval()
+    theirs.save_pretrained(tmp_path)
+    mine = getattr(models, f"T5{head}").from_pretrained(tmp_path)
+    given = inputs("Model")
+    texts = {k: given[k] for k in ("input_ids", "attention_mask")}
+    written = given["decoder_input_ids"]
+    result = "logits" if head != "Model" else "last_hidden_state"
+    t_state = m_state = t_cache = m_cache = None
+    for begin, end in ((0, 5), (5, 6), (6, 11), (11, 12)):
+        with torch.no_grad():
+            expected = theirs(
+                **{k: torch.tensor(v) for k, v in texts.items()},
+                decoder_input_ids=torch.tensor(written[:, begin:end]),
+                encoder_outputs=t_state,
+                past_key_values=t_cache,
+                use_cache=True,
+            )
+        found = mine(
+            **{k: ds.tensor(v) for k, v in texts.items()},
+            decoder_input_ids=ds.tensor(written[:, begin:end]),
+            encoder_outputs=m_state,
+            past_key_values=m_cache,
+            use_cache=True,
+        )
+        close(found[result], expected[result], (begin, end))
+        t_state, m_state = (expected.encoder_last_hidden_state,), (found.encoder_last_hidden_state,)
+        t_cache, m_cache = expected.past_key_values, found.past_key_values
+        assert m_cache.get_seq_length() == end
+    with pytest.raises(ds.ValueError, match="give decoder_input_ids"):
+        mine(**{k: ds.tensor(v) for k, v in texts.items()}, use_cache=True)
+    with pytest.raises(ds.ShapeError, match="for 13 tokens"):
+        mine(
+            encoder_outputs=m_state,
+            decoder_input_ids=ds.tensor(written[:, 12:13]),
+            decoder_attention_mask=ds.ones(3, 2),
+            past_key_values=m_cache,
+        )

@@ -231,7 +231,8 @@ class Trainer(TrainerSetup):
         )
         start = checkpoints.find(Path(a.output_dir), wanted) if wanted else None
         self._begin()
-        limit = a.memory_budget or ("auto" if a.gradient_checkpointing else None)
+        again = a.gradient_checkpointing or getattr(self.model, "is_gradient_checkpointing", False)
+        limit = a.memory_budget or ("auto" if again else None)
         with memory.budget(limit) if limit else contextlib.nullcontext():
             with Interrupt() as self._interrupt:
                 try:

@@ -9,6 +9,14 @@ from pathlib import Path
 from .. import _core
 from .._whole_file import write_text
 
+#: Keys that files need not have.
+_BEHAVIOUR = {
+    "output_hidden_states": False,
+    "output_attentions": False,
+    "return_dict": True,
+    "is_encoder_decoder": False,
+    "use_cache": True,
+}
 #: Defaults of the keys that every configuration has.
 _COMMON = {
     "id2label": None,
@@ -18,6 +26,7 @@ _COMMON = {
     "eos_token_id": None,
     "pad_token_id": None,
     "tie_word_embeddings": True,
+    **_BEHAVIOUR,
 }
 
 
@@ -61,7 +70,12 @@ class PretrainedConfig:
         }
 
     def __setattr__(self, name, value):
+        self.__dict__.pop("_read", None)  # no longer all there is to know
         super().__setattr__(self.attribute_map.get(name, name), value)
+
+    def __delattr__(self, name):
+        self.__dict__.pop("_read", None)
+        super().__delattr__(name)
 
     def __getattr__(self, name):
         mapped = type(self).attribute_map.get(name)
@@ -112,22 +126,56 @@ class PretrainedConfig:
         values = {
             name: value
             for name, value in self.__dict__.items()
-            if not name.startswith("_") and not (value is None and name in _COMMON)
+            if not name.startswith("_")
+            and not (value is None and name in _COMMON)
+            and not (name in _BEHAVIOUR and value == _BEHAVIOUR[name])
         }
         return {**values, "model_type": self.model_type}
 
+    def to_json_string(self) -> str:
+        """What config.json holds."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def to_diff_dict(self) -> dict:
+        """The keys that differ from a new configuration of this class, and model_type."""
+        usual = type(self)().to_dict()
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if name == "model_type" or name not in usual or usual[name] != value
+        }
+
+    def update(self, values: dict) -> None:
+        """Sets keys."""
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    @property
+    def use_return_dict(self) -> bool:
+        """Models return named results."""
+        return self.return_dict
+
+    def get_text_config(self, decoder: bool = False) -> "PretrainedConfig":
+        """The part that is about text."""
+        return self.__dict__.get("text_config", self)
+
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes config.json into the folder."""
-        text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
         Path(folder).mkdir(parents=True, exist_ok=True)
-        write_text(Path(folder) / "config.json", text)
+        write_text(Path(folder) / "config.json", self.to_json_string())
 
     @classmethod
     def from_dict(cls, values: dict, **changes):
         """A configuration of these keys; `changes` replace some."""
         values = {**values, **changes}
         values.pop("model_type", None)
-        return cls(**values)
+        made = cls(**values)
+        made.__dict__["_read"] = values
+        return made
+
+    def changed(self, changes: dict):
+        """A configuration of the same keys but these, what follows from them included."""
+        return self.from_dict(self.__dict__.get("_read") or self.to_dict(), **changes)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, **changes):
@@ -293,6 +341,11 @@ CONFIGS = {
 
 class AutoConfig:
     """The configuration class that config.json asks for."""
+
+    @staticmethod
+    def for_model(model_type: str, **values):
+        """A configuration of this model type."""
+        return AutoConfig.from_dict({"model_type": model_type, **values}, "AutoConfig")
 
     @staticmethod
     def known() -> set[str]:

@@ -325,9 +325,8 @@ class Phi3Config(LlamaConfig):
         rope = super()._rope(older, scaling, given)
         if rope["rope_type"] in ("su", "yarn"):  # other names of it in the first files
             rope["rope_type"] = "longrope"
-        if rope["rope_type"] == "longrope":
-            length = self.original_max_position_embeddings
-            rope.setdefault("original_max_position_embeddings", length)
+        if rope["rope_type"] == "longrope":  # as transformers, whatever the part of the file says
+            rope["original_max_position_embeddings"] = self.original_max_position_embeddings
         return rope
 
 

@@ -20,7 +20,7 @@ WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 _REPOSITORY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-_HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")
+_HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
 
 
 def split_hub_arguments(arguments: dict) -> tuple[dict, dict]:
@@ -30,8 +30,11 @@ def split_hub_arguments(arguments: dict) -> tuple[dict, dict]:
 
 
 def find_file(name: str | os.PathLike, file: str, **hub) -> Path | None:
-    """The file of a local folder or of a model on a hub; nothing when there is none."""
+    """The file of a local folder or of a model on a hub, in its subfolder when one is given;
+    nothing when there is none."""
     folder = Path(name)
+    if hub.get("subfolder"):
+        file = f"{hub['subfolder']}/{file}"
     if folder.is_dir():
         path = folder / file
         return path if path.is_file() else None
@@ -52,7 +55,7 @@ def find_optional(name: str | os.PathLike, file: str, **hub) -> Path | None:
 
 
 def _for_hub(hub: dict) -> dict:
-    return {key: value for key, value in hub.items() if value is not None}
+    return {key: value for key, value in hub.items() if value is not None and key != "subfolder"}
 
 
 def read_text(path: Path) -> str:
@@ -91,7 +94,9 @@ def _shards(name, index: Path, **hub) -> list[Path]:
         if Path(file).name != file:
             raise _core.FileFormatError(f"{index}: '{file}' is no plain file name")
     if not Path(name).is_dir():
-        return hub_downloads(repository_of(str(name)), files, **_for_hub(hub))
+        below = f"{hub['subfolder']}/" if hub.get("subfolder") else ""
+        wanted = [below + file for file in files]
+        return hub_downloads(repository_of(str(name)), wanted, **_for_hub(hub))
     for file in files:
         if not (index.parent / file).is_file():
             raise _core.IOError(f"{name}: {index.name} names {file}, which is missing")
@@ -125,12 +130,13 @@ def read_weights(name: str | os.PathLike, **hub) -> dict:
 
 
 def _bytes(size: int | str) -> int:
-    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
     if isinstance(size, int):
         return size
-    if size[-2:].upper() in units and size[:-2].replace(".", "", 1).isdigit():
-        return int(float(size[:-2]) * units[size[-2:].upper()])
-    raise _core.ValueError(f"save_pretrained: max_shard_size '{size}' is unknown; write '5GB'")
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])(i?)B", str(size), re.IGNORECASE)
+    if match is None:
+        raise _core.ValueError(f"save_pretrained: max_shard_size {size!r} is unknown; write '5GB'")
+    power = "KMGT".index(match[2].upper()) + 1
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
 def write_weights(tensors: dict, folder: Path, max_shard_size: int | str) -> None:

@@ -10,6 +10,9 @@ from .. import _core
 from ..hub import PushToHubMixin
 from ._config import PretrainedConfig
 from ._files import read_weights, split_hub_arguments, write_weights
+from ._loading import LoadOptions, dtype_of, split_load_options
+from ._model_methods import ModelMethods
+from ._quantized import plain_weights
 
 #: Constants that old checkpoints hold beside the weights.
 _CONSTANTS = re.compile(r"(^|\.)(position_ids|token_type_ids|attn\.bias|attn\.masked_bias)$")
@@ -25,7 +28,7 @@ def _listed(names, limit: int = 20) -> str:
     return ", ".join(names[:limit]) + more
 
 
-class PreTrainedModel(PushToHubMixin):
+class PreTrainedModel(ModelMethods, PushToHubMixin):
     """Mixed into every pretrained model's class."""
 
     config_class: type[PretrainedConfig]
@@ -45,27 +48,67 @@ class PreTrainedModel(PushToHubMixin):
         cls,
         name: str | os.PathLike,
         config: PretrainedConfig | None = None,
-        dtype=None,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         **changes,
     ):
-        """The model of a folder, in eval mode. Other arguments replace keys of its configuration.
+        """The model of a folder, in eval mode. dtype (also as a name, or "auto": the file's),
+        device_map (one device, or "auto"), state_dict (weights to take instead of the file's) and
+        subfolder are transformers'; other arguments replace keys of its configuration.
 
         Parameters the files lack are left at their random start and surplus ones are ignored; a
         LoadWarning lists both. ShapeError lists those of another shape, unless
-        ignore_mismatched_sizes."""
+        ignore_mismatched_sizes. ValueError names an argument that is no key of the
+        configuration."""
         hub, changes = split_hub_arguments(changes)
+        options, changes = split_load_options(changes)
         if config is None:
-            config = cls.config_class.from_pretrained(name, **hub, **changes)
+            config = cls.config_class.from_pretrained(name, **hub)
+        if changes:
+            config = config.changed(cls._checked(config, changes))
         model = cls(config)
         model.name_or_path = str(name)
-        info = model._load(read_weights(name, **hub), str(name), ignore_mismatched_sizes)
+        weights = options.state_dict
+        if weights is None:
+            weights = plain_weights(read_weights(name, **hub), config, str(name))
+        info = model._load(dict(weights), str(name), ignore_mismatched_sizes)
         model._read_more(name, **hub)
-        if dtype is not None:
-            model.to(dtype)
+        model._placed(options, weights)
         model.eval()
         return (model, info) if output_loading_info else model
+
+    @classmethod
+    def _checked(cls, config: PretrainedConfig, changes: dict) -> dict:
+        """ValueError names one that is no key of the configuration."""
+        for key in changes:
+            if not hasattr(config, key) and key not in config._struct.fields:
+                raise _core.ValueError(
+                    f"{cls.__name__}: from_pretrained has no argument '{key}' and "
+                    f"{type(config).__name__} no such key"
+                )
+        return changes
+
+    def _placed(self, options: LoadOptions, weights: dict) -> None:
+        """Moves and converts it as asked."""
+        saved = getattr(self.config, "dtype", None) or getattr(self.config, "torch_dtype", None)
+        dtype = dtype_of(options.dtype, saved, weights)
+        if dtype is not None:
+            self.to(dtype)
+        if options.device is not None:
+            self.to(options.device)
+
+    @classmethod
+    def _from_config(cls, config: PretrainedConfig, **options):
+        """A model of this configuration with random weights; dtype and device_map as of
+        from_pretrained()."""
+        options, others = split_load_options(options)
+        if others:
+            raise _core.ValueError(
+                f"{cls.__name__}: the argument '{next(iter(others))}' is unknown"
+            )
+        model = cls(config)
+        model._placed(options, {})
+        return model
 
     def _read_more(self, name, **hub) -> None:
         """Reads further files of the model."""
@@ -155,21 +198,41 @@ class PreTrainedModel(PushToHubMixin):
                 groups.setdefault(id(parameter), []).append(name)
         return [names for names in groups.values() if len(names) > 1]
 
-    def save_pretrained(self, folder: str | os.PathLike, max_shard_size: int | str = "5GB") -> None:
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike,
+        max_shard_size: int | str = "5GB",
+        is_main_process: bool = True,
+        state_dict: dict | None = None,
+        safe_serialization: bool = True,
+        push_to_hub: bool = False,
+        **hub,
+    ) -> None:
         """Writes config.json and model.safetensors, in parts above max_shard_size. transformers
-        reads them."""
-        self._save_weights(Path(folder), max_shard_size)
+        reads them. state_dict holds other weights of the same names; nothing is written unless
+        is_main_process. push_to_hub also sends it to repo_id, by default the folder's name."""
+        if not safe_serialization:
+            raise _core.NotImplementedError(
+                "save_pretrained: safe_serialization=False would write pickles; leave it out"
+            )
+        if not is_main_process:
+            return
+        self._save_weights(Path(folder), max_shard_size, state_dict)
         self.config.architectures = [type(self).__name__]
         self.config.dtype = str(next(iter(self.parameters())).dtype).split(".")[-1]
         self.config.save_pretrained(folder)
         self._write_more(Path(folder))
+        if push_to_hub:
+            self.push_to_hub(hub.pop("repo_id", Path(folder).name), **hub)
 
-    def _save_weights(self, folder: Path, max_shard_size: int | str) -> None:
+    def _save_weights(
+        self, folder: Path, max_shard_size: int | str, state_dict: dict | None = None
+    ) -> None:
         """Writes model.safetensors, a shared tensor once."""
-        state = dict(self.state_dict())
+        state = dict(self.state_dict() if state_dict is None else state_dict)
         for names in self._shared(state):
             for name in names[1:]:
-                del state[name]
+                state.pop(name, None)
         write_weights(self._to_files(state), folder, max_shard_size)
 
     @property
@@ -178,7 +241,13 @@ class PreTrainedModel(PushToHubMixin):
         return getattr(self, self.base_model_prefix, self)
 
     def __reduce_ex__(self, protocol):
-        return _restored, (type(self), self.config, dict(self.state_dict()), self.training)
+        state = dict(self.state_dict())
+        if any(".base_layer." in name for name in state):
+            raise _core.StateError(
+                f"{type(self).__name__}: its layers have adapters; pickle the PeftModel, or what "
+                "its merge_and_unload() returns"
+            )
+        return _restored, (type(self), self.config, state, self.training)
 
 
 def _restored(cls, config, state, training):

@@ -32,10 +32,17 @@ class _AutoModel:
             f"{', '.join(known)} have one"
         )
 
+    def __init__(self):
+        raise _core.StateError(
+            f"{type(self).__name__} makes models of other classes; use its from_pretrained() or "
+            "from_config()"
+        )
+
     @classmethod
-    def from_config(cls, config: PretrainedConfig) -> PreTrainedModel:
-        """A model of this configuration with random weights."""
-        return cls._class_for(config)(config)
+    def from_config(cls, config: PretrainedConfig, **options) -> PreTrainedModel:
+        """A model of this configuration with random weights; dtype and device_map as of
+        from_pretrained()."""
+        return cls._class_for(config)._from_config(config, **options)
 
     @classmethod
     def from_pretrained(
@@ -102,13 +109,6 @@ class AutoModelForImageClassification(_auto("ForImageClassification")):
         named = (config.to_dict().get("architectures") or [""])[0]
         family = FAMILIES[config.model_type]
         return family[suffix] if named.endswith(suffix) else super()._class_for(config)
-
-    @classmethod
-    def from_config(cls, config) -> PreTrainedModel:
-        """A model of this configuration with random weights."""
-        if isinstance(config, ImageConfig):
-            return ImageModel._of_config(config, {})
-        return super().from_config(config)
 
 
 def classifies_images(model) -> bool:

@@ -50,6 +50,44 @@ class _Generator(GenerationMixin, _Model):
         self.generation_config = GenerationConfig.from_model_config(config)
 
 
+def _cached(model, input_ids, attention_mask, hidden: bool, past, return_dict: bool, unused: tuple):
+    """A pass over tokens that follow those past_key_values remembers, with these in the output."""
+    if input_ids is None or any(x is not None and x is not False for x in unused):
+        raise _core.ValueError(
+            f"{type(model).__name__}: with use_cache or past_key_values give input_ids, and no "
+            "token_type_ids, position_ids, inputs_embeds, labels or output_attentions"
+        )
+    cache = DynamicCache() if past is None else past
+    output = _hub.forward_cached(model, input_ids, attention_mask, cache, hidden)
+    output = ModelOutput({**output, "past_key_values": cache})
+    return output if return_dict else output.to_tuple()
+
+
+class _Decoder(_Model):
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        inputs_embeds=None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        return_dict: bool = True,
+        past_key_values=None,
+        use_cache: bool = False,
+    ):
+        """The last layer's states. use_cache and past_key_values are as of the model that predicts
+        next tokens."""
+        others = (token_type_ids, position_ids, inputs_embeds)
+        if use_cache or past_key_values is not None:
+            unused = (*others, output_attentions)
+            given = (input_ids, attention_mask, output_hidden_states, past_key_values, return_dict)
+            return _cached(self, *given, unused)
+        asked = (output_hidden_states, output_attentions, return_dict)
+        return super().forward(input_ids, attention_mask, *others, *asked)
+
+
 class _Causal(_Generator):
     def forward(
         self,
@@ -71,27 +109,88 @@ class _Causal(_Generator):
         input_ids are the tokens behind those it remembers; attention_mask is about all of them. No
         gradients are recorded then."""
         others = (token_type_ids, position_ids, inputs_embeds, labels)
+        if use_cache or past_key_values is not None:
+            unused = (*others, output_attentions)
+            given = (input_ids, attention_mask, output_hidden_states, past_key_values, return_dict)
+            return _cached(self, *given, unused)
+        return super().forward(
+            input_ids,
+            attention_mask,
+            *others,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+            return_dict=return_dict,
+        )
+
+
+class _ReadingDecoder:
+    """forward() of models with encoder and decoder, with past_key_values."""
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        decoder_input_ids=None,
+        decoder_attention_mask=None,
+        inputs_embeds=None,
+        decoder_inputs_embeds=None,
+        labels=None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        return_dict: bool = True,
+        encoder_outputs=None,
+        past_key_values=None,
+        use_cache: bool = False,
+    ):
+        """What the decoder makes of its inputs and of the encoder's, and the loss where there are
+        labels. encoder_outputs is what the encoder has returned before, instead of its inputs.
+
+        With use_cache or past_key_values (of an earlier call) the output has past_key_values, and
+        decoder_input_ids are the tokens behind those it remembers; decoder_attention_mask is about
+        all of them. No gradients are recorded then."""
         if not use_cache and past_key_values is None:
             return super().forward(
                 input_ids,
                 attention_mask,
-                *others,
+                decoder_input_ids,
+                decoder_attention_mask,
+                inputs_embeds,
+                decoder_inputs_embeds,
+                labels,
                 output_hidden_states=output_hidden_states,
                 output_attentions=output_attentions,
                 return_dict=return_dict,
+                encoder_outputs=encoder_outputs,
             )
-        if input_ids is None or output_attentions or not all(x is None for x in others):
+        unused = (inputs_embeds, decoder_inputs_embeds, labels)
+        if decoder_input_ids is None or output_attentions or any(x is not None for x in unused):
             raise _core.ValueError(
-                f"{type(self).__name__}: with use_cache or past_key_values give input_ids, and no "
-                "token_type_ids, position_ids, inputs_embeds, labels or output_attentions"
+                f"{type(self).__name__}: with use_cache or past_key_values give decoder_input_ids, "
+                "and no embeddings, labels or output_attentions"
             )
+        encoded = encoder_outputs
+        if encoded is not None and not isinstance(encoded, _core.Tensor):
+            encoded = encoded[0]
         cache = DynamicCache() if past_key_values is None else past_key_values
-        output = _hub.forward_cached(self, input_ids, attention_mask, cache, output_hidden_states)
+        output = _hub.t5_forward_cached(
+            self,
+            input_ids,
+            attention_mask,
+            encoded,
+            decoder_input_ids,
+            decoder_attention_mask,
+            cache,
+            output_hidden_states,
+        )
         output = ModelOutput({**output, "past_key_values": cache})
         return output if return_dict else output.to_tuple()
 
 
-class _Answering(EncoderDecoderMixin, _Generator):
+class _Reading(_ReadingDecoder, _Model):
+    pass
+
+
+class _Answering(_ReadingDecoder, EncoderDecoderMixin, _Generator):
     def _load(self, weights, *arguments):
         # Some files of version 1.1 say that the head is tied, others leave out a tied one.
         head, table = weights.get("lm_head.weight"), weights.get("shared.weight")
@@ -200,19 +299,19 @@ FAMILIES: dict[str, dict[str, type]] = {
     "roberta": _family("Roberta", RobertaConfig, _Encoder, _hub.EncoderModel),
     "distilbert": _family("DistilBert", DistilBertConfig, _Encoder, _hub.EncoderModel),
     "albert": _family("Albert", AlbertConfig, _Encoder, _hub.EncoderModel),
-    "gpt2": _family("GPT2", GPT2Config, _Model, _hub.GPT2Model),
+    "gpt2": _family("GPT2", GPT2Config, _Decoder, _hub.GPT2Model),
     **{
         config.model_type: _family(
             config.__name__.removesuffix("Config"),
             config,
-            _Model,
+            _Decoder,
             getattr(_hub, "DeepseekModel" if kind.startswith("deepseek") else "LlamaModel"),
             _EXPERTS.get(kind, ()),
             **_OTHER_NAMES.get(kind, {}),
         )
         for kind, config in DECODERS.items()
     },
-    "t5": _family("T5", T5Config, _Model, _hub.T5Model)
+    "t5": _family("T5", T5Config, _Reading, _hub.T5Model)
     | {
         suffix: _class(
             f"T5{suffix}",

@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import _core
 from .._whole_file import write_text
 from ._files import read_config, read_weights, split_hub_arguments
+from ._loading import split_load_options
 from ._pretrained import PreTrainedModel
 from .registry import SOURCES
 
@@ -178,32 +179,41 @@ class ImageModel(PreTrainedModel):
         cls,
         name: str | os.PathLike,
         config: ImageConfig | None = None,
-        dtype=None,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         **changes,
     ):
-        """The model of a folder or of a hub, in eval mode; other arguments change its
-        configuration. With another num_classes, or num_labels, the classifier starts at random.
+        """The model of a folder or of a hub, in eval mode; dtype, device_map and state_dict are as
+        of PreTrainedModel.from_pretrained(), other arguments change its configuration. With another
+        num_classes, or num_labels, the classifier starts at random.
 
         Parameters the files lack are left at their random start and surplus ones are ignored; a
         LoadWarning lists both. ShapeError lists those of another shape, unless
         ignore_mismatched_sizes."""
         hub, changes = split_hub_arguments(changes)
+        options, changes = split_load_options(changes)
         if "num_labels" in changes:
             changes["num_classes"] = changes.pop("num_labels")
         if config is None:
             config = ImageConfig.from_dict(read_config(name, **hub), str(name))
         model = cls._of_config(config, changes)
         model.name_or_path = str(name)
-        weights = read_weights(name, **hub)
+        weights = options.state_dict
+        if weights is None:
+            weights = read_weights(name, **hub)
         if model.num_classes != config.num_classes:
             weights = {k: v for k, v in weights.items() if not k.startswith(model._classifiers)}
         info = model._load(weights, str(name), ignore_mismatched_sizes)
-        if dtype is not None:
-            model.to(dtype)
+        model._placed(options, weights)
         model.eval()
         return (model, info) if output_loading_info else model
+
+    @classmethod
+    def _from_config(cls, config: ImageConfig, **options) -> "ImageModel":
+        options, changes = split_load_options(options)
+        model = cls._of_config(config, changes)
+        model._placed(options, {})
+        return model
 
     @classmethod
     def _of_config(cls, config: ImageConfig, changes: dict) -> "ImageModel":

@@ -11,7 +11,7 @@ from .. import _core, nn
 from ..hub import PushToHubMixin
 from ..models import auto
 from ..models._files import find_file, split_hub_arguments
-from ..models._pretrained import LoadWarning, _listed
+from ..models._pretrained import LoadWarning, PreTrainedModel, _listed
 from ..serialization import load
 from . import _targets
 from ._config import LoraConfig
@@ -36,6 +36,22 @@ class LoraModel(nn.Module):
 
     def forward(self, *inputs, **named):
         return self.model(*inputs, **named)
+
+
+def _restored(kind, model_kind, config, state: dict, facts: tuple):
+    """The PeftModel of a pickle."""
+    configs, active, trained, training = facts
+    random = _core.get_rng_state()
+    (first, peft_config), *rest = configs.items()
+    model = kind(model_kind._from_config(config), peft_config, first)
+    for name, peft_config in rest:
+        model.add_adapter(name, peft_config)
+    _core.set_rng_state(random)
+    model.set_adapter(active)
+    model.load_state_dict(state)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trained)
+    return model.train(training)
 
 
 def _key(name: str) -> str:
@@ -299,6 +315,24 @@ class PeftModel(PushToHubMixin, nn.Module):
             parent, own = _place(model, name)
             setattr(parent, own, layer.base_layer)
         return model
+
+    # --- pickles ---
+
+    def __reduce_ex__(self, protocol):
+        model = self.get_base_model()
+        if any(layer.merged_adapters for _, layer in self._layers()):
+            raise _core.StateError(
+                "PeftModel: adapters are merged into the weights; call unmerge_adapter() before it "
+                "is pickled, or merge_and_unload()"
+            )
+        if not isinstance(model, PreTrainedModel):
+            raise _core.NotImplementedError(
+                f"PeftModel: a {type(model).__name__} cannot be made again of a configuration, so "
+                "it is not pickled; use save_pretrained() and the state_dict() of the model"
+            )
+        trained = [name for name, p in self.named_parameters() if p.requires_grad]
+        facts = (self.peft_config, self.active_adapters, trained, self.training)
+        return _restored, (type(self), type(model), model.config, dict(self.state_dict()), facts)
 
     # --- numbers ---
 

@@ -14,10 +14,10 @@ DEFAULT_TARGETS = {
     "roberta": ["query", "value"],
     "distilbert": ["q_lin", "v_lin"],
     "gpt2": ["c_attn"],
-    "llama": ["q_proj", "v_proj"],
-    "mistral": ["q_proj", "v_proj"],
-    "qwen2": ["q_proj", "v_proj"],
-    "qwen3": ["q_proj", "v_proj"],
+    **dict.fromkeys(
+        ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"),
+        ["q_proj", "v_proj"],
+    ),
     "t5": ["q", "v"],
     "clip": ["q_proj", "v_proj"],
 }

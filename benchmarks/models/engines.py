@@ -250,11 +250,14 @@ class Deepseek(Eager):
 class Inference:
     """An engine that only runs an exported graph."""
 
+    precisions = ("f32",)
+
     def __init__(self, case: Case):
         if case.mode != "infer":
             raise Absent("it only infers")
-        if case.precision != "f32":
+        if case.precision not in self.precisions:
             raise Absent("its exported graph is FP32")
+        self.precision = case.precision
         self.x = batch(case)[0]
 
     def load(self, state):
@@ -295,6 +298,8 @@ class OnnxRuntime(Inference):
 
 
 class OpenVino(Inference):
+    precisions = ("f32", "bf16")
+
     def __init__(self, case: Case, options: list[str], threads: int):
         super().__init__(case)
         try:
@@ -310,7 +315,7 @@ class OpenVino(Inference):
             {
                 "INFERENCE_NUM_THREADS": self.threads,
                 "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_PRECISION_HINT": self.precision,
             },
         )
 

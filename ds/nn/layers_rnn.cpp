@@ -53,6 +53,16 @@ RecurrentState step(CellKind kind, const Tensor& xp, const Tensor& hp, const Rec
   return {next[0], next.size() > 1 ? next[1] : Tensor()};
 }
 
+/// Whether the operation that takes an LSTM through all steps pays. It computes in f32, which only
+/// a large product of 16 bits outruns.
+bool runs_at_once(DType projected, const Tensor& h) {
+  if (projected == DType::f32 && !autocast()) return true;
+  constexpr double kFlops = 5e7;  // of one step
+  const double hidden = static_cast<double>(h.size(1));
+  return (projected == DType::f32 || is_half(projected)) &&
+         8.0 * static_cast<double>(h.size(0)) * hidden * hidden <= kFlops;
+}
+
 CellKind rnn_kind(const std::string& nonlinearity) {
   DS_CHECK(nonlinearity == "tanh" || nonlinearity == "relu", ValueError, "RNN: nonlinearity '",
            nonlinearity, "' is unknown; use tanh or relu");
@@ -126,11 +136,15 @@ std::pair<Tensor, RecurrentState> Recurrent::run_direction(const Tensor& x, int6
   if (bias_hh && kind_ != CellKind::gru) projected = projected + *std::exchange(bias_hh, {});
   const int64_t steps = x.size(0);
   if (kind_ == CellKind::lstm && !lengths && options_.proj_size == 0 &&
-      projected.dtype() == DType::f32 && !autocast()) {
+      runs_at_once(projected.dtype(), state.h)) {
+    const DType dtype = promote(projected.dtype(), state.h.dtype());
+    const auto f32 = [](const Tensor& t) { return to_dtype(t, DType::f32); };
     const std::vector<Tensor> out = record_all(
-        Op::lstm_, {projected, state.h, state.c, parameter("weight_hh" + end)}, {reverse});
+        Op::lstm_, {f32(projected), f32(state.h), f32(state.c), f32(parameter("weight_hh" + end))},
+        {reverse});
+    const Tensor h = to_dtype(out[0], dtype), c = to_dtype(out[1], dtype);
     const int64_t last = reverse ? 0 : steps - 1;
-    return {out[0], {select(out[0], 0, last), select(out[1], 0, last)}};
+    return {h, {select(h, 0, last), select(c, 0, last)}};
   }
   std::vector<Tensor> outputs(static_cast<size_t>(steps));
   for (int64_t i = 0; i < steps; ++i) {

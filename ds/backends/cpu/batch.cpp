@@ -66,7 +66,7 @@ class Batcher {
   void add(Step step) {
     size_t row = waiting_.size();
     while (row > 0 && !conflicts(step, waiting_[row - 1])) --row;
-    if (!step.tiles || step.tiles->elements() > kSmallStep) {
+    if (!step.tiles || step.tiles->elements() > kSmallStep || step.makes_copy >= 0) {
       flush(row);
       done_.push_back(std::move(step));
       return;

@@ -121,6 +121,7 @@ std::string kernel_name(const Graph& body) {
 
 bool lower_elementwise(Lowering& l, const Node& node, std::string& why) {
   const bool as_tile = tileable(node, /*inside=*/false);
+  if (as_tile && node.op() == Op::cast_ && l.keep_cast(node)) return true;
   // Logic on bytes needs no detour through f32.
   const bool bytes = node.input(0).dtype() == DType::bool_ && node.op() != Op::where_;
   if ((bytes || !as_tile) && lower_typed(l, node, why)) return true;

@@ -37,8 +37,14 @@ Lowering::Lowering(const Graph& graph, const CompileOptions& options)
     read.resize(static_cast<size_t>(value.node->outputs()));
     read[static_cast<size_t>(value.index)] = true;
   };
-  for (const NodePtr& node : graph.topological())
+  for (const NodePtr& node : graph.topological()) {
     for (const Value& input : node->inputs()) note(input);
+    if (node->op() != Op::matmul_ && node->op() != Op::convolution_) continue;
+    const Node* weight = node->input(1).node.get();
+    while (weight->op() == Op::permute_ || weight->op() == Op::reshape_)
+      weight = weight->input(0).node.get();
+    if (weight->op() == Op::cast_) weight_casts_.insert(weight);
+  }
   for (const Value& output : graph.outputs) note(output);
 }
 
@@ -219,17 +225,62 @@ View Lowering::packed(const Node& node, const View& view, const PackedLayoutPtr&
   return copies_[key] = copy;
 }
 
-/// The view is an input of the program, all of it, that is still there after the run.
+namespace {
+
+/// All elements in their order, in another dtype.
+class CastLayout final : public Layout {
+ public:
+  CastLayout(DType dtype, int64_t count) : dtype_(dtype), count_(count) {}
+  size_t nbytes() const override { return static_cast<size_t>(count_) * dtype_size(dtype_); }
+  uint64_t hash() const override { return static_cast<uint64_t>(dtype_); }
+  bool equals(const Layout& other) const override {
+    const auto* cast = dynamic_cast<const CastLayout*>(&other);
+    return cast && cast->dtype_ == dtype_ && cast->count_ == count_;
+  }
+  std::string text() const override { return str("as ", dtype_); }
+
+ private:
+  DType dtype_;
+  int64_t count_;
+};
+
+}  // namespace
+
+bool Lowering::keep_cast(const Node& node) {
+  if (!weight_casts_.count(&node)) return false;
+  const View& from = view(node.input(0));
+  const DType dtype = node.type().dtype;
+  // Permuted or not, the elements follow each other in memory.
+  if (!is_kept_input(from) || !is_dense(from)) return false;
+  const View flat{from.slot, from.dtype, {from.numel()}, {1}, 0};
+  View copy = input_copy(from, std::make_shared<CastLayout>(dtype, from.numel()));
+  const int slot = copy.slot;
+  copy = {slot, dtype, flat.dims, flat.strides, 0};
+  Tiles tiles;
+  tiles.dims = flat.dims;
+  tiles.target(tiles.source(flat), copy);
+  emit_tiles(*this, node, "cpu:cast", std::move(tiles)).makes_copy =
+      static_cast<int>(parts_.copies.size()) - 1;
+  define(node, 0, {slot, dtype, from.dims, from.strides, 0});
+  return true;
+}
+
+/// The view is an input of the program or a copy that is kept with one, all of it, and the input is
+/// still there after the run.
 bool Lowering::is_kept_input(const View& view) const {
   const Slot& slot = parts_.slots[static_cast<size_t>(view.slot)];
+  if (slot.kind == SlotKind::copy) return view.offset == 0 && view.bytes() == slot.bytes;
   if (slot.kind != SlotKind::input || view.offset != 0 || view.bytes() != slot.bytes) return false;
   return std::none_of(options_.donations.begin(), options_.donations.end(),
                       [&](const auto& pair) { return pair.second == slot.index; });
 }
 
-View Lowering::input_copy(const View& input, const PackedLayoutPtr& layout) {
+View Lowering::input_copy(const View& input, const LayoutPtr& layout) {
   const auto bytes = static_cast<int64_t>(layout->nbytes());
-  const int index = parts_.slots[static_cast<size_t>(input.slot)].index;
+  const Slot& slot = parts_.slots[static_cast<size_t>(input.slot)];
+  const int index = slot.kind == SlotKind::copy
+                        ? parts_.copies[static_cast<size_t>(slot.index)].input
+                        : slot.index;
   parts_.slots.push_back(
       {SlotKind::copy, static_cast<int>(parts_.copies.size()), layout->nbytes(), {}});
   parts_.copies.push_back({index, layout});

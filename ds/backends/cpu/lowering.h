@@ -43,6 +43,9 @@ class Lowering {
   /// Row-major weights in a packed layout: a copy made once per program, and kept with the weights
   /// where they are an input that the program does not update.
   View packed(const Node& node, const View& view, const PackedLayoutPtr& layout);
+  /// A cast of an input that contractions read as their weight: a copy that is kept with the input
+  /// where that outlives the run. False when it is none.
+  bool keep_cast(const Node& node);
 
   /// Appends a step. `node` is what it is for: profiles and errors name it.
   Step& emit(const Node& node, std::string kernel, const std::vector<View>& reads,
@@ -58,7 +61,8 @@ class Lowering {
   /// that several nodes share belongs to it: it is lost with its source, not with the first user.
   const Node& maker(const View& view, const Node& node) const;
   bool is_kept_input(const View& view) const;
-  View input_copy(const View& input, const PackedLayoutPtr& layout);
+  /// Memory, as bytes, for a copy of what is_kept_input().
+  View input_copy(const View& input, const LayoutPtr& layout);
   void declare_inputs();
   void place_outputs();
   std::vector<int> memory_of_slots() const;
@@ -71,6 +75,7 @@ class Lowering {
   std::unordered_map<const Node*, std::vector<View>> views_;
   std::unordered_map<const Node*, std::vector<bool>> reads_;
   std::unordered_map<int, const Node*> makers_;  // by slot
+  std::unordered_set<const Node*> weight_casts_;
   /// Copies made so far, by what was copied and how it lies now.
   using CopyKey = std::tuple<int, int64_t, DType, std::vector<int64_t>, std::vector<int64_t>,
                              std::vector<int64_t>, DType, const void*>;

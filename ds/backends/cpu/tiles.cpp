@@ -73,7 +73,7 @@ void TileStep::run(const Frame& frame) {
                [this](int64_t begin, int64_t end) { runner_.run(begin, end); });
 }
 
-void emit_tiles(Lowering& l, const Node& node, std::string kernel, Tiles tiles) {
+Step& emit_tiles(Lowering& l, const Node& node, std::string kernel, Tiles tiles) {
   double ops = 0;
   for (const auto& value : tiles.program.values())
     ops += value.kind == TileProgram::Value::Kind::op;
@@ -85,6 +85,7 @@ void emit_tiles(Lowering& l, const Node& node, std::string kernel, Tiles tiles) 
   planned->tiles().allow_in_place(step);
   step.tiles = std::move(planned);
   step.info.flops = flops;
+  return step;
 }
 
 }  // namespace ds::cpu

@@ -46,6 +46,6 @@ class TileStep {
 };
 
 /// Appends the step that runs the tiles.
-void emit_tiles(Lowering& l, const Node& node, std::string kernel, Tiles tiles);
+Step& emit_tiles(Lowering& l, const Node& node, std::string kernel, Tiles tiles);
 
 }  // namespace ds::cpu

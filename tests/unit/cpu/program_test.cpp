@@ -257,6 +257,46 @@ TEST_CASE("packed weights are used again when they are there already") {
   CHECK(step.executable().input_copies().empty());
 }
 
+TEST_CASE("a weight in 16 bits is kept with the weight that it is a cast of") {
+  Program p;
+  const Value x = p.input({3, 8}, DType::bf16), w = p.input({4, 8});
+  const auto product = [](Program& program, const Value& lhs, const Value& weight) {
+    const Value half = program.make(Op::cast_, {weight}, {DType::bf16});
+    return program.make(Op::matmul_, {lhs, program.make(Op::permute_, {half}, {Shape{1, 0}})});
+  };
+  p.compile({product(p, x, w)});
+  const std::vector<InputCopy>& wanted = p.executable().input_copies();
+  REQUIRE(!wanted.empty());
+  for (const InputCopy& copy : wanted) CHECK(copy.input == 1);
+  CHECK(wanted[0].layout->nbytes() == 32 * sizeof(bf16));
+  const std::vector<bf16> src(24, bf16(1.0F));
+  const std::vector<float> weights(32, 0.5F), twice(32, 1.0F);
+  const auto arena = allocate_host(p.arena_bytes());
+  std::vector<std::shared_ptr<void>> copies;
+  for (const InputCopy& copy : wanted) copies.push_back(allocate_host(copy.layout->nbytes()));
+  const auto run = [&](const std::vector<float>& given, bool copied) {
+    std::vector<bf16> dst(12);
+    const void* inputs[] = {src.data(), given.data()};
+    void* outputs[] = {dst.data()};
+    RunContext context;
+    context.arena = arena.get();
+    for (const auto& copy : copies) context.copies.push_back(copy.get());
+    context.copied.assign(copies.size(), copied);
+    p.executable().run(inputs, outputs, context);
+    return static_cast<float>(dst[0]);
+  };
+  CHECK(run(weights, false) == 4);
+  CHECK(run(twice, true) == 4);  // weights are not read
+  CHECK(run(twice, false) == 8);
+
+  CompileOptions updated;
+  updated.donations = {{1, 1}};
+  Program step;
+  const Value y = step.input({3, 8}, DType::bf16), v = step.input({4, 8});
+  step.compile({product(step, y, v), step.make(Op::neg_, {v})}, updated);
+  CHECK(step.executable().input_copies().empty());
+}
+
 TEST_CASE("matmul and convolution in 16 bits run on any processor") {
   for (const DType dtype : {DType::f16, DType::bf16}) {
     Program p;

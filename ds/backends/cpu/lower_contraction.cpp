@@ -88,11 +88,14 @@ bool emit_matrix_vector(Lowering& l, const Node& node, const View& lhs, const Vi
 
 void emit_matmul(Lowering& l, const Node& node, std::shared_ptr<const MatmulPlan> plan,
                  const View& lhs, const View& rhs) {
-  // Ours are faster for some operands than what oneDNN has without AVX-512.
-  if (plan->implementation().rfind("gemm", 0) == 0 &&
-      (emit_own_matmul<ThinMatmulPlan>(l, node, lhs, rhs, "cpu:thin_matmul") ||
-       emit_own_matmul<PackedMatmulPlan>(l, node, lhs, rhs, "cpu:matmul")))
-    return;
+  // Ours are faster for some operands than what oneDNN has without AVX-512, and for a row or a few
+  // than what it has with it (docs/design/2026-11-26-tuner.md).
+  const bool gemm = plan->implementation().rfind("gemm", 0) == 0;
+  const int64_t rows = lhs.numel() / lhs.dims.back();
+  const bool by_columns = rhs.strides[rhs.dims.rank() - 2] == 1 && rhs.strides.back() != 1;
+  const bool thin = gemm || rows == 1 || (rows <= 3 && by_columns);
+  if (thin && emit_own_matmul<ThinMatmulPlan>(l, node, lhs, rhs, "cpu:thin_matmul")) return;
+  if (gemm && emit_own_matmul<PackedMatmulPlan>(l, node, lhs, rhs, "cpu:matmul")) return;
   const Shape& dims = node.type().shape;
   const View out = l.temp(lhs.dtype, dims), space = l.scratch(plan->scratchpad_bytes());
   Step& step = l.emit(

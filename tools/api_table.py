@@ -5,6 +5,7 @@ python tools/api_table.py          # writes the page
 python tools/api_table.py --check  # fails when the page is not what it would write
 """
 
+import argparse
 import importlib
 import inspect
 import re
@@ -116,8 +117,11 @@ def page() -> str:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say whether the page is current")
+    check = parser.parse_args().check
     text = page()
-    if "--check" in sys.argv:
+    if check:
         if not PAGE.exists() or PAGE.read_text() != text:
             print(f"{PAGE} is out of date; run python tools/api_table.py", file=sys.stderr)
             return 1

@@ -7,8 +7,8 @@ usage: header_docs.py OUTPUT HEADER...
 A function's documentation is written once, in its header, and becomes the docstring in Python.
 """
 
+import argparse
 import re
-import sys
 from pathlib import Path
 
 DECLARATION = re.compile(r"^[\w:<>,\s&*]+?\b(\w+)\(")
@@ -30,10 +30,13 @@ def docs_of(text: str) -> dict[str, str]:
 
 
 def main() -> None:
-    output, *headers = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("headers", nargs="+", type=Path)
+    args = parser.parse_args()
     docs: dict[str, str] = {}
-    for header in sorted(headers):
-        for name, doc in docs_of(Path(header).read_text()).items():
+    for header in sorted(args.headers):
+        for name, doc in docs_of(header.read_text()).items():
             docs.setdefault(name, doc)
     lines = ["// Made by tools/header_docs.py.", "#pragma once", "", "struct HeaderDoc {"]
     lines += ["  const char* name;", "  const char* doc;", "};"]
@@ -41,7 +44,7 @@ def main() -> None:
     lines += [f'    {{"{name}", R"doc({doc})doc"}},' for name, doc in sorted(docs.items())]
     lines += ["};", ""]
     text = "\n".join(lines)
-    path = Path(output)
+    path = args.output
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text() != text:
         path.write_text(text)

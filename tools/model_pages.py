@@ -5,6 +5,7 @@ python tools/model_pages.py          # writes the pages; needs the package
 python tools/model_pages.py --check  # fails when a page is not what it would write
 """
 
+import argparse
 import re
 import sys
 from pathlib import Path
@@ -87,9 +88,14 @@ def pages() -> dict[str, str]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether the pages are current"
+    )
+    check = parser.parse_args().check
     made = pages()
     current = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
-    if "--check" in sys.argv[1:]:
+    if check:
         differing = sorted(n for n in made.keys() | current.keys() if made.get(n) != current.get(n))
         if differing:
             print(

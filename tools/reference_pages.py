@@ -6,6 +6,7 @@ docs/reference/environment.md from ds/base/options.h.
     python tools/reference_pages.py --check  # fails when a page is not what it would write
 """
 
+import argparse
 import re
 import sys
 from pathlib import Path
@@ -141,10 +142,15 @@ def environment_page() -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether the pages are current"
+    )
+    check = parser.parse_args().check
     stale = []
     for name, text in (("ops.md", ops_page()), ("environment.md", environment_page())):
         page = REFERENCE / name
-        if "--check" not in sys.argv:
+        if not check:
             page.write_text(text)
         elif not page.exists() or page.read_text() != text:
             stale.append(name)

@@ -91,14 +91,16 @@ bool gives_memory(const Job& job, size_t output, const BufferPtr& buffer) {
   });
 }
 
-/// Gives lost outputs what they were before, or the error.
+/// Gives lost outputs what they were before, or the error: these last, as whoever waits for one
+/// takes the error as reported.
 void settle_lost(const Job& job, const RunContext& context, const std::exception_ptr& error,
                  uint32_t location) {
+  std::vector<size_t> failed;
   for (size_t i = 0; i < job.outputs.size(); ++i) {
     if (!context.lost_outputs[i]) continue;
     const BufferPtr fallback = i < job.fallbacks.size() ? job.fallbacks[i] : nullptr;
     if (!fallback || fallback->error()) {
-      job.outputs[i]->fail(error, location);
+      failed.push_back(i);
       continue;
     }
     if (!gives_memory(job, i, fallback)) {
@@ -110,6 +112,7 @@ void settle_lost(const Job& job, const RunContext& context, const std::exception
     unseen().error = error;
     unseen().location = location;
   }
+  for (const size_t i : failed) job.outputs[i]->fail(error, location);
 }
 
 /// An input that failed takes its dependents with it, as if the step that made it were here.

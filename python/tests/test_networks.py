@@ -5,7 +5,7 @@ import deepseek as ds
 import numpy as np
 import pytest
 import torch
-from networks import NETWORKS
+from network_samples import NETWORKS
 
 
 def trained(lib, model, data, loss_of, steps):

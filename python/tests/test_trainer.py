@@ -338,3 +338,36 @@ def test_arguments_are_json(tmp_path):
     assert json.loads(json.dumps(values))["logging_steps"] == 3
     enum = transformers.trainer_utils.IntervalStrategy.STEPS
     assert ds.TrainingArguments(tmp_path, save_strategy=enum).save_strategy == "steps"
+
+
+def test_what_callers_of_transformers_ask_a_trainer(tmp_path):
+    folder = small_models.save_model(tmp_path / "model", "BertForSequenceClassification")
+    model = ds.models.AutoModelForSequenceClassification.from_pretrained(folder)
+    rows = [{"input_ids": [1, 2, 3], "labels": i % 2} for i in range(6)]
+    args = ds.TrainingArguments(tmp_path, per_device_train_batch_size=4, max_steps=1, no_cuda=True)
+    assert (args.train_batch_size, args.eval_batch_size) == (4, 8)
+    assert json.loads(args.to_json_string())["max_steps"] == 1
+    with pytest.raises(TypeError, match="'tokenizer' is unknown; give it as processing_class"):
+        ds.Trainer(model, args, tokenizer=None)
+    trainer = ds.Trainer(model, args, train_dataset=rows)
+    with pytest.raises(ValueError, match="call train"):
+        trainer.get_learning_rates()
+    assert trainer.num_examples(trainer.get_train_dataloader()) == 6
+    assert trainer.is_world_process_zero() and trainer.is_local_process_zero()
+    trainer.train()
+    assert len(trainer.get_learning_rates()) == len(trainer.optimizer.param_groups)
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+    assert trainer.get_num_trainable_parameters() == theirs.num_parameters(only_trainable=True)
+
+
+def test_set_seed_is_for_numpy_and_python_too():
+    import random
+
+    def drawn():
+        return ds.rand(1).item(), np.random.rand(), random.random()
+
+    ds.set_seed(3)
+    first = drawn()
+    assert drawn() != first
+    ds.set_seed(3)
+    assert drawn() == first

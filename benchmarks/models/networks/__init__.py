@@ -35,6 +35,8 @@ NETWORKS: dict[str, Network] = {
     "mobilenet_tiny": Network(image.mobilenet_tiny, "image", 10),
     "vit_s16": Network(image.vit_s16, "image", 1000),
     "vit_tiny": Network(image.vit_tiny, "image", 10),
+    "group_norms": Network(image.group_norms, "image", 10),
+    "enlarged": Network(image.enlarged, "image", 10),
     "bert_base": Network(text.bert_base, "tokens", 2, 30522),
     "bert_tiny": Network(text.bert_tiny, "tokens", 2, 50),
     "gpt2_small": Network(text.gpt2_small, "tokens", 50257, 50257, "token"),
@@ -43,6 +45,7 @@ NETWORKS: dict[str, Network] = {
     "t5_small": Network(text.t5_small, "tokens", 32128, 32128, "token"),
     "t5_tiny": Network(text.t5_tiny, "tokens", 50, 50, "token"),
     "lstm": Network(sequence.lstm, "tokens", 1000, 1000, "token"),
+    "bilstm": Network(sequence.bilstm, "tokens", 100, 100, "token"),
     "lstm_tiny": Network(sequence.lstm_tiny, "tokens", 20, 20, "token"),
     "mlp": Network(sequence.mlp, "features", 10),
 }

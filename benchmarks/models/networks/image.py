@@ -203,3 +203,42 @@ def vit_s16(lib):
 
 def vit_tiny(lib):
     return vit(lib, 16, 8, 16, 1, 2, 10)
+
+
+def group_norms(lib, classes=10, width=64):
+    """Convolutions with group and instance normalisation, as in generators and detectors."""
+    nn = lib.nn
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1),
+        nn.GroupNorm(8, width),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.GroupNorm(8, width),
+        nn.SiLU(),
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.InstanceNorm2d(width, affine=True),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(width, classes),
+    )
+
+
+def enlarged(lib, classes=10, width=64):
+    """Dilated convolutions whose result is enlarged again, as in segmentation."""
+    nn = lib.nn
+
+    def conv(cin, cout, stride=1, dilation=1):
+        layer = nn.Conv2d(cin, cout, 3, stride, dilation, dilation, bias=False)
+        return nn.Sequential(layer, nn.BatchNorm2d(cout), nn.ReLU())
+
+    return nn.Sequential(
+        conv(3, width // 2),
+        conv(width // 2, width, stride=2),
+        conv(width, width, dilation=2),
+        conv(width, width, dilation=4),
+        nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.Conv2d(width, classes, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )

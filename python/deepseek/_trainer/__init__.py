@@ -21,6 +21,7 @@ from .collators import (
 )
 from .evaluation import EvalPrediction
 from .seq2seq import Seq2SeqTrainer, Seq2SeqTrainingArguments
+from .setup import set_seed
 from .trainer import Trainer
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "TrainerState",
     "TrainingArguments",
     "default_data_collator",
+    "set_seed",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -52,7 +53,7 @@ WITHOUT_EFFECT = frozenset(
     skip_memory_metrics use_cache average_tokens_across_devices tf32 run_name project local_rank
     logging_nan_inf_filter restore_callback_states_from_checkpoint gradient_checkpointing_kwargs
     ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph
-    ddp_backend ddp_timeout eval_use_gather_object use_cpu hub_always_push""".split()
+    ddp_backend ddp_timeout eval_use_gather_object use_cpu no_cuda hub_always_push""".split()
 )
 _NOTHING = (None, False, "", [], {})
 #: Arguments of transformers that are not supported: values that ask for nothing, and what to do.
@@ -289,6 +290,15 @@ class TrainingArguments:
             return int(self.warmup_steps)
         return math.ceil(num_training_steps * (self.warmup_steps or self.warmup_ratio))
 
+    @property
+    def train_batch_size(self) -> int | str:
+        """Rows of a batch: one device trains."""
+        return self.per_device_train_batch_size
+
+    @property
+    def eval_batch_size(self) -> int:
+        return self.per_device_eval_batch_size
+
     def to_dict(self) -> dict:
         """All arguments as plain values."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -296,6 +306,9 @@ class TrainingArguments:
             name: os.fspath(value) if isinstance(value, os.PathLike) else value
             for name, value in values.items()
         }
+
+    def to_json_string(self) -> str:
+        return json.dumps(self.to_dict(), indent=2)
 
 
 def _refuse(name: str, value, fields: list[str]) -> None:

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from .. import _core
 from ..amp import GradScaler
@@ -33,6 +36,13 @@ from .schedules import make_scheduler, optimizer_class
 _NO_DECAY = re.compile(r"bias|layernorm|rmsnorm|(^|\.)norm($|\.)|_norm($|\.)", re.IGNORECASE)
 
 
+def set_seed(seed: int) -> None:
+    """Seeds what chooses at random here, in NumPy and in Python."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    _core.manual_seed(seed)
+
+
 class TrainerSetup:
     """Everything of Trainer but the loop and evaluation."""
 
@@ -51,7 +61,11 @@ class TrainerSetup:
         optimizers: tuple = (None, None),
         optimizer_cls_and_kwargs: tuple[type, dict] | None = None,
         preprocess_logits_for_metrics: Callable | None = None,
+        **others,
     ):
+        for name in others:
+            hint = "; give it as processing_class" if name == "tokenizer" else ""
+            raise TypeError(f"Trainer: the argument '{name}' is unknown{hint}")
         self.args = args or TrainingArguments()
         if (model is None) == (model_init is None):
             raise _core.ValueError("Trainer: give a model, or a function model_init that makes it")
@@ -88,7 +102,7 @@ class TrainerSetup:
     # --- what it is made of ---
 
     def _made_model(self):
-        _core.manual_seed(self.args.seed)
+        set_seed(self.args.seed)
         return self.model_init()
 
     def _own_tokenizer(self):
@@ -267,6 +281,25 @@ class TrainerSetup:
         return self._loader(test_dataset, self.args.per_device_eval_batch_size, False)
 
     # --- optimizer and schedule ---
+
+    def num_examples(self, dataloader) -> int:
+        """Rows that a loader goes through; those of an endless one are not known: TypeError."""
+        return len(dataloader.dataset)
+
+    def get_num_trainable_parameters(self) -> int:
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    def get_learning_rates(self) -> list[float]:
+        """Of each group of the optimizer; ValueError before train() made one."""
+        if self.optimizer is None:
+            raise _core.ValueError("Trainer: there is no optimizer yet; call train() first")
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def is_world_process_zero(self) -> bool:
+        """True: one process trains."""
+        return True
+
+    is_local_process_zero = is_world_process_zero
 
     def get_decay_parameter_names(self, model) -> list[str]:
         """Parameters that decay: no biases, norms and vectors."""

@@ -37,7 +37,7 @@ from .evaluation import (
 )
 from .interrupt import Interrupt
 from .questions import Windows
-from .setup import TrainerSetup
+from .setup import TrainerSetup, set_seed
 
 #: Steps that are recorded before the loss of the first of them is read.
 _LAG = 2
@@ -248,7 +248,7 @@ class Trainer(TrainerSetup):
             self.optimizer = None
         if self._own_scheduler:
             self.lr_scheduler = None
-        _core.manual_seed(self.args.seed)
+        set_seed(self.args.seed)
         self.is_in_train = True
         self._pending: deque = deque()
         self._loss_sum, self._loss_count, self._logged_step = 0.0, 0, 0

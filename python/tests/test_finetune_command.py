@@ -31,12 +31,8 @@ def pictures(folder, count):
             Image.fromarray(array).save(folder / name / f"{i}.png")
 
 
-@pytest.mark.filterwarnings("ignore::deepseek.models.LoadWarning")
-def test_images(tmp_path, capsys):
-    ds.manual_seed(0)
-    model = models.ResNet([1, 1], num_classes=7, width=8)
-    model.config.pretrained_cfg["input_size"] = [3, 32, 32]
-    model.save_pretrained(tmp_path / "model")
+def finetuned_on_pictures(tmp_path, capsys):
+    """Where the model in tmp_path / "model" is after it has learnt three colours."""
     pictures(tmp_path / "data" / "train", 12)
     pictures(tmp_path / "data" / "test", 3)
     out = tmp_path / "out"
@@ -45,6 +41,16 @@ def test_images(tmp_path, capsys):
         run(capsys, tmp_path / "model", "--data", tmp_path / "data", "--out", out, *options)
     )
     assert result["task"] == "image-classification" and result["accuracy"] > 0.85
+    return out
+
+
+@pytest.mark.filterwarnings("ignore::deepseek.models.LoadWarning")
+def test_images(tmp_path, capsys):
+    ds.manual_seed(0)
+    model = models.ResNet([1, 1], num_classes=7, width=8)
+    model.config.pretrained_cfg["input_size"] = [3, 32, 32]
+    model.save_pretrained(tmp_path / "model")
+    out = finetuned_on_pictures(tmp_path, capsys)
     look = ds.pipeline("image-classification", out)
     answers = look([str(tmp_path / "data" / "test" / name / "0.png") for name in ("red", "blue")])
     assert [answer[0]["label"] for answer in answers] == ["red", "blue"]
@@ -60,14 +66,7 @@ def test_images_for_a_model_of_transformers(tmp_path, capsys):
         image_processor_type="ViTImageProcessor", size={"height": 32, "width": 32}
     )
     processor.save_pretrained(tmp_path / "model")
-    pictures(tmp_path / "data" / "train", 12)
-    pictures(tmp_path / "data" / "test", 3)
-    out = tmp_path / "out"
-    options = ("--epochs", 8, "--lr", 3e-3, "--quiet", "--json", "--batch-size", 9)
-    result = json.loads(
-        run(capsys, tmp_path / "model", "--data", tmp_path / "data", "--out", out, *options)
-    )
-    assert result["task"] == "image-classification" and result["accuracy"] > 0.85
+    out = finetuned_on_pictures(tmp_path, capsys)
     assert models.AutoImageProcessor.from_pretrained(out).values == processor.values
     look = ds.pipeline("image-classification", out)
     assert look(str(tmp_path / "data" / "test" / "red" / "0.png"))[0]["label"] == "red"

@@ -253,12 +253,10 @@ bool Lowering::keep_cast(const Node& node) {
   // Permuted or not, the elements follow each other in memory.
   if (!is_kept_input(from) || !is_dense(from)) return false;
   const View flat{from.slot, from.dtype, {from.numel()}, {1}, 0};
-  View copy = input_copy(from, std::make_shared<CastLayout>(dtype, from.numel()));
-  const int slot = copy.slot;
-  copy = {slot, dtype, flat.dims, flat.strides, 0};
+  const int slot = input_copy(from, std::make_shared<CastLayout>(dtype, from.numel())).slot;
   Tiles tiles;
   tiles.dims = flat.dims;
-  tiles.target(tiles.source(flat), copy);
+  tiles.target(tiles.source(flat), {slot, dtype, flat.dims, flat.strides, 0});
   emit_tiles(*this, node, "cpu:cast", std::move(tiles)).makes_copy =
       static_cast<int>(parts_.copies.size()) - 1;
   define(node, 0, {slot, dtype, from.dims, from.strides, 0});

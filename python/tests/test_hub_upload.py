@@ -59,6 +59,9 @@ class Storage(Answering):
     def do_PUT(self):
         assert "Authorization" not in self.headers
         data, hub_ = self.body(), self.server.hub
+        if len(data) < int(self.headers["Content-Length"]):
+            self.close_connection = True  # who sent it gave up: no place for the next fault
+            return None
         fault = self.fault("put")
         if isinstance(fault, int):
             return self.reply(fault)

@@ -443,7 +443,7 @@ def test_a_head_is_new_and_a_base_is_found(tmp_path):
         "classifier.weight",
     ]
     assert "cls.predictions.transform.dense.weight" in info["unexpected_keys"]
-    assert "classifier.weight" in str(caught[0].message)
+    assert "classifier.weight" in str(caught[0].message) and caught[0].filename == __file__
     assert tuple(model.classifier.weight.shape) == (5, 32) and model.config.num_labels == 5
     with pytest.warns(models.LoadWarning, match="pooler.dense.weight"):
         base = models.BertModel.from_pretrained(tmp_path)
@@ -451,6 +451,16 @@ def test_a_head_is_new_and_a_base_is_found(tmp_path):
         base.embeddings.word_embeddings.weight.tolist()
         == model.bert.embeddings.word_embeddings.weight.tolist()
     )
+
+
+def test_auto_classes_read_the_configuration_once(tmp_path, monkeypatch):
+    from deepseek.models import _files
+
+    upstream("BertForMaskedLM").save_pretrained(tmp_path)
+    read, names = _files.read_json, []
+    monkeypatch.setattr(_files, "read_json", lambda path: names.append(path.name) or read(path))
+    model = models.AutoModelForMaskedLM.from_pretrained(tmp_path, hidden_dropout_prob=0.5)
+    assert names == ["config.json"] and model.config.hidden_dropout_prob == 0.5
 
 
 def test_misshaped_parameters_are_listed(tmp_path):

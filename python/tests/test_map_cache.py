@@ -114,6 +114,30 @@ def test_what_asks_for_a_new_result(folder, cache):
     assert load_dataset(path, split="train")["m"] == [3, 6]
 
 
+def test_a_damaged_result_is_made_again(folder, cache):
+    function = counted(2)
+    for damage in (
+        lambda content: b"",
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-8],  # every batch that is left is whole
+        lambda content: bytes(len(content)),
+    ):
+        rows_of(folder).map(function)
+        files = list(cache.glob("*.arrow"))
+        assert len(files) >= 1
+        for file in files:
+            file.write_bytes(damage(file.read_bytes()))
+        count, made = calls_of(lambda: rows_of(folder).map(function))
+        assert count == 20 and made["m"][:4] == [2, 4, 6, 8]
+        assert calls_of(lambda: rows_of(folder).map(function))[0] == 0
+    # A file that the user named may be another's.
+    path = folder / "notes.txt"
+    path.write_text("mine")
+    with pytest.raises(ds.FileFormatError, match="no Arrow file"):
+        rows_of(folder).map(function, cache_file_name=path)
+    assert path.read_text() == "mine"
+
+
 def test_filter_processes_and_saved_folders(folder, tmp_path):
     rows = rows_of(folder)
 

@@ -145,6 +145,25 @@ def map_file(path: Path):
         raise _core.IOError(f"{path}: {error.strerror or error}") from error
 
 
+#: What ends the streams written here; a file that was cut where a batch ends lacks it.
+_END = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+def cached_table(path: Path):
+    """The table of a file of the cache; nothing where there is none or it is damaged, so that it
+    is made again."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(_END), os.SEEK_END)
+            if file.read() != _END:
+                return None
+        table = map_file(path)
+        table.validate()
+        return table
+    except (OSError, _core.FileFormatError, pyarrow().lib.ArrowException):
+        return None
+
+
 def write_stream(path: Path, batches: Iterable, schema) -> None:
     """A stream file of the batches: whole, or not there."""
     pa = pyarrow()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import _core
 from .._download import cache_folder
-from .arrow import batch_of, collect, map_file, pyarrow
+from .arrow import batch_of, cached_table, collect, map_file, pyarrow
 from .features import Features
 from .files import Folder, Repository, by_name, data_names, of_patterns, readme_config
 from .images import read_images
@@ -40,7 +40,7 @@ def _table(kind: str, paths: list[Path], options: Mapping, features, cache_dir) 
         found = mapped(paths)
         if found is not None:
             return Dataset(found, known)._from_files(cached.stem, cache_dir)
-    table = map_file(cached) if cached.is_file() else None
+    table = cached_table(cached)
     if table is None:
         table = collect(READERS[kind](paths, options), cached, schema)
     made = Dataset(table, known and Features.from_schema(table.schema).known(known))

@@ -3,7 +3,6 @@
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,11 +10,22 @@ import numpy as np
 
 from .. import _core
 from .._download import cache_folder
+from .._warn import warn
 from ..data import Dataset as _Dataset
 from ..data.sampler import draw_seed
 from . import fingerprint, split_rows
 from .apply import map_table
-from .arrow import Rows, batch_of, batch_of_rows, collect, column, conform, map_file, pyarrow
+from .arrow import (
+    Rows,
+    batch_of,
+    batch_of_rows,
+    cached_table,
+    collect,
+    column,
+    conform,
+    map_file,
+    pyarrow,
+)
 from .features import ClassLabel, Feature, Features, Value, arrow_type
 from .formats import check_kind, format_batch, format_column, format_row
 
@@ -433,13 +443,13 @@ class Dataset(_Dataset):
             schema=features.schema if features else None,
             fn_kwargs=fn_kwargs or {},
         )
-        path, origin = None, None
+        path, origin, found = None, None, cached_table
         if cache_file_name is not None:
-            path = Path(cache_file_name)
+            path, found = Path(cache_file_name), map_file  # what is there may not be ours
         elif self._kept is not None and not keep_in_memory and fingerprint.is_caching_enabled():
             origin = self._result_of(function, asked)
             path = origin and self._kept / f"map-{origin}.arrow"
-        made = map_file(path) if path and load_from_cache_file and path.is_file() else None
+        made = found(path) if path and load_from_cache_file and path.is_file() else None
         if made is None:
             made = map_table(self, function, num_proc or 1, path, **asked)
         if made is None:  # the function returned nothing: it was for its effects
@@ -455,10 +465,7 @@ class Dataset(_Dataset):
         try:
             return fingerprint.fingerprint(1, self._fingerprint, function, how)
         except fingerprint.Unknown as error:
-            warnings.warn(
-                f"map: the result is not kept for the next run, as the function uses {error}",
-                stacklevel=3,
-            )
+            warn(f"map: the result is not kept for the next run, as the function uses {error}")
             return None
 
     def cleanup_cache_files(self) -> int:

@@ -3,10 +3,10 @@
 
 import os
 import re
-import warnings
 from pathlib import Path
 
 from .. import _core
+from .._warn import warn
 from ..hub import PushToHubMixin
 from ._config import PretrainedConfig
 from ._files import read_weights, split_hub_arguments, write_weights
@@ -184,11 +184,7 @@ class PreTrainedModel(ModelMethods, PushToHubMixin):
         if surplus:
             lines.append(f"not in the model, ignored: {_listed(surplus)}")
         if lines:
-            warnings.warn(
-                f"{type(self).__name__} from {source}: " + "; ".join(lines),
-                LoadWarning,
-                stacklevel=4,
-            )
+            warn(f"{type(self).__name__} from {source}: " + "; ".join(lines), LoadWarning)
 
     def _shared(self, own: dict) -> list[list[str]]:
         """Groups of names of one tensor."""

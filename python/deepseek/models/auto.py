@@ -52,7 +52,7 @@ class _AutoModel:
         there is an adapter instead, the PeftModel of the model it is for."""
         hub, _ = split_hub_arguments(arguments)
         try:
-            made = cls._class_for(config or AutoConfig.from_pretrained(name, **hub))
+            config = config or AutoConfig.from_pretrained(name, **hub)
         except _core.IOError:
             if find_optional(name, "adapter_config.json", **hub) is None:
                 raise
@@ -62,7 +62,7 @@ class _AutoModel:
             if adapted is None:
                 raise
             return adapted.from_pretrained(name, **arguments)
-        return made.from_pretrained(name, config=config, **arguments)
+        return cls._class_for(config).from_pretrained(name, config=config, **arguments)
 
 
 def _auto(suffix: str, name: str | None = None, *others: str) -> type[_AutoModel]:

@@ -3,11 +3,11 @@
 
 import copy
 import os
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
 from .. import _core, nn
+from .._warn import warn
 from ..hub import PushToHubMixin
 from ..models import auto
 from ..models._files import find_file, split_hub_arguments
@@ -510,7 +510,7 @@ def set_peft_model_state_dict(
     if surplus:
         lines.append(f"not in the adapter, ignored: {_listed(surplus)}")
     if lines:
-        warnings.warn(f"adapter of {source}: {'; '.join(lines)}", LoadWarning, stacklevel=3)
+        warn(f"adapter of {source}: {'; '.join(lines)}", LoadWarning)
     return {"missing_keys": missing, "unexpected_keys": surplus}
 
 

@@ -41,9 +41,9 @@ void check(const ConvNeXtConfig& c) {
 
 }  // namespace
 
-GlobalResponseNorm::GlobalResponseNorm(int64_t channels, bool channels_first)
+GlobalResponseNorm::GlobalResponseNorm(const Shape& shape, bool channels_first)
     : channels_first_(channels_first) {
-  for (const char* name : {"weight", "bias"}) register_parameter(name, clone(zeros({channels})));
+  for (const char* name : {"weight", "bias"}) register_parameter(name, clone(zeros(shape)));
 }
 
 Tensor GlobalResponseNorm::forward(const Tensor& x) {
@@ -58,30 +58,38 @@ Tensor GlobalResponseNorm::forward(const Tensor& x) {
   return x + wide("bias") + wide("weight") * (x * relative);
 }
 
-ConvNeXtBlock::ConvNeXtBlock(int64_t channels, const ConvNeXtConfig& c, double drop)
-    : conv_mlp_(c.conv_mlp), drop_path_(drop) {
-  register_module("conv_dw", conv(channels, channels, 7, 1, 3, channels));
+ConvNeXtBlock::ConvNeXtBlock(int64_t channels, const ConvNeXtConfig& c, double drop,
+                             const ConvNeXtNames& names, std::string activation)
+    : conv_mlp_(c.conv_mlp),
+      response_norm_(c.use_grn),
+      drop_path_(drop),
+      names_(names),
+      activation_(std::move(activation)) {
+  activate(activation_, zeros({1}));  // an unknown one is told now
+  const int64_t wide = 4 * channels;
+  add_at(*this, names_.depthwise, conv(channels, channels, 7, 1, 3, channels));
   if (c.conv_mlp)
-    add<LayerNorm2d>("norm", channels, c.norm_eps);
+    add<LayerNorm2d>(names_.norm, channels, c.norm_eps);
   else
-    add<nn::LayerNorm>("norm", Shape{channels}, c.norm_eps);
-  add_at(*this, "mlp.fc1", pixel_layer(channels, 4 * channels, c.conv_mlp));
+    add<nn::LayerNorm>(names_.norm, Shape{channels}, c.norm_eps);
+  add_at(*this, names_.up, pixel_layer(channels, wide, c.conv_mlp));
   if (c.use_grn)
-    add_at(*this, "mlp.grn", std::make_shared<GlobalResponseNorm>(4 * channels, c.conv_mlp));
-  add_at(*this, "mlp.fc2", pixel_layer(4 * channels, channels, c.conv_mlp));
+    add_at(*this, names_.response_norm,
+           std::make_shared<GlobalResponseNorm>(
+               names_.wide_norm ? Shape{1, 1, 1, wide} : Shape{wide}, c.conv_mlp));
+  add_at(*this, names_.down, pixel_layer(wide, channels, c.conv_mlp));
   if (c.ls_init_value)
-    nn::init::constant_(register_parameter("gamma", empty({channels})), *c.ls_init_value);
+    nn::init::constant_(register_parameter(names_.scale, empty({channels})), *c.ls_init_value);
 }
 
 Tensor ConvNeXtBlock::forward(const Tensor& x) {
-  Tensor y = (*child("conv_dw"))(x);
+  Tensor y = call_at(*this, names_.depthwise, x);
   if (!conv_mlp_) y = permute(y, {0, 2, 3, 1});
-  nn::Module& mlp = *child("mlp");
-  y = gelu(call_at(mlp, "fc1", (*child("norm"))(y)));
-  if (mlp.has_child("grn")) y = call_at(mlp, "grn", y);
-  y = call_at(mlp, "fc2", y);
+  y = activate(activation_, call_at(*this, names_.up, call_at(*this, names_.norm, y)));
+  if (response_norm_) y = call_at(*this, names_.response_norm, y);
+  y = call_at(*this, names_.down, y);
   if (!conv_mlp_) y = permute(y, {0, 3, 1, 2});
-  if (has_parameter("gamma")) y = y * reshape(parameter("gamma"), {1, -1, 1, 1});
+  if (has_parameter(names_.scale)) y = y * reshape(parameter(names_.scale), {1, -1, 1, 1});
   return drop_path(y, drop_path_, is_training()) + x;
 }
 

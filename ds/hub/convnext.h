@@ -27,7 +27,8 @@ const NamedSizes<ConvNeXtConfig>& convnexts();
 /// V2", 2023): x [N, H, W, C], or [N, C, H, W] with channels_first.
 class GlobalResponseNorm : public nn::Module {
  public:
-  GlobalResponseNorm(int64_t channels, bool channels_first);
+  /// shape: of the parameters, with as many numbers as there are channels.
+  GlobalResponseNorm(const Shape& shape, bool channels_first);
   std::string type_name() const override { return "GlobalResponseNorm"; }
   Tensor forward(const Tensor& x) override;
 
@@ -35,16 +36,26 @@ class GlobalResponseNorm : public nn::Module {
   bool channels_first_;
 };
 
+/// Dotted names below a block.
+struct ConvNeXtNames {
+  const char *depthwise = "conv_dw", *norm = "norm";
+  const char *up = "mlp.fc1", *response_norm = "mlp.grn", *down = "mlp.fc2", *scale = "gamma";
+  bool wide_norm = false;  // the response norm's parameters are [1, 1, 1, C], else [C]
+};
+
 /// A 7x7 depthwise convolution, then a network of each pixel, beside a shortcut: x [N, C, H, W].
 class ConvNeXtBlock : public nn::Module {
  public:
-  ConvNeXtBlock(int64_t channels, const ConvNeXtConfig& config, double drop_path);
+  ConvNeXtBlock(int64_t channels, const ConvNeXtConfig& config, double drop_path,
+                const ConvNeXtNames& names = {}, std::string activation = "gelu");
   std::string type_name() const override { return "ConvNeXtBlock"; }
   Tensor forward(const Tensor& x) override;
 
  private:
-  bool conv_mlp_;
+  bool conv_mlp_, response_norm_;
   double drop_path_;
+  ConvNeXtNames names_;
+  std::string activation_;
 };
 
 /// Children `downsample` (where there is one) and `blocks`.

@@ -24,11 +24,11 @@ Tensor to_windows(const Tensor& x, int64_t window) {
   return reshape(permute(split, {0, 1, 3, 2, 4, 5}), {-1, window * window, c});
 }
 
-/// The inverse of to_windows() for images of `size` x `size` patches.
-Tensor from_windows(const Tensor& x, int64_t window, int64_t size) {
-  const int64_t count = size / window, c = x.size(2);
-  const Tensor split = reshape(x, {-1, count, count, window, window, c});
-  return reshape(permute(split, {0, 1, 3, 2, 4, 5}), {-1, size, size, c});
+/// The inverse of to_windows() for images of height x width patches.
+Tensor from_windows(const Tensor& x, int64_t window, int64_t height, int64_t width) {
+  const int64_t c = x.size(2);
+  const Tensor split = reshape(x, {-1, height / window, width / window, window, window, c});
+  return reshape(permute(split, {0, 1, 3, 2, 4, 5}), {-1, height, width, c});
 }
 
 /// For each pair of patches of a window, the row of the table that holds their bias: i64
@@ -46,21 +46,22 @@ Tensor relative_positions(int64_t window) {
 
 /// Patches that a shift brought together from opposite borders do not see each other: 0 or -100,
 /// [windows, window^2, window^2].
-Tensor shift_mask(int64_t size, int64_t window, int64_t shift) {
-  const auto region = [&](int64_t at) {
+Tensor shift_mask(int64_t height, int64_t width, int64_t window, int64_t shift) {
+  const auto region = [&](int64_t at, int64_t size) {
     return at < size - window ? 0 : at < size - shift ? 1 : 2;
   };
   std::vector<float> mask;
-  const int64_t count = size / window, area = window * window;
-  for (int64_t w = 0; w < count * count; ++w) {
+  const int64_t columns = width / window, count = height / window * columns;
+  const int64_t area = window * window;
+  for (int64_t w = 0; w < count; ++w) {
     std::vector<int> regions;
     for (int64_t p = 0; p < area; ++p)
-      regions.push_back(3 * region(w / count * window + p / window) +
-                        region(w % count * window + p % window));
+      regions.push_back(3 * region(w / columns * window + p / window, height) +
+                        region(w % columns * window + p % window, width));
     for (const int from : regions)
       for (const int to : regions) mask.push_back(from == to ? 0.0F : -100.0F);
   }
-  return tensor(mask, Shape{count * count, area, area});
+  return tensor(mask, Shape{count, area, area});
 }
 
 void check(const SwinConfig& c) {
@@ -81,67 +82,102 @@ void check(const SwinConfig& c) {
 
 }  // namespace
 
-SwinBlock::SwinBlock(const SwinBlockOptions& options) : options_(options) {
+SwinBlock::SwinBlock(const SwinBlockOptions& options, const SwinBlockNames& names)
+    : options_(options), names_(names) {
   const SwinBlockOptions& o = options_;
-  add<nn::LayerNorm>("norm1", Shape{o.dim});
-  const auto attention = add<Group>("attn");
-  const int64_t offsets = 2 * o.window - 1;
-  nn::init::trunc_normal_(attention->register_parameter("relative_position_bias_table",
-                                                        empty({offsets * offsets, o.heads})),
-                          0.0, 0.02);
-  attention->register_buffer("relative_position_index", relative_positions(o.window), false);
-  attention->add<nn::Linear>("qkv", o.dim, 3 * o.dim);
-  attention->add<nn::Linear>("proj", o.dim, o.dim);
-  if (o.shift > 0)
-    register_buffer("attn_mask", shift_mask(rounded_up(o.size, o.window), o.window, o.shift),
-                    false);
-  add<nn::LayerNorm>("norm2", Shape{o.dim});
-  const auto hidden = static_cast<int64_t>(static_cast<double>(o.dim) * o.mlp_ratio);
-  add_at(*this, "mlp.fc1", std::make_shared<nn::Linear>(o.dim, hidden));
-  add_at(*this, "mlp.fc2", std::make_shared<nn::Linear>(hidden, o.dim));
-}
-
-Tensor SwinBlock::bias() const {
-  const nn::ModulePtr attention = child("attn");
-  const int64_t area = options_.window * options_.window;
-  const Tensor rows = index_select(attention->parameter("relative_position_bias_table"), 0,
-                                   attention->buffer("relative_position_index"));
-  const Tensor table = permute(reshape(rows, {area, area, options_.heads}), {2, 0, 1});
-  if (options_.shift == 0) return unsqueeze(table, 0);
-  return table + unsqueeze(to_dtype(buffer("attn_mask"), table.dtype()), 1);
-}
-
-Tensor SwinBlock::attend(const Tensor& windows, int64_t batch) {
-  nn::Module& attention = *child("attn");
-  const int64_t count = windows.size(0), area = windows.size(1),
-                head = options_.dim / options_.heads;
-  std::vector<Tensor> parts = chunk(call_at(attention, "qkv", windows), 3, -1);
-  for (Tensor& part : parts)
-    part = transpose(reshape(part, {count, area, options_.heads, head}), 1, 2);
-  Tensor mask = bias();
-  if (options_.shift > 0) mask = repeat(mask, {batch, 1, 1, 1});
-  const Tensor out = scaled_dot_product_attention(parts[0], parts[1], parts[2], mask,
-                                                  is_training() ? options_.attention_dropout : 0.0);
-  return call_at(attention, "proj", reshape(transpose(out, 1, 2), {count, area, options_.dim}));
-}
-
-Tensor SwinBlock::windowed(const Tensor& x) {
-  const SwinBlockOptions& o = options_;
-  const int64_t padded = rounded_up(o.size, o.window), border = padded - o.size;
-  Tensor y = o.shift > 0 ? roll(x, {-o.shift, -o.shift}, {1, 2}) : x;
-  if (border > 0) y = pad(y, {0, 0, 0, border, 0, border});
-  y = from_windows(attend(to_windows(y, o.window), x.size(0)), o.window, padded);
-  if (border > 0) y = narrow(narrow(y, 1, 0, o.size), 2, 0, o.size);
-  return o.shift > 0 ? roll(y, {o.shift, o.shift}, {1, 2}) : y;
-}
-
-Tensor SwinBlock::forward(const Tensor& x) {
-  const auto kept = [&](const Tensor& y) {
-    return drop_path(y, options_.drop_path, is_training());
+  activate(o.activation, zeros({1}));  // an unknown one is told now
+  const auto linear_at = [this](const char* name, int64_t in, int64_t out, bool with_bias = true) {
+    add_at(*this, name, std::make_shared<nn::Linear>(in, out, with_bias));
   };
-  const Tensor y = x + kept(windowed((*child("norm1"))(x)));
-  nn::Module& mlp = *child("mlp");
-  return y + kept(call_at(mlp, "fc2", gelu(call_at(mlp, "fc1", (*child("norm2"))(y)))));
+  add<nn::LayerNorm>(names_.attention_norm, Shape{o.dim}, o.eps);
+  const auto table = std::make_shared<Group>();
+  const int64_t offsets = 2 * o.window - 1;
+  nn::init::trunc_normal_(table->register_parameter("relative_position_bias_table",
+                                                    empty({offsets * offsets, o.heads})),
+                          0.0, 0.02);
+  table->register_buffer("relative_position_index", relative_positions(o.window), false);
+  add_at(*this, names_.bias, table);
+  if (names_.qkv) {
+    linear_at(names_.qkv, o.dim, 3 * o.dim, o.qkv_bias);
+  } else {
+    for (const char* name : {names_.query, names_.key, names_.value})
+      linear_at(name, o.dim, o.dim, o.qkv_bias);
+  }
+  linear_at(names_.out, o.dim, o.dim);
+  if (o.shift > 0) {
+    const int64_t side = rounded_up(o.size, o.window);
+    register_buffer("attn_mask", shift_mask(side, side, o.window, o.shift), false);
+  }
+  add<nn::LayerNorm>(names_.mlp_norm, Shape{o.dim}, o.eps);
+  const auto hidden = static_cast<int64_t>(static_cast<double>(o.dim) * o.mlp_ratio);
+  linear_at(names_.up, o.dim, hidden);
+  linear_at(names_.down, hidden, o.dim);
+}
+
+Tensor SwinBlock::bias(const std::optional<Tensor>& mask) {
+  const nn::ModulePtr group = get_submodule(names_.bias);
+  const int64_t area = options_.window * options_.window;
+  const Tensor rows = index_select(group->parameter("relative_position_bias_table"), 0,
+                                   group->buffer("relative_position_index"));
+  const Tensor table = permute(reshape(rows, {area, area, options_.heads}), {2, 0, 1});
+  return mask ? table + unsqueeze(to_dtype(*mask, table.dtype()), 1) : unsqueeze(table, 0);
+}
+
+Tensor SwinBlock::attend(const Tensor& windows, const std::optional<Tensor>& mask,
+                         std::vector<Tensor>* weights) {
+  std::vector<Tensor> parts;
+  if (names_.qkv) {
+    parts = chunk(call_at(*this, names_.qkv, windows), 3, -1);
+  } else {
+    for (const char* name : {names_.query, names_.key, names_.value})
+      parts.push_back(call_at(*this, name, windows));
+  }
+  for (Tensor& part : parts) part = split_heads(part, options_.heads);
+  Tensor added = bias(mask);
+  if (mask) added = repeat(added, {windows.size(0) / mask->size(0), 1, 1, 1});
+  const Attention attention{.dropout = is_training() ? options_.attention_dropout : 0.0,
+                            .place = {.weights = weights},
+                            .bias = added};
+  const Tensor out = call_at(*this, names_.out, attention(parts[0], parts[1], parts[2]));
+  return dropout(out, options_.dropout, is_training());
+}
+
+Tensor SwinBlock::windowed(const Tensor& x, std::vector<Tensor>* weights) {
+  const SwinBlockOptions& o = options_;
+  const int64_t rows = x.size(1), columns = x.size(2);
+  const int64_t height = rounded_up(rows, o.window), width = rounded_up(columns, o.window);
+  const bool bordered = height > rows || width > columns;
+  const bool one_window = o.border_first && std::min(rows, columns) <= o.window;
+  const int64_t shift = one_window ? 0 : o.shift;
+  const auto with_border = [&](const Tensor& t) {
+    return bordered ? pad(t, {0, 0, 0, width - columns, 0, height - rows}) : t;
+  };
+  const auto without_border = [&](const Tensor& t) {
+    return bordered ? narrow(narrow(t, 1, 0, rows), 2, 0, columns) : t;
+  };
+  const auto moved = [&](const Tensor& t, int64_t by) {
+    return shift > 0 ? roll(t, {by, by}, {1, 2}) : t;
+  };
+  std::optional<Tensor> mask;
+  if (shift > 0) {
+    const bool usual = rows == o.size && columns == o.size;
+    mask = usual ? buffer("attn_mask")
+                 : to_device(shift_mask(height, width, o.window, shift), x.device());
+  }
+  const Tensor y = o.border_first ? moved(with_border(x), -shift) : with_border(moved(x, -shift));
+  const Tensor seen =
+      from_windows(attend(to_windows(y, o.window), mask, weights), o.window, height, width);
+  return o.border_first ? without_border(moved(seen, shift)) : moved(without_border(seen), shift);
+}
+
+Tensor SwinBlock::forward(const Tensor& x, std::vector<Tensor>* weights) {
+  const SwinBlockOptions& o = options_;
+  const auto kept = [&](const Tensor& y) { return drop_path(y, o.drop_path, is_training()); };
+  const Tensor y = x + kept(windowed(call_at(*this, names_.attention_norm, x), weights));
+  const Tensor wide =
+      activate(o.activation, call_at(*this, names_.up, call_at(*this, names_.mlp_norm, y)));
+  const Tensor made = dropout(call_at(*this, names_.down, wide), o.dropout, is_training());
+  return y + (o.border_first ? made : kept(made));
 }
 
 PatchMerging::PatchMerging(int64_t dim) {

@@ -2,6 +2,10 @@
 // Swin Transformer; names of parameters as in timm.
 #pragma once
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "ds/hub/vision_parts.h"
 
 namespace ds::hub {
@@ -19,28 +23,47 @@ struct SwinConfig {
 /// timm's sizes: swin_*.
 const NamedSizes<SwinConfig>& swins();
 
+/// Dotted names below a block; qkv replaces query, key and value where they are one projection.
+struct SwinBlockNames {
+  const char *attention_norm = "norm1", *mlp_norm = "norm2";
+  const char *query = nullptr, *key = nullptr, *value = nullptr, *qkv = "attn.qkv";
+  const char* out = "attn.proj";
+  const char* bias = "attn";  // the group of relative_position_bias_table
+  const char *up = "mlp.fc1", *down = "mlp.fc2";
+};
+
 struct SwinBlockOptions {
   int64_t dim, heads;
   int64_t size;    // patches of a row and of a column
   int64_t window;  // likewise of a window
   int64_t shift;   // by how many patches the windows are shifted
   double mlp_ratio, attention_dropout, drop_path;
+  double dropout = 0, eps = 1e-5;
+  std::string activation = "gelu";
+  bool qkv_bias = true;
+  /// transformers' way: borders are added before the windows are shifted, which they are not where
+  /// there is but one along an edge; no sample leaves out the network.
+  bool border_first = false;
 };
 
-/// Attention within windows and a network of each patch: x [N, size, size, dim].
+/// Attention within windows and a network of each patch: x [N, size, size, dim], or of other sides.
 class SwinBlock : public nn::Module {
  public:
-  explicit SwinBlock(const SwinBlockOptions& options);
+  explicit SwinBlock(const SwinBlockOptions& options, const SwinBlockNames& names = {});
   std::string type_name() const override { return "SwinTransformerBlock"; }
-  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x) override { return forward(x, nullptr); }
+  /// weights: takes how much patches look at each other, [N * windows, heads, window^2, window^2].
+  Tensor forward(const Tensor& x, std::vector<Tensor>* weights);
 
  private:
-  Tensor windowed(const Tensor& x);
-  Tensor attend(const Tensor& windows, int64_t batch);
+  Tensor windowed(const Tensor& x, std::vector<Tensor>* weights);
+  Tensor attend(const Tensor& windows, const std::optional<Tensor>& mask,
+                std::vector<Tensor>* weights);
   /// What is added to the scores: [1 or windows, heads, patches, patches].
-  Tensor bias() const;
+  Tensor bias(const std::optional<Tensor>& mask);
 
   SwinBlockOptions options_;
+  SwinBlockNames names_;
 };
 
 /// Joins 2x2 patches into one of twice the channels: [N, H, W, C] -> [N, H/2, W/2, 2 C].

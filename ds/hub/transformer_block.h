@@ -21,6 +21,8 @@ struct Output {
   std::vector<Tensor> hidden_states;     // of the embeddings and of every layer, when asked for
   std::vector<Tensor> attentions;        // of every layer [B, heads, T, S], when asked for
   std::vector<Tensor> cross_attentions;  // the same for what a decoder sees of an encoder
+  /// Hidden states of patches as images [N, C, H, W] (transformers: reshaped_hidden_states).
+  std::vector<Tensor> pictures;
 };
 
 /// Groups children under one part of a dotted name.

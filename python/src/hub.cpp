@@ -8,5 +8,6 @@ void bind_hub(nb::module_& module) {
   bind_language_models(m);
   bind_clip(m);
   bind_vit(m);
+  bind_image_bodies(m);
   bind_lora(m);
 }

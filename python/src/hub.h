@@ -7,6 +7,7 @@
 void bind_image_models(nb::module_& m);
 void bind_clip(nb::module_& m);
 void bind_vit(nb::module_& m);
+void bind_image_bodies(nb::module_& m);
 void bind_language_models(nb::module_& m);
 void bind_t5(nb::module_& m);
 void bind_generation(nb::module_& m);

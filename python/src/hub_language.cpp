@@ -266,6 +266,7 @@ nb::object to_python(const hub::Output& output, bool return_dict) {
   for (const auto& [name, tensor] : output.values) values[name.c_str()] = tensor;
   values["hidden_states"] = tuple_of(output.hidden_states);
   values["attentions"] = tuple_of(output.attentions);
+  if (!output.pictures.empty()) values["reshaped_hidden_states"] = tuple_of(output.pictures);
   return model_output(values, return_dict);
 }
 

@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Callable
 
 from .. import _core, nn
-from . import vision
+from . import image_bodies, vision
 from ._config import (
     AlbertConfig,
     AutoConfig,
@@ -72,6 +72,7 @@ from .vit import (
 _DECODER_CONFIGS = {config.__name__: config for config in DECODERS.values()}
 globals().update(CLASSES)
 globals().update(_DECODER_CONFIGS)
+globals().update(image_bodies.CLASSES)
 ResNetBlock = _core._hub.ResNetBlock
 ResNetBlock.__module__ = __name__  # where pickles find it
 
@@ -170,5 +171,6 @@ __all__ = [
     "lenet",
     *CLASSES,
     *_DECODER_CONFIGS,
+    *image_bodies.CLASSES,
     *vision.MODELS,
 ]

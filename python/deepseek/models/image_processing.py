@@ -46,6 +46,7 @@ _KIND_OF = {
     "swin": "ViT",
     "resnet": "ConvNext",
     "convnext": "ConvNext",
+    "convnextv2": "ConvNext",
     "clip": "CLIP",
 }
 _FILTERS = {2: "bilinear", 3: "bicubic"}

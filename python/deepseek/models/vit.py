@@ -9,24 +9,37 @@ from .language import FAMILIES
 _hub = _core._hub
 
 
-class ViTConfig(PretrainedConfig):
+class ImagePretrainedConfig(PretrainedConfig):
+    """Of a model of square images and patches."""
+
+    _made = ("classifier_dropout",)
+
+    def _native(self, **changes):
+        for key in ("image_size", "patch_size"):  # a number or two equal ones
+            value = getattr(self, key, None)
+            if isinstance(value, list | tuple) and len(set(value)) == 1:
+                changes[key] = value[0]
+        return super()._native(**changes)
+
+
+class ImagePreTrainedModel(PreTrainedModel):
+    """Beside a C++ class that is made from a configuration and `more` arguments."""
+
+    def __init__(self, config, *more):
+        super().__init__(config._native(), *more)
+        self.config = config
+
+
+class ViTConfig(ImagePretrainedConfig):
     """ViT."""
 
     model_type = "vit"
     _struct = _hub.ViTConfig
     _defaults = {"encoder_stride": 16}
-    _made = ("classifier_dropout",)
 
     def __init__(self, **values):
         super().__init__(**values)
         self.pooler_output_size = self.pooler_output_size or self.hidden_size
-
-    def _native(self, **changes):
-        for key in ("image_size", "patch_size"):  # a number or two equal ones
-            value = getattr(self, key)
-            if isinstance(value, list | tuple) and len(set(value)) == 1:
-                changes[key] = value[0]
-        return super()._native(**changes)
 
 
 class DeiTConfig(ViTConfig):
@@ -35,7 +48,7 @@ class DeiTConfig(ViTConfig):
     model_type = "deit"
 
 
-class _ViT(PreTrainedModel):
+class _ViT(ImagePreTrainedModel):
     _file_names = (
         ("encoder.layer.", "layers."),
         ("attention.attention.query", "attention.q_proj"),
@@ -45,10 +58,6 @@ class _ViT(PreTrainedModel):
         ("intermediate.dense", "mlp.fc1"),
         ("output.dense", "mlp.fc2"),
     )
-
-    def __init__(self, config, *more):
-        super().__init__(config._native(), *more)
-        self.config = config
 
 
 class ViTModel(_ViT, _hub.ViTModel):

@@ -16,6 +16,7 @@ function(ds_add_room target directory)
   endif()
   add_library(${target} OBJECT ${sources})
   target_link_libraries(${target} PRIVATE ds_settings OpenMP::OpenMP_CXX Threads::Threads ${ARGN})
+  ds_precompile(ds_base ${target})
   target_sources(deepseek PRIVATE $<TARGET_OBJECTS:${target}>)
 endfunction()
 

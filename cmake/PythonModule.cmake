@@ -36,6 +36,7 @@ add_custom_command(
 nanobind_add_module(ds_python NB_STATIC ${ds_python_sources} "${ds_header_docs}")
 target_include_directories(ds_python PRIVATE "${PROJECT_BINARY_DIR}/generated")
 target_link_libraries(ds_python PRIVATE ds_settings deepseek)
+ds_precompile(ds_python ds_python <nanobind/nanobind.h>)
 set_target_properties(ds_python PROPERTIES
   OUTPUT_NAME _core
   LIBRARY_OUTPUT_DIRECTORY "${ds_python_dir}"

@@ -140,9 +140,12 @@ class Linear(Module):
 
 
 class Conv2d(Module):
-    def __init__(self, inputs, outputs, kernel, stride=1, padding=0, groups=1, bias=True):
+    def __init__(
+        self, inputs, outputs, kernel, stride=1, padding=0, dilation=1, groups=1, bias=True
+    ):
         self.options = {
             "window_strides": (stride, stride),
+            "rhs_dilation": (dilation, dilation),
             "feature_group_count": groups,
             "padding": ((padding, padding), (padding, padding)),
         }
@@ -179,6 +182,36 @@ class LayerNorm(Module):
         return Tensor(y * self.weight.value + self.bias.value)
 
 
+class GroupNorm(Module):
+    def __init__(self, groups, channels):
+        self.groups = groups
+        self.weight, self.bias = Parameter(jnp.ones(channels)), Parameter(jnp.zeros(channels))
+
+    def forward(self, x):
+        parts = x.value.reshape(x.shape[0], self.groups, -1)
+        mean = parts.mean(-1, keepdims=True)
+        variance = jnp.square(parts - mean).mean(-1, keepdims=True)
+        y = ((parts - mean) * jax.lax.rsqrt(variance + 1e-5)).reshape(x.shape)
+        return Tensor(y * self.weight.value[:, None, None] + self.bias.value[:, None, None])
+
+
+class InstanceNorm2d(GroupNorm):
+    def __init__(self, channels, affine):
+        assert affine
+        super().__init__(channels, channels)
+
+
+class Upsample(Module):
+    def __init__(self, scale_factor, mode):
+        assert mode == "bilinear"
+        self.scale = scale_factor
+
+    def forward(self, x):
+        *outer, rows, columns = x.shape
+        shape = (*outer, rows * self.scale, columns * self.scale)
+        return Tensor(jax.image.resize(x.value, shape, "linear"))
+
+
 class Embedding(Module):
     def __init__(self, count, width):
         self.weight = Parameter(jnp.zeros((count, width)))
@@ -202,31 +235,37 @@ class Dropout(Module):
 
 
 class LSTM(Module):
-    def __init__(self, inputs, width, layers, batch_first):
-        self.layers = layers
+    def __init__(self, inputs, width, layers, batch_first, bidirectional=False):
+        self.layers, self.endings = layers, ("", "_reverse") if bidirectional else ("",)
         for i in range(layers):
-            for name, columns in (("ih", inputs if i == 0 else width), ("hh", width)):
-                setattr(self, f"weight_{name}_l{i}", Parameter(jnp.zeros((4 * width, columns))))
-            for name in ("ih", "hh"):
-                setattr(self, f"bias_{name}_l{i}", Parameter(jnp.zeros(4 * width)))
+            columns = inputs if i == 0 else width * len(self.endings)
+            for end in self.endings:
+                setattr(self, f"weight_ih_l{i}{end}", Parameter(jnp.zeros((4 * width, columns))))
+                setattr(self, f"weight_hh_l{i}{end}", Parameter(jnp.zeros((4 * width, width))))
+                for name in ("ih", "hh"):
+                    setattr(self, f"bias_{name}_l{i}{end}", Parameter(jnp.zeros(4 * width)))
+
+    def _direction(self, x, ending):
+        w, u, b, c = (
+            getattr(self, f"{kind}_l{ending}").value
+            for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+
+        def cell(state, gates):
+            hidden, memory = state
+            i, f, g, o = jnp.split(gates + hidden @ u.T, 4, -1)
+            memory = jax.nn.sigmoid(f) * memory + jax.nn.sigmoid(i) * jnp.tanh(g)
+            hidden = jax.nn.sigmoid(o) * jnp.tanh(memory)
+            return (hidden, memory), hidden
+
+        zero = jnp.zeros((x.shape[1], u.shape[1]))
+        reverse = ending.endswith("_reverse")
+        return jax.lax.scan(cell, (zero, zero), x @ w.T + b + c, reverse=reverse)[1]
 
     def forward(self, x):
         x = jnp.swapaxes(x.value, 0, 1)
         for i in range(self.layers):
-            w, u, b, c = (
-                getattr(self, f"{kind}_l{i}").value
-                for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
-
-            def cell(state, gates, u=u):
-                hidden, memory = state
-                i, f, g, o = jnp.split(gates + hidden @ u.T, 4, -1)
-                memory = jax.nn.sigmoid(f) * memory + jax.nn.sigmoid(i) * jnp.tanh(g)
-                hidden = jax.nn.sigmoid(o) * jnp.tanh(memory)
-                return (hidden, memory), hidden
-
-            zero = jnp.zeros((x.shape[1], u.shape[1]))
-            _, x = jax.lax.scan(cell, (zero, zero), x @ w.T + b + c)
+            x = jnp.concatenate([self._direction(x, f"{i}{end}") for end in self.endings], -1)
         return Tensor(jnp.swapaxes(x, 0, 1)), None
 
 
@@ -258,10 +297,18 @@ class AdaptiveAvgPool2d(Module):
     """To one pixel, which is all the networks ask for."""
 
     def __init__(self, size):
-        assert size == (1, 1)
+        assert size in (1, (1, 1))
 
     def forward(self, x):
         return x.mean((2, 3), keepdim=True)
+
+
+class Flatten(Module):
+    def __init__(self):
+        pass
+
+    def forward(self, x):
+        return Tensor(x.value.reshape(x.shape[0], -1))
 
 
 def scaled_dot_product_attention(q, k, v, is_causal=False):
@@ -301,13 +348,18 @@ nn = _namespace(
     Conv2d=Conv2d,
     BatchNorm2d=BatchNorm2d,
     LayerNorm=LayerNorm,
+    GroupNorm=GroupNorm,
+    InstanceNorm2d=InstanceNorm2d,
+    Upsample=Upsample,
     Embedding=Embedding,
     Dropout=Dropout,
     LSTM=LSTM,
     MaxPool2d=MaxPool2d,
     AdaptiveAvgPool2d=AdaptiveAvgPool2d,
+    Flatten=Flatten,
     ReLU=_elementwise(jax.nn.relu),
     ReLU6=_elementwise(jax.nn.relu6),
+    SiLU=_elementwise(jax.nn.silu),
     Identity=_elementwise(lambda x: x),
     functional=functional,
     Parameter=lambda x: Parameter(x.value),

@@ -112,29 +112,6 @@ class Walk {
   std::unordered_set<const Function*> functions_;
 };
 
-/// What a function computes, on values of the importing graph. Its operations were recorded where
-/// the node is, not where the function was recorded first.
-Values inline_body(const Node& call, const Values& inputs,
-                   const std::unordered_map<const Node*, Values>& lifted, Interner& interner) {
-  const Graph& body = *call.body();
-  const LocationScope place(call.location());
-  std::unordered_map<const Node*, Values> done = lifted;
-  for (size_t i = 0; i < inputs.size(); ++i) done[body.inputs[i].get()] = {inputs[i]};
-  const auto find = [&](const Value& value) {
-    return done.at(value.node.get())[static_cast<size_t>(value.index)];
-  };
-  for (const NodePtr& node : body.topological()) {
-    if (done.count(node.get())) continue;
-    Values operands;
-    for (const Value& input : node->inputs()) operands.push_back(find(input));
-    const NodePtr made = interner.node(node->op(), std::move(operands), node->attrs());
-    for (int i = 0; i < made->outputs(); ++i) done[node.get()].push_back({made, i});
-  }
-  Values outputs;
-  for (const Value& output : body.outputs) outputs.push_back(find(output));
-  return outputs;
-}
-
 }  // namespace
 
 std::vector<std::pair<size_t, size_t>> find_donations(const EvaluateRequest& request,
@@ -192,7 +169,7 @@ Graph import_trace(const Trace& trace, const Values& outputs, const std::vector<
     Values inputs;
     for (const Value& input : node->inputs()) inputs.push_back(find(input));
     if (node->op() == Op::fused_) {
-      imported.push_back(inline_body(*node, inputs, lifted_constants, interner));
+      imported.push_back(inline_function(*node, inputs, lifted_constants, interner));
       continue;
     }
     const LocationScope place(node->location());

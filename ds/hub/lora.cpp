@@ -159,6 +159,7 @@ Tensor LoraLayer::delta_weight(const std::string& name) const {
 }
 
 void LoraLayer::merge(const std::vector<std::string>& names, bool safe) {
+  touch();
   const GradMode no_grad(false);
   const Tensor weight = child("base_layer")->parameter("weight");
   for (const std::string& name : names) {
@@ -173,6 +174,7 @@ void LoraLayer::merge(const std::vector<std::string>& names, bool safe) {
 }
 
 void LoraLayer::unmerge() {
+  touch();
   const GradMode no_grad(false);
   const Tensor weight = child("base_layer")->parameter("weight");
   for (; !merged_.empty(); merged_.pop_back()) {

@@ -42,9 +42,15 @@ class LoraLayer : public nn::Module {
   void delete_adapter(const std::string& name);
   bool has_adapter(const std::string& name) const;
   /// Adapters that add to the output; those this layer lacks are ignored.
-  void set_active(std::vector<std::string> names) { active_ = std::move(names); }
+  void set_active(std::vector<std::string> names) {
+    active_ = std::move(names);
+    touch();
+  }
   /// Switched off, the layer alone answers.
-  void set_enabled(bool on) { enabled_ = on; }
+  void set_enabled(bool on) {
+    enabled_ = on;
+    touch();
+  }
   double scaling(const std::string& name) const;
 
   /// What an adapter adds to the layer's weight.

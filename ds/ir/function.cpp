@@ -6,6 +6,7 @@
 
 #include "ds/base/error.h"
 #include "ds/base/hash.h"
+#include "ds/base/location.h"
 
 namespace ds {
 
@@ -31,6 +32,28 @@ Function::Function(Graph graph) : Graph(std::move(graph)) {
 FunctionPtr function_of(const Node& fused) {
   DS_ASSERT(fused.op() == Op::fused_, op_name(fused.op()), " applies no function");
   return std::static_pointer_cast<const Function>(fused.body());
+}
+
+Values inline_function(const Node& call, const Values& inputs,
+                       const std::unordered_map<const Node*, Values>& replaced,
+                       Interner& interner) {
+  const FunctionPtr body = function_of(call);
+  std::unordered_map<const Node*, Values> done = replaced;
+  for (size_t i = 0; i < inputs.size(); ++i) done[body->inputs[i].get()] = {inputs[i]};
+  const auto find = [&](const Value& value) {
+    return done.at(value.node.get())[static_cast<size_t>(value.index)];
+  };
+  for (const NodePtr& node : body->topological()) {
+    if (done.count(node.get())) continue;
+    const LocationScope place(body->own_places ? node->location() : call.location());
+    Values operands;
+    for (const Value& input : node->inputs()) operands.push_back(find(input));
+    const NodePtr made = interner.node(node->op(), std::move(operands), node->attrs());
+    for (int i = 0; i < made->outputs(); ++i) done[node.get()].push_back({made, i});
+  }
+  Values outputs;
+  for (const Value& output : body->outputs) outputs.push_back(find(output));
+  return outputs;
 }
 
 }  // namespace ds

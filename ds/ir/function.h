@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "ds/ir/graph.h"
@@ -21,6 +22,9 @@ struct Function : Graph {
   std::vector<const Node*> constants;
   /// Of operations, attributes, types and connections; not of the constants' values.
   uint64_t hash = 0;
+  /// Its operations keep the places where they were recorded; else they take that of the node that
+  /// applies the function.
+  bool own_places = false;
 };
 
 /// A constant whose value plans may take as an input.
@@ -28,5 +32,10 @@ bool is_number(const Node& node);
 
 /// The function that a recorded fused node applies; the nodes that passes make hold other bodies.
 FunctionPtr function_of(const Node& fused);
+
+/// What `call` computes for `inputs`, as operations of the function's body. Constants in `replaced`
+/// give way to the values there.
+Values inline_function(const Node& call, const Values& inputs,
+                       const std::unordered_map<const Node*, Values>& replaced, Interner& interner);
 
 }  // namespace ds

@@ -95,6 +95,7 @@ void Module::check_name(const std::string& name, const char* what) const {
 }
 
 Tensor Module::register_parameter(const std::string& name, Tensor parameter) {
+  touch();
   check_name(name, "parameter");
   if (parameter.defined() && !parameter.requires_grad() && is_floating(parameter.dtype()))
     parameter.requires_grad_();
@@ -104,17 +105,20 @@ Tensor Module::register_parameter(const std::string& name, Tensor parameter) {
 }
 
 Tensor Module::register_buffer(const std::string& name, Tensor buffer, bool persistent) {
+  touch();
   check_name(name, "buffer");
   buffers_.emplace_back(name, Buffer{buffer, persistent});
   return buffer;
 }
 
 void Module::register_module(const std::string& name, ModulePtr module) {
+  touch();
   check_name(name, "child");
   children_.emplace_back(name, std::move(module));
 }
 
 void Module::set_stand_in(const std::string& name, Tensor tensor) {
+  touch();
   erase_named(stand_ins_, name);
   if (tensor.defined()) stand_ins_.emplace_back(name, std::move(tensor));
 }
@@ -159,16 +163,21 @@ bool Module::is_persistent(const std::string& buffer) const {
 }
 
 void Module::set_parameter(const std::string& name, Tensor parameter) {
+  touch();
   at(parameters_, name, "parameter") = std::move(parameter);
 }
 void Module::set_buffer(const std::string& name, Tensor buffer) {
+  touch();
   at(buffers_, name, "buffer").tensor = std::move(buffer);
 }
 void Module::set_child(const std::string& name, ModulePtr module) {
-  at(children_, name, "child") = std::move(module);
+  ModulePtr& child = at(children_, name, "child");
+  if (child != module) touch();  // a wrapper of the same module is no change
+  child = std::move(module);
 }
 
 void Module::remove(const std::string& name) {
+  touch();
   DS_CHECK(has_parameter(name) || has_buffer(name) || has_child(name), KeyError,
            "module: it has nothing named '", name, "'");
   erase_named(parameters_, name);

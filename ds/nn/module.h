@@ -124,6 +124,12 @@ class Module : public std::enable_shared_from_this<Module> {
   /// The module at a dotted path; KeyError when absent.
   ModulePtr get_submodule(const std::string& path);
 
+  /// Grows with every change of what is registered here and of the module's settings, but not of
+  /// tensors' values and of the training mode.
+  uint64_t revision() const { return revision_; }
+  /// A setting was changed.
+  void touch() { ++revision_; }
+
   /// Sets training mode here and below.
   void train(bool on = true);
   /// Sets training mode here only.
@@ -178,6 +184,7 @@ class Module : public std::enable_shared_from_this<Module> {
   std::vector<std::pair<uint64_t, Hook>> hooks_;
   uint64_t next_hook_ = 1;
   Peer* peer_ = nullptr;
+  uint64_t revision_ = 0;
   bool training_ = true;
 };
 

@@ -14,6 +14,7 @@
 #include "ds/engine/engine.h"
 #include "ds/ir/build.h"
 #include "ds/tensor/record.h"
+#include "ds/tensor/replay.h"
 #include "ds/tensor/tensor_impl.h"
 
 namespace ds {
@@ -78,8 +79,10 @@ Values apply_function(const FunctionPtr& function, const std::vector<Tensor>& in
   {
     const std::lock_guard lock(graph_mutex());
     // No variable is made for a leaf whose gradient is not asked for.
-    for (const Tensor& input : inputs)
+    for (const Tensor& input : inputs) {
+      Capture::note_read(*input.impl());
       values.push_back(grad_enabled() ? input.value() : detached(input.impl()->current()));
+    }
   }
   const NodePtr node = Interner().fused(std::move(values), function);
   Values outputs;

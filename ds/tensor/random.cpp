@@ -12,6 +12,7 @@
 #include "ds/tensor/ops_index.h"
 #include "ds/tensor/ops_reduce.h"
 #include "ds/tensor/ops_shape.h"
+#include "ds/tensor/replay.h"
 
 namespace ds {
 namespace {
@@ -106,6 +107,7 @@ void Generator::set_state(const Tensor& state) {
 }
 
 Generator::Ticket Generator::next(Device device) {
+  Capture::refuse("it draws random numbers");
   const std::lock_guard<std::mutex> lock(mutex_);
   const uint64_t epoch = g_epoch.load(std::memory_order_relaxed);
   if (!leaf_.defined() || epoch != epoch_ || leaf_.device() != device) {

@@ -8,6 +8,7 @@
 #include "ds/engine/engine.h"
 #include "ds/engine/executor.h"
 #include "ds/ir/build.h"
+#include "ds/tensor/replay.h"
 #include "ds/tensor/sync.h"
 #include "ds/tensor/tensor_impl.h"
 
@@ -149,6 +150,7 @@ int64_t Tensor::size(int64_t dim) const {
 
 Value Tensor::value() const {
   TensorImpl& impl = checked(impl_);
+  Capture::note_read(impl);
   const std::lock_guard lock(graph_mutex());
   return impl.recorded();
 }
@@ -162,6 +164,7 @@ void Tensor::assign(const Value& value) const {
 
 void Tensor::set_data(const Tensor& other) const {
   TensorImpl& impl = checked(impl_);
+  Capture::note_write(impl);
   const std::lock_guard lock(graph_mutex());
   Value next = detached(other.value());
   impl.parent = nullptr;

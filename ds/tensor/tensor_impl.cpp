@@ -7,6 +7,7 @@
 #include "ds/engine/engine.h"
 #include "ds/engine/executor.h"
 #include "ds/ir/build.h"
+#include "ds/tensor/replay.h"
 
 namespace ds {
 namespace {
@@ -109,6 +110,7 @@ void TensorImpl::assign(const Value& next) {
     parent->assign(write_through(*this, base, plain));
     return;
   }
+  Capture::note_write(*this);
   if (!donor && value.node->op() == Op::input_) donor = value.node;
   value = plain;
   variable = {};

@@ -44,6 +44,7 @@ from . import (  # noqa: E402
     transforms,
     utils,
 )
+from ._compile import compile  # noqa: E402
 from ._core import Tensor, __version__, float16, float32, float64, int16, int32, int64  # noqa: E402
 from ._info import *  # noqa: E402, F403
 from ._modes import (  # noqa: E402
@@ -104,23 +105,6 @@ for _name in (
 def is_tensor(obj):
     """True for a Tensor."""
     return isinstance(obj, Tensor)
-
-
-def compile(
-    model=None,
-    *,
-    fullgraph=False,
-    dynamic=None,
-    backend=None,
-    mode=None,
-    options=None,
-    disable=False,
-):
-    """The function or module itself: every step is recorded and planned as one graph anyway.
-
-    Takes the arguments of torch.compile, also as a decorator, so that scripts need no change.
-    """
-    return (lambda f: f) if model is None else model
 
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -108,11 +108,6 @@ def typename(obj) -> str:
     )
 
 
-def compile(model=None, **_options):
-    """The model itself: every step is compiled without being asked."""
-    return (lambda function: function) if model is None else model
-
-
 _precision = "highest"
 
 

@@ -10,7 +10,17 @@ from . import _core, _roofline
 from ._roofline import Peaks, measure_peaks
 from ._whole_file import write_text
 
-__all__ = ["KernelTime", "Peaks", "Sync", "clear_syncs", "measure_peaks", "profile", "syncs"]
+__all__ = [
+    "KernelTime",
+    "Peaks",
+    "Replays",
+    "Sync",
+    "clear_syncs",
+    "measure_peaks",
+    "profile",
+    "replays",
+    "syncs",
+]
 
 
 class Sync(NamedTuple):
@@ -29,6 +39,26 @@ def syncs() -> list[Sync]:
 def clear_syncs() -> None:
     """Forgets the places."""
     _core._clear_syncs()
+
+
+class Replays(NamedTuple):
+    """Calls of what ds.compile returned: replayed, recorded, and why the last of these was not
+    kept; empty when it was, or came with arguments that are new."""
+
+    replayed: int
+    recorded: int
+    reason: str
+
+
+def replays(compiled) -> Replays:
+    """How often a module or function of ds.compile was replayed. TypeError for another one."""
+    is_module = isinstance(compiled, _core.nn.Module)
+    calls = (
+        _core._compiled(compiled) if is_module else getattr(compiled, "_deepseek_compiled", None)
+    )
+    if calls is None:
+        raise TypeError("replays: expected what ds.compile returned")
+    return Replays(calls.replayed, calls.recorded, calls.reason)
 
 
 class KernelTime(NamedTuple):

@@ -27,6 +27,7 @@ void bind_create(nanobind::module_& m, TensorClass& cls);
 void bind_index_ops(nanobind::module_& m, TensorClass& cls);
 void bind_linalg(nanobind::module_& m, TensorClass& cls);
 void bind_functional(nanobind::module_& m);
+void bind_compile(nanobind::module_& m);
 void bind_engine(nanobind::module_& m);
 void bind_io(nanobind::module_& m);
 void bind_text(nanobind::module_& m);

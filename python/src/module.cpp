@@ -65,6 +65,7 @@ NB_MODULE(_core, m) {
   bind_linalg(m, cls);
   bind_functional(m);
   bind_engine(m);
+  bind_compile(m);
   bind_io(m);
   bind_text(m);
   bind_data(m);

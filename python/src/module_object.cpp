@@ -50,6 +50,7 @@ int module_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(object->hooks);
   Py_VISIT(object->backward_hooks);
   Py_VISIT(object->state_hooks);
+  Py_VISIT(object->compiled);
   Py_VISIT(object->kept);
   // Children are reachable from here only where nobody else owns the C++ module or the entry; else
   // they count as held from outside.
@@ -67,6 +68,7 @@ int module_clear(PyObject* self) {
   Py_CLEAR(object->hooks);
   Py_CLEAR(object->backward_hooks);
   Py_CLEAR(object->state_hooks);
+  Py_CLEAR(object->compiled);
   Py_CLEAR(object->kept);
   if (object->module && object->module.use_count() == 1) {
     const ds::nn::Named<ds::nn::ModulePtr> children = object->module->named_children();
@@ -88,6 +90,7 @@ void module_dealloc(PyObject* self) {
   Py_CLEAR(object->hooks);
   Py_CLEAR(object->backward_hooks);
   Py_CLEAR(object->state_hooks);
+  Py_CLEAR(object->compiled);
   Py_CLEAR(object->kept);
   module.reset();
   object->module.~shared_ptr();
@@ -185,7 +188,7 @@ nb::object call_with_hooks(nb::handle handle, nb::object args, nb::object kwargs
   return output;
 }
 
-PyObject* module_call(PyObject* self, PyObject* args, PyObject* kwargs) {
+PyObject* plain_call(PyObject* self, PyObject* args, PyObject* kwargs) {
   ModuleObject* object = layout(self);
   if (!object->pre_hooks && !object->hooks && !object->backward_hooks &&
       !(object->module && object->module->has_hooks())) {
@@ -204,6 +207,12 @@ PyObject* module_call(PyObject* self, PyObject* args, PyObject* kwargs) {
   return result;
 }
 
+PyObject* module_call(PyObject* self, PyObject* args, PyObject* kwargs) {
+  PyObject* compiled = layout(self)->compiled;
+  if (!compiled) return plain_call(self, args, kwargs);
+  return PyObject_CallFunctionObjArgs(compiled, args, kwargs ? kwargs : Py_None, nullptr);
+}
+
 std::string text_of(const char* method, const ds::nn::Module& module) {
   const nb::gil_scoped_acquire gil;
   if (!module.peer()) return "Module";
@@ -215,7 +224,8 @@ std::string text_of(const char* method, const ds::nn::Module& module) {
 
 bool PyPeer::intercepts() const {
   const ModuleObject* object = layout(self);
-  return overridden || object->pre_hooks || object->hooks || object->backward_hooks;
+  return overridden || object->compiled || object->pre_hooks || object->hooks ||
+         object->backward_hooks;
 }
 
 ds::Tensor PyPeer::call(const ds::Tensor& x) {
@@ -275,6 +285,24 @@ nb::handle module_class() {
   if (!type) throw nb::python_error();
   g_module_type = reinterpret_cast<PyTypeObject*>(type);
   return type;
+}
+
+void set_compiled(nb::handle module, nb::handle compiled) {
+  PyObject* callable = compiled.is_none() ? nullptr : compiled.inc_ref().ptr();
+  Py_XSETREF(module_object(module)->compiled, callable);
+}
+
+nb::object compiled_of(nb::handle module) {
+  PyObject* compiled = module_object(module)->compiled;
+  return compiled ? nb::borrow(compiled) : nb::none();
+}
+
+nb::object call_uncompiled(nb::handle module, const nb::tuple& args, nb::handle kwargs) {
+  module_object(module);
+  PyObject* result =
+      plain_call(module.ptr(), args.ptr(), kwargs.is_none() ? nullptr : kwargs.ptr());
+  if (!result) throw nb::python_error();
+  return nb::steal(result);
 }
 
 bool is_module(nb::handle object) { return PyObject_TypeCheck(object.ptr(), g_module_type); }

@@ -45,6 +45,7 @@ struct __attribute__((visibility("hidden"))) ModuleObject {
   PyObject* hooks;
   PyObject* backward_hooks;
   PyObject* state_hooks;  // id -> (callable, kind of state hook)
+  PyObject* compiled;     // what a call goes to, or null
   PyObject* kept;         // name -> the Python object of a tensor, so that it stays the same object
 };
 
@@ -57,6 +58,12 @@ class PyModule : public ds::nn::Module {
 };
 
 bool is_module(nb::handle object);
+/// Calls of the module go to `compiled(args, kwargs)`; None: to forward() again.
+void set_compiled(nb::handle module, nb::handle compiled);
+/// The callable, or None.
+nb::object compiled_of(nb::handle module);
+/// Calls the module as if it were not compiled. `kwargs` may be None.
+nb::object call_uncompiled(nb::handle module, const nb::tuple& args, nb::handle kwargs);
 /// The layout of a module; TypeError when it is none.
 ModuleObject* module_object(nb::handle object);
 /// Its C++ module; StateError when Module.__init__ was not called, null when it is no module.

@@ -107,6 +107,7 @@ void register_module(nb::handle self, const std::string& name, nb::object value)
 void set_attribute(nb::handle self, nb::handle name, nb::handle value) {
   const std::string text = nb::cast<std::string>(name);
   if (assign_registered(self, text, value)) return;
+  if (initialized(self)) module_of(self).touch();
   if (PyObject_GenericSetAttr(self.ptr(), name.ptr(), value.ptr())) throw nb::python_error();
   // A plain tensor in the place of a layer's parameter is what the layer computes with.
   Tensor tensor;
@@ -124,6 +125,7 @@ nb::object get_attribute(nb::handle self, const std::string& name) {
 void delete_attribute(nb::handle self, nb::handle name) {
   const std::string text = nb::cast<std::string>(name);
   ModuleObject* object = module_object(self);
+  if (object->module) object->module->touch();
   if (object->module && (object->module->has_parameter(text) || object->module->has_buffer(text) ||
                          object->module->has_child(text))) {
     object->module->remove(text);
@@ -473,8 +475,11 @@ void bind_changes(Methods& methods) {
       },
       "device"_a = nb::none(), "to('cuda'); DeviceError where this build has none.");
   methods.def(
-      "compile", [](nb::handle, const nb::args&, const nb::kwargs&) {},
-      "Changes nothing: every module is compiled.");
+      "compile",
+      [](nb::handle self, const nb::args& args, const nb::kwargs& kwargs) {
+        nb::module_::import_("deepseek").attr("compile")(self, *args, **kwargs);
+      },
+      "Replays calls of this module from now on, as ds.compile(module).");
   methods.def(
       "to_empty",
       [](nb::object self, nb::handle device, bool) {

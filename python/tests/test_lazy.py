@@ -185,17 +185,6 @@ def test_a_device_that_is_not_there_is_named_with_the_choices(use):
         use()
 
 
-def test_compile_leaves_functions_and_modules_as_they_are():
-    model = ds.nn.Linear(2, 2)
-    assert ds.compile(model, mode="max-autotune") is model
-
-    @ds.compile(fullgraph=True)
-    def twice(x):
-        return 2 * x
-
-    assert twice(ds.ones(2)).tolist() == [2, 2]
-
-
 def test_a_failed_step_does_not_harm_the_next():
     table = ds.ones(3)
     with pytest.raises(ds.IndexError):

@@ -364,7 +364,7 @@ def test_timeline_shows_the_step(tmp_path):
 
 
 def test_the_gradient_of_logits_takes_their_place():
-    rows, width, classes = 64, 8, 4096
+    rows, width, classes = 512, 8, 4096
     head = nn.Linear(width, classes, bias=False)
     x = ds.randn(rows, width)
     y = ds.randint(0, classes, (rows,))
@@ -377,7 +377,7 @@ def test_the_gradient_of_logits_takes_their_place():
 
     step()
     logits = rows * classes * 4
-    assert logits <= ds.memory.summary(step).arena < 1.2 * logits  # and sums of every thread
+    assert logits <= ds.memory.summary(step).arena < 1.5 * logits  # and what each thread packs
 
 
 def test_what_an_output_is_written_over_lies_there_too():

@@ -2,6 +2,7 @@
 // Matmul and convolution by oneDNN.
 #include <algorithm>
 
+#include "ds/backends/cpu/conv_epilogue.h"
 #include "ds/backends/cpu/conv_weights.h"
 #include "ds/backends/cpu/copy.h"
 #include "ds/backends/cpu/depthwise_weights.h"
@@ -241,6 +242,13 @@ bool emit_own_weights(Lowering& l, const Node& node, const ConvSpec& spec, const
 }
 
 }  // namespace
+
+ConvSpec forward_spec(const Node& conv) {
+  return conv_spec(conv, ConvKind::forward, conv.input(0).type(), conv.type(), conv.input(1).type(),
+                   conv.type().dtype);
+}
+
+double forward_flops(const Node& conv) { return conv_flops(conv_types(conv)); }
 
 bool lower_matmul(Lowering& l, const Node& node, std::string& why) {
   const Type& type = node.type();

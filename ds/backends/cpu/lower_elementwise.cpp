@@ -107,6 +107,13 @@ float rounded(double value, DType dtype) {
   return dtype == DType::bool_ ? value != 0 : number;
 }
 
+std::unordered_map<const Node*, int> count_uses(const std::vector<NodePtr>& nodes) {
+  std::unordered_map<const Node*, int> uses;
+  for (const NodePtr& node : nodes)
+    for (const Value& input : node->inputs()) ++uses[input.node.get()];
+  return uses;
+}
+
 std::string kernel_name(const Graph& body) {
   std::string name = "cpu:tiles";
   int ops = 0;
@@ -141,29 +148,13 @@ bool lower_elementwise(Lowering& l, const Node& node, std::string& why) {
   return true;
 }
 
-bool lower_fused(Lowering& l, const Node& node, std::string&) {
+Tiles fused_tiles(Lowering& l, const Node& node, std::vector<View> outputs) {
   const Graph& body = *node.body();
   const std::vector<NodePtr> nodes = body.topological();
   const Shape& dims = node.type(0).shape;
-  std::unordered_map<const Node*, int> uses;
-  for (const NodePtr& inner : nodes)
-    for (const Value& input : inner->inputs()) ++uses[input.node.get()];
-  bool as_tiles = true;
-  for (const NodePtr& inner : nodes) {
-    const Op op = inner->op();
-    if (op == Op::input_ || op == Op::constant_ || op == Op::expand_) continue;
-    as_tiles = as_tiles && tileable(*inner, uses.count(inner.get()) > 0);
-  }
-  for (int i = 0; i < node.outputs(); ++i) as_tiles = as_tiles && node.type(i).shape == dims;
+  const std::unordered_map<const Node*, int> uses = count_uses(nodes);
   for (size_t i = 0; i < body.inputs.size(); ++i)
     l.define(*body.inputs[i], 0, l.view(node.input(static_cast<int>(i))));
-  if (!as_tiles) {
-    for (const NodePtr& inner : nodes)
-      if (inner->op() != Op::input_) l.lower(*inner);
-    for (int i = 0; i < node.outputs(); ++i)
-      l.define(node, i, l.view(body.outputs[static_cast<size_t>(i)]));
-    return true;
-  }
   std::unordered_set<const Node*> elementwise;
   for (const NodePtr& inner : nodes)
     for (int i = 0; i < elementwise_inputs(*inner); ++i)
@@ -176,7 +167,11 @@ bool lower_fused(Lowering& l, const Node& node, std::string&) {
     inputs.push_back(expand_view(l.view(node.input(static_cast<int>(i))), dims));
     read.emplace_back(body.inputs[i].get(), inputs.back());
   }
-  const Shape strides = output_strides(dims, inputs);
+  if (outputs.empty()) {
+    const Shape strides = output_strides(dims, inputs);
+    for (int i = 0; i < node.outputs(); ++i)
+      outputs.push_back(l.temp(node.type(i).dtype, dims, strides));
+  }
   Tiles tiles;
   tiles.dims = dims;
   std::unordered_map<const Node*, int> values;
@@ -197,11 +192,34 @@ bool lower_fused(Lowering& l, const Node& node, std::string&) {
       in.push_back(values.at(inner->input(i).node.get()));
     values[inner.get()] = append(l, tiles, *inner, in, uses.count(inner.get()) == 0);
   }
-  for (int i = 0; i < node.outputs(); ++i) {
-    const View out = l.temp(node.type(i).dtype, dims, strides);
-    tiles.target(values.at(body.outputs[static_cast<size_t>(i)].node.get()), out);
-    l.define(node, i, out);
+  for (size_t i = 0; i < outputs.size(); ++i)
+    tiles.target(values.at(body.outputs[i].node.get()), outputs[i]);
+  return tiles;
+}
+
+bool lower_fused(Lowering& l, const Node& node, std::string&) {
+  const Graph& body = *node.body();
+  const std::vector<NodePtr> nodes = body.topological();
+  const Shape& dims = node.type(0).shape;
+  const std::unordered_map<const Node*, int> uses = count_uses(nodes);
+  bool as_tiles = true;
+  for (const NodePtr& inner : nodes) {
+    const Op op = inner->op();
+    if (op == Op::input_ || op == Op::constant_ || op == Op::expand_) continue;
+    as_tiles = as_tiles && tileable(*inner, uses.count(inner.get()) > 0);
   }
+  for (int i = 0; i < node.outputs(); ++i) as_tiles = as_tiles && node.type(i).shape == dims;
+  if (!as_tiles) {
+    for (size_t i = 0; i < body.inputs.size(); ++i)
+      l.define(*body.inputs[i], 0, l.view(node.input(static_cast<int>(i))));
+    for (const NodePtr& inner : nodes)
+      if (inner->op() != Op::input_) l.lower(*inner);
+    for (int i = 0; i < node.outputs(); ++i)
+      l.define(node, i, l.view(body.outputs[static_cast<size_t>(i)]));
+    return true;
+  }
+  Tiles tiles = fused_tiles(l, node, {});
+  for (int i = 0; i < node.outputs(); ++i) l.define(node, i, tiles.targets[static_cast<size_t>(i)]);
   emit_tiles(l, node, kernel_name(body), std::move(tiles));
   return true;
 }

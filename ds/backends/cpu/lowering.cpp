@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "ds/backends/cpu/batch.h"
+#include "ds/backends/cpu/conv_epilogue.h"
 #include "ds/backends/cpu/copy.h"
 #include "ds/backends/cpu/dnnl/reorder.h"
 #include "ds/backends/cpu/tiles.h"
@@ -46,6 +47,30 @@ Lowering::Lowering(const Graph& graph, const CompileOptions& options)
     if (weight->op() == Op::cast_) weight_casts_.insert(weight);
   }
   for (const Value& output : graph.outputs) note(output);
+  find_taken_up();
+}
+
+void Lowering::find_taken_up() {
+  std::unordered_map<const Node*, int> readers;
+  const std::vector<NodePtr> order = graph_.topological();
+  for (const NodePtr& node : order)
+    for (const Value& input : node->inputs()) ++readers[input.node.get()];
+  for (const Value& output : graph_.outputs) ++readers[output.node.get()];
+  for (const NodePtr& node : order) {
+    if (node->op() != Op::fused_) continue;
+    for (size_t i = 0; i < node->inputs().size(); ++i) {
+      const Node* conv = node->input(static_cast<int>(i)).node.get();
+      if (conv->op() != Op::convolution_ || readers[conv] != 1 || !is_epilogue(*node, i)) continue;
+      taken_up_[node.get()] = conv;
+      postponed_.insert(conv);
+      break;
+    }
+  }
+}
+
+const Node* Lowering::taken_up(const Node& fused) const {
+  const auto found = taken_up_.find(&fused);
+  return found == taken_up_.end() ? nullptr : found->second;
 }
 
 bool Lowering::is_read(const Node& node, int output) const {
@@ -286,8 +311,15 @@ View Lowering::input_copy(const View& input, const LayoutPtr& layout) {
 }
 
 void Lowering::lower(const Node& node) {
-  const ThreadLimit limit(threads_for(node));
+  if (postponed_.erase(&node)) return;
   std::string why;
+  if (const Node* conv = taken_up(node)) {
+    const ThreadLimit limit(threads_for(*conv));
+    if (lower_with_epilogue(*this, *conv, node, why)) return;
+    if (log_enabled("dispatch")) log_line("dispatch", str("cpu: epilogue: ", why));
+    lower(*conv);
+  }
+  const ThreadLimit limit(threads_for(node));
   if (const LowerFn function = lower_function(node.op())) {
     const size_t steps = parts_.steps.size();
     if (function(*this, node, why)) return;

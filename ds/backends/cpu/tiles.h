@@ -45,6 +45,9 @@ class TileStep {
   std::vector<void*> to_;
 };
 
+/// What a fused node computes, into the given views or, when there are none, into new temporaries.
+/// Its operations run on tiles (as lower_fused makes sure of).
+Tiles fused_tiles(Lowering& l, const Node& node, std::vector<View> outputs);
 /// Appends the step that runs the tiles.
 Step& emit_tiles(Lowering& l, const Node& node, std::string kernel, Tiles tiles);
 

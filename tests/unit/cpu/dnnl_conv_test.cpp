@@ -253,7 +253,7 @@ TEST_CASE("our own kernel of the weights' gradient equals plain loops") {
 TEST_CASE("convolution post-ops: add a tensor, then gelu") {
   const Case& c = kCases[1];
   ConvSpec spec = make_spec(c, ConvKind::forward, true, true);
-  spec.post_ops = {{PostOp::Kind::add, 1, spec.dst}, {PostOp::Kind::gelu, 1, {}}};
+  spec.post_ops = {{PostOp::Kind::add, 1, 0, spec.dst}, {PostOp::Kind::gelu}};
   const auto plan = ConvPlan::make(spec);
   REQUIRE(plan);
   const auto src = numbers(c.src.numel(), 1), weights = numbers(weights_dims(c).numel(), 2),

@@ -152,13 +152,13 @@ TEST_CASE("matmul with bias, accumulation and post-ops") {
   extra.bias = bias.data();
   check(
       spec, [&](double x, const Shape& i) { return x + bias[size_t(i[2])]; }, extra);
-  spec.post_ops = {{PostOp::Kind::add_dst, 1, {}}};
+  spec.post_ops = {{PostOp::Kind::add_dst}};
   check(
       spec, [&](double x, const Shape& i) { return x + bias[size_t(i[2])] + 0.25; }, extra);
-  spec.post_ops = {{PostOp::Kind::scale, 0.5f, {}},
-                   {PostOp::Kind::add, 1, row_major(DType::f32, {2, 2, 6})},
-                   {PostOp::Kind::mul, 1, {DType::f32, {2, 2, 6}, {0, 0, 1}}},
-                   {PostOp::Kind::tanh, 1, {}}};
+  spec.post_ops = {{PostOp::Kind::scale, 0.5f},
+                   {PostOp::Kind::add, 1, 0, row_major(DType::f32, {2, 2, 6})},
+                   {PostOp::Kind::mul, 1, 0, {DType::f32, {2, 2, 6}, {0, 0, 1}}},
+                   {PostOp::Kind::tanh}};
   extra.operands = {other.data(), bias.data()};
   check(
       spec,

@@ -135,6 +135,7 @@ std::unique_ptr<ConvPlan> ConvPlan::make(const ConvSpec& spec, std::string* why)
 size_t ConvPlan::scratchpad_bytes() const { return state_->primitive.scratchpad_bytes(); }
 const PackedLayoutPtr& ConvPlan::weights_layout() const { return state_->layout; }
 const std::string& ConvPlan::implementation() const { return state_->primitive.implementation(); }
+int ConvPlan::threads() const { return state_->primitive.threads(); }
 
 void ConvPlan::execute(const Pointers& pointers, void* scratchpad) const {
   const State& s = *state_;

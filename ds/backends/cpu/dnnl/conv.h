@@ -42,6 +42,8 @@ class ConvPlan {
   const PackedLayoutPtr& weights_layout() const;
   /// What oneDNN calls the kernel.
   const std::string& implementation() const;
+  /// How many it runs on.
+  int threads() const;
 
   /// The operands not computed are read: src, weights, bias -> dst; diff_dst, weights -> diff_src;
   /// src, diff_dst -> diff_weights, diff_bias. `operands` are those of the post-ops add and mul, in

@@ -34,6 +34,8 @@ dnnl::algorithm eltwise_algorithm(PostOp::Kind kind) {
     case PostOp::Kind::tanh: return dnnl::algorithm::eltwise_tanh;
     case PostOp::Kind::sigmoid: return dnnl::algorithm::eltwise_logistic;
     case PostOp::Kind::silu: return dnnl::algorithm::eltwise_swish;
+    case PostOp::Kind::relu: return dnnl::algorithm::eltwise_relu;
+    case PostOp::Kind::clip: return dnnl::algorithm::eltwise_clip;
     default: return dnnl::algorithm::eltwise_linear;
   }
 }
@@ -127,7 +129,11 @@ dnnl::primitive_attr make_attr(const std::vector<PostOp>& post_ops) {
   for (const PostOp& op : post_ops) {
     switch (op.kind) {
       case PostOp::Kind::add_dst: ops.append_sum(1.0f); break;
-      case PostOp::Kind::scale: ops.append_eltwise(eltwise_algorithm(op.kind), op.alpha, 0); break;
+      case PostOp::Kind::scale:
+      case PostOp::Kind::clip:
+        ops.append_eltwise(eltwise_algorithm(op.kind), op.alpha, op.beta);
+        break;
+      case PostOp::Kind::relu: ops.append_eltwise(eltwise_algorithm(op.kind), 0, 0); break;
       case PostOp::Kind::add:
         ops.append_binary(dnnl::algorithm::binary_add, activation_desc(op.operand));
         break;

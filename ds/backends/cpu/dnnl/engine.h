@@ -54,6 +54,7 @@ class Primitive {
   size_t scratchpad_bytes() const { return scratchpad_.get_size(); }
   const std::string& implementation() const { return implementation_; }
   const std::string& text() const { return text_; }
+  int threads() const { return threads_; }
 
   struct Arg {
     int index;

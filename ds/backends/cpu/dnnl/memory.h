@@ -49,12 +49,14 @@ class PackedLayout final : public Layout {
 };
 using PackedLayoutPtr = std::shared_ptr<const PackedLayout>;
 
-/// An operation applied to the result of a convolution or matmul before it is stored. There is no
-/// ReLU: oneDNN's turns NaN into 0.
+/// An operation applied to the result of a convolution or matmul before it is stored. relu and clip
+/// turn NaN into a number; the processor's flag of invalid operations is raised then
+/// (ds/backends/cpu/invalid_flag.h).
 struct PostOp {
-  enum class Kind { add_dst, scale, add, mul, gelu, gelu_tanh, tanh, sigmoid, silu };
+  enum class Kind { add_dst, scale, add, mul, gelu, gelu_tanh, tanh, sigmoid, silu, relu, clip };
   Kind kind;
-  float alpha = 1;     // scale: the factor
+  float alpha = 1;     // scale: the factor; clip: the least result
+  float beta = 0;      // clip: the greatest result
   TensorDesc operand;  // add, mul: broadcastable to the result, given to execute()
 };
 

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutions that do what follows them before they store agree with PyTorch: NaN and infinities
+stay where they are, whatever kernel is taken."""
+
+import itertools
+import platform
+
+import deepseek as ds
+import numpy as np
+import pytest
+import torch
+
+SPECIAL = {"finite": [], "nan": [np.nan], "inf": [np.inf, -np.inf], "all": [np.nan, np.inf, 3e38]}
+
+
+def block(nn, dims, groups, end):
+    """A convolution of 8 to 12 channels, batch norm and what `end` names."""
+    conv = getattr(nn, f"Conv{dims}d")
+    norm = getattr(nn, f"BatchNorm{dims}d")
+    out = 8 if groups == 8 else 12
+    layers = [conv(8, out, 3, padding=1, stride=2 if end == "relu6" else 1, groups=groups)]
+    if end != "bias":
+        layers.append(norm(out))
+    ends = {
+        "relu": nn.ReLU,
+        "bias": nn.ReLU,
+        "relu6": nn.ReLU6,
+        "hardtanh": lambda: nn.Hardtanh(-0.5, 0.25),
+        "hardswish": nn.Hardswish,
+        "silu": nn.SiLU,
+    }
+    if end in ends:
+        layers.append(ends[end]())
+    return nn.Sequential(*layers)
+
+
+def pair(dims, groups, end):
+    theirs = block(torch.nn, dims, groups, end).eval()
+    random = np.random.default_rng(7)
+    for value in theirs.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(
+                torch.tensor(random.uniform(0.2, 1, tuple(value.shape)) - 0.3 * (value.dim() > 1))
+            )
+    mine = block(ds.nn, dims, groups, end).eval()
+    mine.load_state_dict({k: ds.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
+    return mine, theirs
+
+
+def check(mine, theirs, x):
+    with torch.no_grad(), ds.no_grad():
+        wanted = theirs(torch.tensor(x)).numpy()
+        for _ in range(2):
+            np.testing.assert_allclose(mine(ds.tensor(x)).numpy(), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("special", SPECIAL)
+@pytest.mark.parametrize(
+    "dims,groups,end",
+    [
+        *itertools.product(
+            (2,), (1, 8), ("relu", "relu6", "hardtanh", "bias", "hardswish", "silu", "")
+        ),
+        (1, 1, "relu"),
+        (3, 1, "relu6"),
+        (2, 4, "relu"),
+    ],
+)
+def test_agrees_with_pytorch(dims, groups, end, special):
+    mine, theirs = pair(dims, groups, end)
+    random = np.random.default_rng(0)
+    for size in (5, 9):
+        x = random.standard_normal((2, 8, *[size] * dims)).astype(np.float32)
+        for value in SPECIAL[special]:
+            x.flat[random.integers(x.size)] = value
+        check(mine, theirs, x)
+
+
+@pytest.mark.parametrize("special", SPECIAL)
+def test_residual_sums(special):
+    """A sum joins the convolution as well; what came before is read where it lies."""
+
+    def run(lib, a, b, x):
+        y = lib.nn.functional.relu(a(x))
+        return lib.nn.functional.relu(b(y) + x), lib.nn.functional.relu(x + b(y)) + y
+
+    (a, a_), (b, b_) = pair(2, 8, ""), pair(2, 8, "relu6")
+    (c, c_) = pair(2, 8, "")
+    x = np.random.default_rng(1).standard_normal((2, 8, 6, 7)).astype(np.float32)
+    for i, value in enumerate(SPECIAL[special]):
+        x[0, i, 2, 3] = value
+    with torch.no_grad(), ds.no_grad():
+        for mine, theirs in zip(
+            run(ds, a, c, ds.tensor(x)), run(torch, a_, c_, torch.tensor(x)), strict=True
+        ):
+            np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-5)
+    check(b, b_, x)
+
+
+def test_weights_that_are_nan():
+    mine, theirs = pair(2, 1, "relu")
+    with torch.no_grad(), ds.no_grad():
+        mine[0].weight[3, 2, 1, 1] = float("nan")
+        theirs[0].weight[3, 2, 1, 1] = float("nan")
+        mine[1].bias[5] = float("nan")
+        theirs[1].bias[5] = float("nan")
+    check(mine, theirs, np.ones((1, 8, 5, 5), np.float32))
+
+
+def test_gradients_go_through():
+    mine, theirs = pair(2, 1, "bias")
+    x = np.random.default_rng(2).standard_normal((2, 8, 6, 6)).astype(np.float32)
+    mine(ds.tensor(x)).square().sum().backward()
+    theirs(torch.tensor(x)).square().sum().backward()
+    for ours, other in zip(mine.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(ours.grad.numpy(), other.grad.numpy(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flag is that of x86")
+def test_no_sweep_is_left():
+    mine, _ = pair(2, 1, "relu6")
+    x = ds.randn(1, 8, 16, 16).evaluate()
+    with ds.no_grad():
+        mine(x).numpy()
+        with ds.debug.profile() as prof:
+            mine(x).numpy()
+    assert any("+minimum" in step.kernel or "+maximum" in step.kernel for step in prof.steps), [
+        step.kernel for step in prof.steps
+    ]

@@ -107,7 +107,7 @@ void settle_lost(const Job& job, const RunContext& context, const std::exception
       fallback->mark_shared();
       job.outputs[i]->mark_shared();
     }
-    job.outputs[i]->finish(fallback->memory());
+    job.outputs[i]->keep(*fallback);
     const std::lock_guard lock(unseen().mutex);
     unseen().error = error;
     unseen().location = location;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 
 #include "ds/base/error.h"
 #include "ds/base/location.h"
@@ -167,6 +168,21 @@ class Optimizer::UpdateRecorder {
   ParamState stand_in;
 };
 
+namespace {
+
+/// Takes back the numbers of steps that left the parameter as it was.
+void take_back_failed(const Tensor& param, ParamState& state) {
+  if (state.earlier.empty()) return;
+  const std::optional<int> steps = failed_steps(param);
+  if (!steps) return;
+  // Those before the noted ones have been taken back already.
+  const size_t failed = std::min(static_cast<size_t>(*steps), state.earlier.size());
+  if (failed > 0) state.numbers = *(state.earlier.end() - static_cast<std::ptrdiff_t>(failed));
+  state.earlier.clear();
+}
+
+}  // namespace
+
 Tensor Optimizer::scalar(const char* name, double value) {
   const auto [entry, made] = scalars_.try_emplace({group_, name, value});
   if (made)
@@ -236,7 +252,7 @@ void Optimizer::apply(const Update& update, const Tensor& param, const Tensor& g
   param.assign(outputs[0]);
   for (size_t i = 0; i < update.written.size(); ++i)
     state.tensors.at(update.written[i]).assign(outputs[i + 1]);
-  state.numbers = update.numbers_after;
+  state.earlier.push_back(std::exchange(state.numbers, update.numbers_after));
 }
 
 void Optimizer::step(const StepGuard& guard) {
@@ -259,6 +275,7 @@ void Optimizer::step(const StepGuard& guard) {
       const Tensor grad = param.grad();
       if (!grad.defined()) continue;
       ParamState& state = states_[param.impl().get()];
+      take_back_failed(param, state);
       updated.push_back(param);
       if (options().eager) {  // nothing may wait, so nothing is recorded for later
         write(param, update(param, prepared(grad, param, group), state, group,
@@ -290,7 +307,10 @@ void Optimizer::step(const StepGuard& guard) {
     evaluate(updated);
   } catch (...) {
     undo.run();
-    for (const Use& use : uses) use.state->numbers = use.update->numbers;
+    for (const Use& use : uses) {
+      use.state->numbers = use.update->numbers;
+      use.state->earlier.pop_back();
+    }
     throw;
   }
 }
@@ -308,16 +328,17 @@ void Optimizer::zero_grad(bool set_to_none) {
 ParamState& Optimizer::state(const Tensor& param) {
   const auto found = states_.find(param.impl().get());
   DS_CHECK(found != states_.end(), KeyError, "optimizer: the tensor is not one of its parameters");
+  take_back_failed(param, found->second);
   return found->second;
 }
 
-OptimizerState Optimizer::state_dict() const {
+OptimizerState Optimizer::state_dict() {
   OptimizerState result;
   for (const ParamGroup& group : groups_) {
     result.groups.push_back(group.hyper);
     for (const Tensor& param : group.params) {
-      const ParamState& own = states_.at(param.impl().get());
-      ParamState copy{{}, own.numbers};
+      const ParamState& own = state(param);
+      ParamState copy{{}, own.numbers, {}};
       for (const auto& [name, tensor] : own.tensors) copy.tensors[name] = clone(tensor.detach());
       result.params.push_back(std::move(copy));
     }
@@ -343,6 +364,7 @@ void Optimizer::load_state_dict(const OptimizerState& state) {
       const ParamState& given = state.params[index++];
       ParamState& own = states_[param.impl().get()];
       own.numbers = given.numbers;
+      own.earlier.clear();
       own.tensors.clear();
       std::vector<Tensor> copies;
       for (const auto& [name, tensor] : given.tensors)

@@ -32,6 +32,9 @@ struct ParamGroup {
 struct ParamState {
   std::map<std::string, Tensor> tensors;
   std::map<std::string, double> numbers;
+  /// What the numbers were before each of the last steps, of which it is not known yet whether
+  /// they worked.
+  std::vector<std::map<std::string, double>> earlier;
 };
 
 /// What state_dict() holds: states by the parameter's position over all groups.
@@ -56,7 +59,8 @@ class Optimizer {
   /// "SGD", "Adam", ...
   virtual std::string type_name() const = 0;
   /// Updates every parameter that has a gradient. Where the guard says so, nothing changes, nor
-  /// when no plan of the step fits the memory budget: it raises then, and can be called again.
+  /// when no plan of the step fits the memory budget: it raises then, and can be called again. A
+  /// step that fails while it runs, which a later call says, leaves parameters and states too.
   void step(const StepGuard& guard = {});
   void zero_grad(bool set_to_none = true);
 
@@ -68,7 +72,7 @@ class Optimizer {
   void set_lr(double lr);
 
   ParamState& state(const Tensor& param);
-  OptimizerState state_dict() const;
+  OptimizerState state_dict();
   /// ValueError when the groups or sizes do not match; nothing is changed then.
   void load_state_dict(const OptimizerState& state);
   std::string repr() const;

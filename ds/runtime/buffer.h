@@ -51,6 +51,10 @@ class Buffer final : public Payload {
   /// Called by the executor: once, and again for a value that moves, which no one else reads.
   void finish(std::shared_ptr<void> memory);
   void fail(std::exception_ptr error, uint32_t location);
+  /// The step that was to make the value failed: it is still that of `previous`.
+  void keep(const Buffer& previous);
+  /// Failed steps in a row that left a finished value as it was.
+  int failed_steps() const { return failed_steps_; }
   /// The error of a failed buffer, null otherwise.
   std::exception_ptr error() const { return error_; }
   uint32_t error_location() const { return error_location_; }
@@ -74,6 +78,7 @@ class Buffer final : public Payload {
   std::vector<std::pair<LayoutPtr, std::shared_ptr<void>>> copies_;
   std::exception_ptr error_;
   uint32_t error_location_ = 0;
+  int failed_steps_ = 0;
   std::atomic<bool> shared_{false};
   std::atomic<int> state_{kPending};
 };

@@ -35,4 +35,11 @@ void Undo::run() {
   held_.clear();
 }
 
+std::optional<int> failed_steps(const Tensor& tensor) {
+  const std::lock_guard lock(graph_mutex());
+  const BufferPtr buffer = buffer_of(strip_markers(tensor.impl()->root().value));
+  if (!buffer || !buffer->ready()) return {};
+  return buffer->failed_steps();
+}
+
 }  // namespace ds

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes back assignments whose values could not be planned: a step that does not fit changes
-// nothing.
+// Takes back assignments whose values could not be planned, and tells of those that could not be
+// computed: a step that fails changes nothing.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "ds/tensor/tensor.h"
@@ -24,5 +25,9 @@ class Undo {
   };
   std::vector<Held> held_;
 };
+
+/// Steps in a row that were to assign to the tensor, failed while they ran and left it as it was;
+/// nothing while that is not known, as the last is still to run.
+std::optional<int> failed_steps(const Tensor& tensor);
 
 }  // namespace ds

@@ -67,7 +67,7 @@ class Entries {
   io::Safetensors file_;
 };
 
-void save_optimizer(const optim::Optimizer& optimizer, io::NamedTensors& tensors) {
+void save_optimizer(optim::Optimizer& optimizer, io::NamedTensors& tensors) {
   const optim::OptimizerState state = optimizer.state_dict();
   for (size_t g = 0; g < state.groups.size(); ++g)
     for (const auto& [name, value] : state.groups[g])

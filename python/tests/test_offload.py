@@ -129,9 +129,18 @@ from test_offload import *
 model, optimizer, step = make_step()
 def weights():
     return [p.detach().clone().numpy().tobytes() for p in model.parameters()]
+def two_steps():
+    ds.manual_seed(2)
+    return [step() for _ in range(2)], weights()
+def number():
+    return optimizer.state_dict()["state"][0]["step"]
+step()
+ds.memory.frontier(step)
+undisturbed = two_steps()
+model, optimizer, step = make_step()
 step()
 least = ds.memory.frontier(step)[-1].peak
-before = weights()
+before, steps = weights(), number()
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 with ds.memory.budget(int(0.65 * least), offload={folder!r}):
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
@@ -139,9 +148,11 @@ with ds.memory.budget(int(0.65 * least), offload={folder!r}):
         step()
     except OSError as error:
         print("refused:", error)
+    optimizer.zero_grad()
     assert weights() == before
+    assert number() == steps
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    print("goes on:", step() < 10)
+    print("goes on:", two_steps() == undisturbed)
 """
 
 

@@ -428,6 +428,77 @@ def test_memory_decides_batches_and_recomputation(folder, tmp_path):
     assert trainer.state.global_step == 2 * math.ceil(22 / 16)
 
 
+class SetBudget(ds.TrainerCallback):
+    """Sets the memory budget behind some steps; notes the rows of a batch in each."""
+
+    def __init__(self, budgets):
+        self.budgets, self.sizes = budgets, []
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.sizes.append(state.train_batch_size)
+        if state.global_step in self.budgets:
+            ds.memory.budget(self.budgets[state.global_step])
+
+
+def log_of(trainer):
+    return [log["loss"] for log in trainer.state.log_history if "loss" in log]
+
+
+@pytest.mark.parametrize(("named", "workers"), [(True, 0), (False, 1)])
+def test_batches_follow_the_budget_and_losses_stay(folder, tmp_path, named, workers):
+    rows = small_models.classified(48)
+    run = {"num_train_epochs": 4, "learning_rate": 1e-3, "dataloader_num_workers": workers}
+    plain = ds.Trainer(
+        load(folder),
+        arguments(tmp_path, per_device_train_batch_size=4, gradient_accumulation_steps=4, **run),
+        train_dataset=rows,
+    )
+    plain.train()
+    most = {"per_device_train_batch_size": "auto", "effective_batch_size": 16}
+    if not named:
+        most = {"per_device_train_batch_size": 16, "auto_find_batch_size": True}
+    change = SetBudget({1: "120KB", 7: "1GiB"})
+    trainer = ds.Trainer(
+        load(folder),
+        arguments(tmp_path, memory_budget="1GiB", **most, **run),
+        train_dataset=rows,
+        callbacks=[change],
+    )
+    trainer.train()
+    assert ds._core._memory_budget() == 0
+    small = change.sizes[1]
+    assert small < 16 == change.sizes[0] and 16 % small == 0
+    assert change.sizes == [16] + 8 * [small] + 3 * [16]  # more room counts from the next epoch on
+    assert trainer.state.global_step == 12 and trainer.state.epoch == 4
+    np.testing.assert_allclose(log_of(trainer), log_of(plain), rtol=2e-4)
+    for name, values in weights(plain.model).items():
+        np.testing.assert_allclose(weights(trainer.model)[name], values, rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_of_automatic_batches_goes_on_where_it_stood(folder, tmp_path):
+    rows = small_models.classified(48)
+
+    def trainer(**more):
+        args = arguments(
+            tmp_path,
+            num_train_epochs=2,
+            learning_rate=1e-3,
+            auto_find_batch_size=True,
+            per_device_train_batch_size=16,
+            save_strategy="steps",
+            save_steps=2,
+            memory_budget="1GiB",
+        )
+        return ds.Trainer(load(folder), args, train_dataset=rows, **more)
+
+    whole = trainer(callbacks=[SetBudget({1: "120KB"})])
+    whole.train()
+    resumed = trainer()
+    resumed.train(resume_from_checkpoint=tmp_path / "checkpoint-2")
+    assert resumed.state.train_batch_size == 16 > whole.state.train_batch_size
+    np.testing.assert_allclose(log_of(resumed), log_of(whole), rtol=2e-4)
+
+
 def test_streams_need_a_number_of_steps(folder, tmp_path):
     class Rows(ds.data.IterableDataset):
         def __iter__(self):

@@ -112,6 +112,7 @@ def _is_state(values) -> bool:
     return (
         all(isinstance(n, int) and n >= 0 for n in numbers)
         and isinstance(where.get("loader"), dict)
+        and isinstance(where["loader"].get("batch_size", 1), int)
         and isinstance(where.get("logs"), dict)
         and isinstance(values["optimizer"].get("state"), dict)
         and isinstance(groups, list)

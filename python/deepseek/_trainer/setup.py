@@ -221,7 +221,7 @@ class TrainerSetup:
         together = a.effective_batch_size
         if a.auto_find_batch_size and a.per_device_train_batch_size != "auto":
             together = a.per_device_train_batch_size * a.gradient_accumulation_steps
-        self._together = together
+        self._together, self._sizes = together, None
         loader = self._loader(
             self.train_dataset,
             "auto" if automatic else a.per_device_train_batch_size,
@@ -261,15 +261,25 @@ class TrainerSetup:
 
     def _find_batch_size(self, loader, longest) -> None:
         half = _core.bfloat16 if self.args.bf16 else _core.float16
-        MixedPrecisionTrainer(
+        self._sizes = MixedPrecisionTrainer(
             self.model,
             self.optimizer,
             fp16_layers=("conv", "linear", "attention") if self._half else (),
             dtype=half if self._half else None,
             forward=lambda model, batch: self.compute_loss(model, dict(batch)),
-            memory_budget=self.args.memory_budget,
+            memory_budget=self._memory_limit(),
             progress=False,
-        ).find_batch_size(loader, longest)
+        )
+        size = self._sizes.find_batch_size(loader, longest)
+        if loader.effective_batch_size is None:
+            # The schedule counts steps, so all have the rows of the first.
+            loader.effective_batch_size = size
+
+    def _memory_limit(self) -> int | str | None:
+        """The memory budget of a run; None leaves the one that holds."""
+        a = self.args
+        again = a.gradient_checkpointing or getattr(self.model, "is_gradient_checkpointing", False)
+        return a.memory_budget or ("auto" if again else None)
 
     def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
         """Batches of eval_dataset, or of another one, in order."""

@@ -231,8 +231,7 @@ class Trainer(TrainerSetup):
         )
         start = checkpoints.find(Path(a.output_dir), wanted) if wanted else None
         self._begin()
-        again = a.gradient_checkpointing or getattr(self.model, "is_gradient_checkpointing", False)
-        limit = a.memory_budget or ("auto" if again else None)
+        limit = self._memory_limit()
         with memory.budget(limit) if limit else contextlib.nullcontext():
             with Interrupt() as self._interrupt:
                 try:
@@ -316,6 +315,8 @@ class Trainer(TrainerSetup):
             next(itertools.islice(batches, self._batch, self._batch), None)
         over = False
         while not (self.control.should_epoch_stop or self.control.should_training_stop):
+            if self._adapt(loader):
+                batches = iter(loader)
             group = [
                 self._prepare_inputs(batch)
                 for batch in itertools.islice(batches, self._accumulation)
@@ -340,6 +341,15 @@ class Trainer(TrainerSetup):
         self._clear_control()
         self._call("on_epoch_end")
         self._log_save_evaluate()
+
+    def _adapt(self, loader) -> bool:
+        """Before a step: whether the batches became smaller or larger with the memory there is."""
+        if not getattr(loader, "adapts", False) or not self._sizes._adapt(loader):
+            return False
+        self._batch = loader.state_dict()["position"]
+        self._batches, self._accumulation, *_ = self._lengths_of_run(loader)
+        self.state.train_batch_size = loader.batch_size
+        return True
 
     def _clear_control(self) -> None:
         self.control.should_save = self.control.should_log = self.control.should_evaluate = False
@@ -434,6 +444,8 @@ class Trainer(TrainerSetup):
             "loader": dict(loader.state_dict()) if hasattr(loader, "state_dict") else {},
         }
         where["loader"].update(epoch=self._epoch, position=self._batch)
+        if getattr(loader, "adapts", False):
+            where["loader"]["batch_size"] = loader.batch_size
         checkpoints.write(self, folder, where)
         if a.push_to_hub and a.hub_strategy == "every_save":
             self._push(folder, f"Training in progress, step {state.global_step}")
@@ -446,6 +458,10 @@ class Trainer(TrainerSetup):
         if best is not None and not Path(best).is_dir():
             self.state.best_model_checkpoint = None
         self.callback_handler.load_states(self.state.stateful_callbacks)
+        if getattr(loader, "adapts", False):  # the size may be another one now
+            saved = where["loader"].get("batch_size", loader.batch_size)
+            where["batch"] = where["batch"] * saved // loader.batch_size
+            where["loader"]["position"] = where["batch"]
         if hasattr(loader, "load_state_dict") and "seed" in where["loader"]:
             loader.load_state_dict(where["loader"])
         for name in _RUNNING:

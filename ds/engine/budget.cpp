@@ -2,8 +2,8 @@
 // The memory budget: plans with more and more recomputation until one fits.
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <cmath>
-#include <cstdlib>
 
 #include "ds/base/error.h"
 #include "ds/base/options.h"
@@ -91,12 +91,14 @@ size_t parse_bytes(const std::string& text) {
   constexpr std::pair<const char*, double> kUnits[] = {
       {"", 1},      {"B", 1},        {"KB", 1e3},        {"MB", 1e6},     {"GB", 1e9},
       {"TB", 1e12}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
+  double number = 0;
+  // Unlike strtod() it takes no hexadecimal numbers, of which nobody writes a budget.
+  const char* end = std::from_chars(text.data(), text.data() + text.size(), number).ptr;
+  const bool given = end != text.data();
   while (*end == ' ') ++end;
   const auto unit = std::find_if(std::begin(kUnits), std::end(kUnits),
                                  [&](const auto& row) { return std::string(row.first) == end; });
-  double bytes = unit == std::end(kUnits) || end == text.c_str() ? -1 : number * unit->second;
+  double bytes = unit == std::end(kUnits) || !given ? -1 : number * unit->second;
   if (bytes != std::floor(bytes) && unit->second == 1) bytes = -1;  // 1.5, where 1.5GiB is meant
   DS_CHECK(bytes >= 1 && bytes < 0x1p62, ValueError, "memory budget: '", text,
            "' is no amount of memory; write a number and a unit, such as 2GiB or 800MB");

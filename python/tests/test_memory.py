@@ -302,7 +302,7 @@ def test_budgets_are_amounts_of_memory():
     assert ds.memory.parse_bytes("2GiB") == 2 << 30
     assert ds.memory.parse_bytes("1.5 KB") == 1500
     assert ds.memory.parse_bytes(4096) == 4096
-    for wrong in ("", "many", "2 Gi", "-1GiB", "0", "1e300GB", "nan", 0, -5, 1.5, "2.5B"):
+    for wrong in ("", "many", "2 Gi", "-1GiB", "0", "1e300GB", "nan", "0x10", 0, -5, 1.5, "2.5B"):
         with pytest.raises(ds.ValueError, match="amount of memory"):
             ds.memory.budget(wrong)
     assert ds.memory.format_bytes(1536) == "1.5 KiB"

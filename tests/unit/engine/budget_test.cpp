@@ -79,7 +79,7 @@ TEST_CASE("amounts of memory") {
   CHECK(parse_bytes("4096") == 4096);
   CHECK(parse_bytes("1.5 KiB") == 1536);
   CHECK(parse_bytes("2GB") == 2000000000);
-  for (const char* wrong : {"", "GiB", "2 gib", "-1", "0", "1e40", "inf", "0x"})
+  for (const char* wrong : {"", "GiB", "2 gib", "-1", "0", "1e40", "inf", "0x", "0x10"})
     CHECK_THROWS_AS(parse_bytes(wrong), ValueError);
 }
 

@@ -10,12 +10,15 @@ block. Outputs, losses and gradients are compared first (without dropout); withi
 steps have to give the losses of the run without one, bit for bit. Then the processes take turns.
 The peak is the largest resident size, read from outside, of another process that only trains.
 
+--peaks adds budgets that are shares of the whole planned peak, parameters and optimizer state
+included; --offload names a folder for what such a budget has no room for.
 --torch-budgets adds torch.compile with torch._functorch.config.activation_memory_budget.
 With --alone processes follow each other, each with two steps to warm up, for cases that do not fit
 side by side; then only the losses of deepseek's own ways are compared."""
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -69,11 +72,12 @@ def _plan(case, args) -> dict:
 def all_ways(case, args) -> dict[str, str]:
     """Peers by the names of the ways; the first two have no budget."""
     plan = _plan(case, args)
-    limits = {share: int(plan["peak"] - (1 - share) * plan["arena"]) for share in args.shares}
+    limits = {f"{s:.0%}": int(plan["peak"] - (1 - s) * plan["arena"]) for s in args.shares}
+    limits |= {f"{share:.0%} of the peak": int(share * plan["peak"]) for share in args.peaks}
     return {
         "torch": "torch",
         "deepseek": "deepseek",
-        **{f"deepseek, {s:.0%}": f"deepseek:budget={limit}" for s, limit in limits.items()},
+        **{f"deepseek, {name}": f"deepseek:budget={limit}" for name, limit in limits.items()},
         "torch, checkpoint": "torch:checkpoint",
         **{
             f"torch.compile, budget {share:g}": f"torch:compile:activation_budget={share:g}"
@@ -195,6 +199,10 @@ def main() -> int:
         help="of the temporaries that a budget leaves (default %(default)s)",
     )
     parser.add_argument(
+        "--peaks", default="", help="of the planned peak that a budget leaves, as 0.33"
+    )
+    parser.add_argument("--offload", metavar="FOLDER", help="where what does not fit may lie")
+    parser.add_argument(
         "--torch-budgets", default="", help="of torch.compile's activations, as 0.5,0.25"
     )
     parser.add_argument("--alone", action="store_true", help="one process at a time")
@@ -206,8 +214,11 @@ def main() -> int:
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     args = parser.parse_args()
     try:
-        args.shares = [float(share) for share in args.shares.split(",")]
-        args.torch_budgets = [float(share) for share in args.torch_budgets.split(",") if share]
+        for name in ("shares", "peaks", "torch_budgets"):
+            given = getattr(args, name).split(",")
+            setattr(args, name, [float(share) for share in given if share])
+        if args.offload:
+            os.environ["DS_OFFLOAD_DIR"] = args.offload
         cases = [parse_case(text) for text in args.cases.split(",")]
         results = []
         for case in cases:

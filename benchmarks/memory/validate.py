@@ -35,7 +35,7 @@ def worker(model: str, batch: int, size: int) -> None:
 
     wait({})
     case = plan.Case(model, batch, size)
-    net, loss = plan.steps.gpt(case, layers) if layers else plan.steps.image(case)
+    net, loss = plan.steps.text(case, layers) if layers else plan.steps.image(case)
     optimizer = plan.OPTIMIZERS[OPTIMIZER](net.parameters())
 
     def step():

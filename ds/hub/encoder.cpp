@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ds/base/error.h"
+#include "ds/hub/layer_checkpoint.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 
@@ -215,8 +216,11 @@ Output EncoderModel::forward(const TextInput& input) {
   size_t layer = 0;
   for (TransformerBlock* block : path()) {
     if (input.output_hidden_states) out.hidden_states.push_back(x);
-    x = block->forward(x, mask,
-                       {input.cache, layer++, input.output_attentions ? &out.attentions : nullptr});
+    x = through_layer(x, [&](const Tensor& before) {
+      return block->forward(
+          before, mask,
+          {input.cache, layer++, input.output_attentions ? &out.attentions : nullptr});
+    });
   }
   if (input.output_hidden_states) out.hidden_states.push_back(x);
   out.values.emplace_back("last_hidden_state", x);

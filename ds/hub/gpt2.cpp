@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ds/base/error.h"
+#include "ds/hub/layer_checkpoint.h"
 #include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
@@ -73,11 +74,12 @@ Output GPT2Model::forward(const TextInput& input) {
   Output out;
   for (int64_t i = 0; i < config_.n_layer; ++i) {
     if (input.output_hidden_states) out.hidden_states.push_back(x);
-    x = child("h")
-            ->child_as<TransformerBlock>(std::to_string(i))
-            .forward(x, mask,
-                     {input.cache, static_cast<size_t>(i),
-                      input.output_attentions ? &out.attentions : nullptr});
+    auto& block = child("h")->child_as<TransformerBlock>(std::to_string(i));
+    x = through_layer(x, [&](const Tensor& before) {
+      return block.forward(before, mask,
+                           {input.cache, static_cast<size_t>(i),
+                            input.output_attentions ? &out.attentions : nullptr});
+    });
   }
   x = call_at(*this, "ln_f", x);
   if (input.output_hidden_states) out.hidden_states.push_back(x);

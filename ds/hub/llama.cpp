@@ -6,6 +6,7 @@
 
 #include "ds/base/error.h"
 #include "ds/hub/experts.h"
+#include "ds/hub/layer_checkpoint.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 
@@ -304,11 +305,12 @@ Output LlamaModel::forward(const TextInput& input) {
   Output out;
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     if (input.output_hidden_states) out.hidden_states.push_back(x);
-    x = child("layers")
-            ->child_as<DecoderLayer>(std::to_string(i))
-            .forward(x, sliding && slides(config_, i) ? *sliding : rotation, mask,
-                     {input.cache, static_cast<size_t>(i),
-                      input.output_attentions ? &out.attentions : nullptr});
+    auto& layer = child("layers")->child_as<DecoderLayer>(std::to_string(i));
+    x = through_layer(x, [&](const Tensor& before) {
+      return layer.forward(before, sliding && slides(config_, i) ? *sliding : rotation, mask,
+                           {input.cache, static_cast<size_t>(i),
+                            input.output_attentions ? &out.attentions : nullptr});
+    });
   }
   x = call_at(*this, "norm", x);
   if (input.output_hidden_states) out.hidden_states.push_back(x);

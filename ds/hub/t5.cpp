@@ -6,6 +6,7 @@
 
 #include "ds/base/error.h"
 #include "ds/hub/heads.h"
+#include "ds/hub/layer_checkpoint.h"
 #include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
@@ -292,7 +293,7 @@ Output T5Stack::forward(const T5StackInput& input) {
                     : position_bias(0, tokens, tokens);
   for (int64_t i = 0; i < count; ++i) {
     if (text.output_hidden_states) out.hidden_states.push_back(x);
-    x = run_block(i, x, step);
+    x = through_layer(x, [&](const Tensor& before) { return run_block(i, before, step); });
   }
   x = dropout(call_at(*this, "final_layer_norm", x), config_.dropout_rate, is_training());
   if (text.output_hidden_states) out.hidden_states.push_back(x);

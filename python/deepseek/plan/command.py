@@ -23,7 +23,7 @@ def add_command(commands) -> None:
     command.add_argument(
         "--model",
         required=True,
-        help=f"{', '.join(steps.GPT)}, or an image model of `deepseek models list`",
+        help=f"{', '.join(steps.TEXTS)}, or an image model of `deepseek models list`",
     )
     command.add_argument(
         "--devices",
@@ -100,12 +100,13 @@ def _head(case: steps.Case, count: int, device: devices.Device) -> str:
         f"{count} x {device.name}: {_size(device.memory)} each, of which "
         f"{accounts.USABLE:.0%} may be planned",
     ]
-    if device.link:
+    rate = device.flops32 if case.precision == "fp32" else device.flops16
+    if rate and device.link:
         lines.append(
             "least step times, at stated peaks of "
-            f"{(device.flops32 if case.precision == 'fp32' else device.flops16) / 1e12:.4g} "
-            f"TFLOP/s, {device.bandwidth / 1e9:.4g} GB/s memory, {device.link / 1e9:.4g} GB/s "
-            "between devices; real ones are two to three times as long"
+            f"{rate / 1e12:.4g} TFLOP/s, {device.bandwidth / 1e9:.4g} GB/s memory, "
+            f"{device.link / 1e9:.4g} GB/s between devices; real ones are two to three times as "
+            "long"
         )
     return "\n".join(lines)
 

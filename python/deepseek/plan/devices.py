@@ -22,16 +22,26 @@ class Device(NamedTuple):
 
 
 _GIB = 1 << 30
-#: Peaks of the data sheets, without sparsity.
+#: Peaks of the makers' data sheets, without sparsity; docs/guide/planning.md names them.
 DEVICES = {
     d.name.lower(): d
     for d in (
+        Device("V100-16GB", 16 * _GIB, 15.7e12, 125e12, 0.9e12, 150e9, 16e9),
         Device("V100-32GB", 32 * _GIB, 15.7e12, 125e12, 0.9e12, 150e9, 16e9),
+        Device("T4-16GB", 16 * _GIB, 8.1e12, 65e12, 0.3e12, 16e9, 16e9),
         Device("A100-40GB", 40 * _GIB, 19.5e12, 312e12, 1.555e12, 300e9, 32e9),
         Device("A100-80GB", 80 * _GIB, 19.5e12, 312e12, 2.039e12, 300e9, 32e9),
+        Device("L4-24GB", 24 * _GIB, 30.3e12, 121e12, 0.3e12, 32e9, 32e9),
         Device("H100-80GB", 80 * _GIB, 67e12, 989e12, 3.35e12, 450e9, 64e9),
         Device("H200-141GB", 141 * _GIB, 67e12, 989e12, 4.8e12, 450e9, 64e9),
+        Device("RTX3090-24GB", 24 * _GIB, 35.6e12, 71e12, 0.936e12, 32e9, 32e9),
         Device("RTX4090-24GB", 24 * _GIB, 82.6e12, 165e12, 1.008e12, 32e9, 32e9),
+        Device("MI250X-128GB", 128 * _GIB, 47.9e12, 383e12, 3.277e12, 400e9, 32e9),
+        Device("MI300X-192GB", 192 * _GIB, 163.4e12, 1307.4e12, 5.3e12, 448e9, 64e9),
+        # Makers state no rate in FP32 and no link to the host.
+        Device("TPUv4-32GB", 32 * _GIB, 0.0, 275e12, 1.228e12, 150e9),
+        Device("TPUv5e-16GB", 16 * _GIB, 0.0, 197e12, 0.819e12, 100e9),
+        Device("TPUv5p-95GB", 95 * _GIB, 0.0, 459e12, 2.765e12, 300e9),
     )
 }
 

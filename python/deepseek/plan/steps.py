@@ -11,21 +11,85 @@ from .. import _core, models, nn, optim
 from .._batch_size import state_bytes
 from .._modes import autocast
 from ..random import fork_rng
-from ..utils.checkpoint import checkpoint
 
-#: Embedding width, layers and heads. GPT-2: Radford et al., 2019; GPT-3: Brown et al., 2020, table
-#: 2.1, whose networks are built as GPT-2's, with 2048 positions.
-GPT = {
-    "gpt2": (768, 12, 12),
-    "gpt2-medium": (1024, 24, 16),
-    "gpt2-large": (1280, 36, 20),
-    "gpt2-xl": (1600, 48, 25),
-    "gpt3-2.7b": (2560, 32, 32),
-    "gpt3-6.7b": (4096, 32, 32),
-    "gpt3-13b": (5120, 40, 40),
-    "gpt3-175b": (12288, 96, 96),
+
+class Text(NamedTuple):
+    """A model of texts: its class, numbers for each token between two layers, equal layers, tokens
+    it was made for, and the keys of its configuration that differ from the defaults. `depth`: the
+    keys for the number of layers; `positions`: that for the longest text."""
+
+    kind: str
+    width: int
+    layers: int
+    tokens: int
+    options: dict
+    depth: tuple[str, ...] = ("num_hidden_layers",)
+    positions: str | None = "max_position_embeddings"
+
+
+def _gpt(width: int, layers: int, heads: int, tokens: int = 1024, drop: float = 0.1) -> Text:
+    options = {"n_embd": width, "n_head": heads}
+    options |= dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), drop)
+    return Text("GPT2LMHeadModel", width, layers, tokens, options, ("n_layer",), "n_positions")
+
+
+def _gpt3(width: int, layers: int, heads: int) -> Text:
+    return _gpt(width, layers, heads, 2048, drop=0.0)  # the paper states no dropout
+
+
+def _decoder(
+    kind: str, width: int, inner: int, layers: int, heads: tuple, words: int, tokens: int, **more
+) -> Text:
+    """Heads: of queries, of keys and values."""
+    options = {"hidden_size": width, "intermediate_size": inner, "vocab_size": words, **more}
+    options |= {"num_attention_heads": heads[0], "num_key_value_heads": heads[1]}
+    return Text(f"{kind}ForCausalLM", width, layers, tokens, options)
+
+
+def _bert(width: int, layers: int, heads: int) -> Text:
+    options = {"hidden_size": width, "num_attention_heads": heads, "intermediate_size": 4 * width}
+    return Text("BertForMaskedLM", width, layers, 512, options)
+
+
+def _t5(inner: int, heads: int) -> Text:
+    options = {"d_model": 1024, "d_kv": 128, "d_ff": inner, "num_heads": heads}
+    options |= {"pad_token_id": 0, "decoder_start_token_id": 0}
+    depth = ("num_layers", "num_decoder_layers")
+    return Text("T5ForConditionalGeneration", 1024, 24, 512, options, depth, None)
+
+
+#: Sizes of the papers and of the configurations published with the weights. GPT-2: Radford et al.,
+#: 2019; GPT-3: Brown et al., 2020, table 2.1, whose networks are built as GPT-2's; BERT: Devlin et
+#: al., 2019; T5: Raffel et al., 2020; Llama 2: Touvron et al., 2023; Llama 3: Grattafiori et al.,
+#: 2024, table 3; Mistral and Mixtral: Jiang et al., 2023 and 2024; Qwen 2.5: its report, 2024;
+#: DeepSeek-V3: its report, 2024, section 4.2, without the module for a second token.
+TEXTS = {
+    "gpt2": _gpt(768, 12, 12),
+    "gpt2-medium": _gpt(1024, 24, 16),
+    "gpt2-large": _gpt(1280, 36, 20),
+    "gpt2-xl": _gpt(1600, 48, 25),
+    "gpt3-2.7b": _gpt3(2560, 32, 32),
+    "gpt3-6.7b": _gpt3(4096, 32, 32),
+    "gpt3-13b": _gpt3(5120, 40, 40),
+    "gpt3-175b": _gpt3(12288, 96, 96),
+    "bert-base": _bert(768, 12, 12),
+    "bert-large": _bert(1024, 24, 16),
+    "t5-3b": _t5(16384, 32),
+    "t5-11b": _t5(65536, 128),
+    "llama2-7b": _decoder("Llama", 4096, 11008, 32, (32, 32), 32000, 4096),
+    "llama2-13b": _decoder("Llama", 5120, 13824, 40, (40, 40), 32000, 4096),
+    "llama2-70b": _decoder("Llama", 8192, 28672, 80, (64, 8), 32000, 4096),
+    "llama3-8b": _decoder("Llama", 4096, 14336, 32, (32, 8), 128256, 8192),
+    "llama3-70b": _decoder("Llama", 8192, 28672, 80, (64, 8), 128256, 8192),
+    "llama3-405b": _decoder("Llama", 16384, 53248, 126, (128, 8), 128256, 8192),
+    "mistral-7b": _decoder("Mistral", 4096, 14336, 32, (32, 8), 32000, 8192),
+    "mixtral-8x7b": _decoder("Mixtral", 4096, 14336, 32, (32, 8), 32000, 8192),
+    "mixtral-8x22b": _decoder("Mixtral", 6144, 16384, 56, (48, 8), 32768, 8192),
+    "qwen2.5-7b": _decoder("Qwen2", 3584, 18944, 28, (28, 4), 152064, 8192),
+    "qwen2.5-72b": _decoder("Qwen2", 8192, 29568, 80, (64, 8), 152064, 8192),
+    "deepseek-v3": Text("DeepseekV3ForCausalLM", 7168, 61, 4096, {}),
 }
-MODELS = (*GPT, *models.MODELS)
+MODELS = (*TEXTS, *models.MODELS)
 PRECISIONS = ("fp32", "mixed", "bf16")
 OPTIMIZERS: dict[str, Callable] = {
     "sgd": lambda p: optim.SGD(p, lr=1e-3),
@@ -67,18 +131,18 @@ class Case(NamedTuple):
 
 def width_of(model: str) -> int:
     """Numbers for each token between two layers."""
-    return GPT[model][0]
+    return TEXTS[model].width
 
 
 def layers_of(model: str) -> int:
     """Equal layers of a model; 0 when it repeats none."""
-    return GPT[model][1] if model in GPT else 0
+    return TEXTS[model].layers if model in TEXTS else 0
 
 
 def default_size(model: str) -> int:
     """Tokens or pixels a model was made for."""
-    if model in GPT:
-        return 2048 if model.startswith("gpt3") else 1024
+    if model in TEXTS:
+        return TEXTS[model].tokens
     small = {"lenet": 28, "resnet8": 28, "resnet20": 32}
     return small.get(model, 224)
 
@@ -97,38 +161,16 @@ def _on_null():
         _core._set_memory_budget(budget)
 
 
-def gpt(case: Case, layers: int):
-    """The model, and its loss on a text of zeros. With recomputation, only each layer's input is
-    kept of it."""
-    width, _, heads = GPT[case.model]
-    # GPT-3's paper states no dropout.
-    drop = 0.0 if case.model.startswith("gpt3") else 0.1
-    config = models.GPT2Config(
-        n_embd=width,
-        n_layer=layers,
-        n_head=heads,
-        n_positions=case.size,
-        attn_pdrop=drop,
-        embd_pdrop=drop,
-        resid_pdrop=drop,
-    )
-    model = models.GPT2LMHeadModel(config)
+def text(case: Case, layers: int):
+    """The model, and its loss on a text of zeros."""
+    made = TEXTS[case.model]
+    options = {**made.options, **dict.fromkeys(made.depth, layers)}
+    if made.positions is not None:
+        options[made.positions] = case.size
+    kind = models.CLASSES[made.kind]
+    model = kind(kind.config_class(**options))
     ids = _core.zeros(case.batch, case.size, dtype=_core.int64).evaluate()
-    if not case.recompute:
-        return model, lambda: model(input_ids=ids, labels=ids).loss
-
-    def loss():
-        body = model.transformer
-        x = body.wte(ids) + body.wpe(_core.arange(case.size))
-        x = nn.functional.dropout(x, drop)
-        for block in body.h:
-            x = checkpoint(block, x)
-        logits = model.lm_head(body.ln_f(x))[:, :-1]
-        return nn.functional.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]), ids[:, 1:].reshape(-1)
-        )
-
-    return model, loss
+    return model, lambda: model(input_ids=ids, labels=ids).loss
 
 
 def image(case: Case):
@@ -151,13 +193,17 @@ def _in_16_bits(model) -> None:
 
 def _measure(case: Case, layers: int, flop_rate: float, byte_rate: float) -> Step:
     """Records forward and backward pass."""
-    model, loss = gpt(case, layers) if layers else image(case)
+    model, loss = text(case, layers) if layers else image(case)
     if case.precision == "bf16":
         _in_16_bits(model)
     parameters = list(model.parameters())
     _core.evaluate(parameters)
-    with autocast("cpu", _core.bfloat16, case.precision != "fp32"):
-        value = loss()
+    _core._hub._set_layer_checkpoints(case.recompute)
+    try:
+        with autocast("cpu", _core.bfloat16, case.precision != "fp32"):
+            value = loss()
+    finally:
+        _core._hub._set_layer_checkpoints(False)
     value.backward()
     _core._reset_largest_plan()
     _core.evaluate([value, *(p.grad for p in parameters)])
@@ -189,7 +235,7 @@ def record(case: Case, flop_rate: float = 1e12, byte_rate: float = 1e11, fewer: 
     these rates. ValueError for a name that is unknown."""
     if case.model not in MODELS:
         raise _core.ValueError(
-            f"plan: model '{case.model}' is unknown; use {', '.join(GPT)} or an image model of "
+            f"plan: model '{case.model}' is unknown; use {', '.join(TEXTS)} or an image model of "
             "`deepseek models list`"
         )
     for what, value, known in (
@@ -202,7 +248,7 @@ def record(case: Case, flop_rate: float = 1e12, byte_rate: float = 1e11, fewer: 
     if case.recompute and not layers:
         raise _core.ValueError(
             f"plan: {case.model} repeats no layer to recompute; recomputation is planned for "
-            f"{', '.join(GPT)}"
+            f"{', '.join(TEXTS)}"
         )
     with _on_null():
         return _measure(case, layers - fewer, flop_rate, byte_rate)

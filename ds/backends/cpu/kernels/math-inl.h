@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Per-target f32 mathematics, at most 4 ULP over the whole range, special values as in IEEE 754
 // and PyTorch. Built on Highway's contrib/math, whose functions are right inside their stated
-// ranges only. The coefficients of erfcx and erf are our own weighted least-squares fits.
+// ranges only. The coefficients of erfcx, erf and TailPoly are our own weighted least-squares fits.
 
 #if defined(DS_CPU_KERNELS_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef DS_CPU_KERNELS_MATH_INL_H_
@@ -254,29 +254,61 @@ HWY_INLINE VF Sigmoid(VF x) {
   const VF numerator = hn::IfThenElse(hn::Lt(x, hn::Zero(DF())), e, Const(1));
   return KeepNan(x, hn::Div(numerator, hn::Add(Const(1), e)));
 }
-HWY_INLINE VF Silu(VF x) { return KeepNan(x, hn::Mul(x, Sigmoid(x))); }
 HWY_INLINE VF Softplus(VF x) {
   const VF e = hn::Exp(DF(), hn::Neg(hn::Min(hn::Abs(x), Const(105))));
   const VF tail = hn::IfThenElse(hn::Lt(e, Const(1e-8)), e, hn::Log1p(DF(), e));
   return KeepNan(x, hn::Add(hn::Max(x, hn::Zero(DF())), tail));
 }
-/// x * Phi(x); on the negative side through erfc, so that nothing cancels.
+/// exp(-s - low) for s in [0, 88.1] and tiny low; 0 where that is below 2^-126.
+HWY_INLINE VF ExpMinus(VF s, VF low) {
+  // Adding 1.5 * 2^23 leaves the rounded integer, here with the exponent's bias, in the low bits.
+  const VF shift = Const(12582912.0 + 127);
+  const VF shifted = hn::NegMulAdd(s, Const(1.4426950408889634), shift);
+  const VF q = hn::Sub(shifted, shift);
+  const VF high = hn::NegMulAdd(q, Const(0.693145751953125), hn::Neg(s));
+  const VF r = hn::Sub(hn::NegMulAdd(q, Const(1.428606765330187e-06), high), low);
+  const VF scale = hn::BitCast(DF(), hn::ShiftLeft<23>(hn::BitCast(DU(), shifted)));
+  hn::impl::ExpImpl<float> impl;
+  return hn::MulAdd(impl.ExpPoly(DF(), r), scale, scale);
+}
+
+HWY_INLINE VF Silu(VF x) {
+  const VF e = ExpMinus(hn::Min(hn::Abs(x), Const(88.1)), hn::Zero(DF()));
+  return hn::Div(hn::Mul(x, hn::IfNegativeThenElse(x, e, Const(1))), hn::Add(Const(1), e));
+}
+
+/// (a + 3.75) exp(a^2 / 2) Phi(-a) for y = (a - 3.75) / (a + 3.75), a in [0, 14.5], to 1.5e-8.
+HWY_INLINE VF TailPoly(VF y) {
+  const VF y2 = hn::Mul(y, y);
+  const VF y4 = hn::Mul(y2, y2);
+  const VF p01 = hn::MulAdd(y, Const(-0.588188277939943), Const(0.7502940742588444));
+  const VF p23 = hn::MulAdd(y, Const(-0.15152083348892065), Const(0.3529396004292415));
+  const VF p45 = hn::MulAdd(y, Const(0.0012001149432951724), Const(0.037492551218271664));
+  const VF p67 = hn::MulAdd(y, Const(0.0005094337822113741), Const(-0.004169126892387026));
+  const VF p47 = hn::MulAdd(p67, y2, p45);
+  const VF p48 = hn::MulAdd(y4, Const(0.0004433654702003682), p47);
+  return hn::MulAdd(p48, y4, hn::MulAdd(p23, y2, p01));
+}
+
+/// x * Phi(x); on the negative side through the tail Phi(-|x|), so that nothing cancels. From
+/// |x| = 13.27 on the tail is 0.
 HWY_INLINE VF Gelu(VF x) {
-  const VF a = hn::Abs(x);
-  const VF square = hn::Mul(x, x);
-  const VF low = hn::IfThenElseZero(hn::Lt(a, Const(20)), SquareLow(x, square));
+  const VF a = hn::Min(hn::Abs(x), Const(13.27));
+  const VF square = hn::Mul(a, a);
   const VF half = Const(0.5);
-  const VF tail = hn::Mul(half, ErfcPositive(hn::Mul(a, Const(0.7071067811865476)),
-                                             hn::Mul(square, half), hn::Mul(low, half)));
-  const MF negative = hn::Lt(x, hn::Zero(DF()));
-  const VF phi = hn::IfThenElse(negative, tail, hn::Sub(Const(1), tail));
-  return KeepNan(x, hn::Mul(x, phi));
+  const VF e = ExpMinus(hn::Mul(square, half), hn::Mul(SquareLow(a, square), half));
+  const VF q = hn::Div(Const(1), hn::Add(a, Const(3.75)));
+  const VF tail = hn::Mul(e, hn::Mul(TailPoly(hn::Mul(hn::Sub(a, Const(3.75)), q)), q));
+  return hn::Mul(x, hn::IfNegativeThenElse(x, tail, hn::Sub(Const(1), tail)));
 }
 /// 0.5 x (1 + tanh(u)) = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3).
 HWY_INLINE VF GeluTanh(VF x) {
-  const VF square = hn::Mul(x, x);
-  const VF inner = hn::MulAdd(hn::Mul(square, x), Const(0.044715), x);
-  return KeepNan(x, hn::Mul(x, Sigmoid(hn::Mul(inner, Const(1.5957691216057308)))));
+  // Beyond 12 only the infinities and NaN matter.
+  const VF a = hn::Min(hn::Abs(x), Const(12));
+  const VF inner = hn::MulAdd(hn::Mul(hn::Mul(a, a), a), Const(0.044715), a);
+  const VF e =
+      ExpMinus(hn::Min(hn::Mul(inner, Const(1.5957691216057308)), Const(88.1)), hn::Zero(DF()));
+  return hn::Div(hn::Mul(x, hn::IfNegativeThenElse(x, e, Const(1))), hn::Add(Const(1), e));
 }
 
 /// Larger and smaller value; NaN wins, as in PyTorch.

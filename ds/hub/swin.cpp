@@ -64,23 +64,21 @@ Tensor shift_mask(int64_t height, int64_t width, int64_t window, int64_t shift) 
   return tensor(mask, Shape{count, area, area});
 }
 
-void check(const SwinConfig& c) {
-  check_image_model("SwinTransformer", c.in_channels, c.num_classes);
-  DS_CHECK(!c.depths.empty() && c.depths.size() == c.num_heads.size(), ValueError,
-           "SwinTransformer: ", c.depths.size(), " depths and ", c.num_heads.size(),
+}  // namespace
+
+void check_swin_sizes(const SwinSizes& s) {
+  DS_CHECK(!s.depths.empty() && s.depths.size() == s.num_heads.size(), ValueError, s.model, ": ",
+           s.depths.size(), " depths and ", s.num_heads.size(),
            " num_heads; one of each is expected for every stage");
-  DS_CHECK(c.patch_size >= 1 && c.img_size >= c.patch_size && c.window_size >= 1, ValueError,
-           "SwinTransformer: img_size ", c.img_size, ", patch_size ", c.patch_size,
-           " and window_size ", c.window_size, " must be positive, and a patch fit into an image");
-  for (size_t i = 0; i < c.depths.size(); ++i) {
-    const int64_t dim = c.embed_dim << i;
-    DS_CHECK(c.num_heads[i] >= 1 && dim >= 1 && dim % c.num_heads[i] == 0, ValueError,
-             "SwinTransformer: ", c.num_heads[i], " heads do not divide the ", dim,
-             " channels of stage ", i);
+  DS_CHECK(s.patch_size >= 1 && s.image_size >= s.patch_size && s.window_size >= 1, ValueError,
+           s.model, ": ", s.image_key, " ", s.image_size, ", patch_size ", s.patch_size,
+           " and window_size ", s.window_size, " must be positive, and a patch fit into an image");
+  for (size_t i = 0; i < s.depths.size(); ++i) {
+    const int64_t dim = s.embed_dim << i;
+    DS_CHECK(s.num_heads[i] >= 1 && dim >= 1 && dim % s.num_heads[i] == 0, ValueError, s.model,
+             ": ", s.num_heads[i], " heads do not divide the ", dim, " channels of stage ", i);
   }
 }
-
-}  // namespace
 
 SwinBlock::SwinBlock(const SwinBlockOptions& options, const SwinBlockNames& names)
     : options_(options), names_(names) {
@@ -199,7 +197,9 @@ Tensor SwinStage::forward(const Tensor& x) {
 }
 
 SwinTransformer::SwinTransformer(const SwinConfig& config) : config_(config) {
-  check(config);
+  check_image_model("SwinTransformer", config.in_channels, config.num_classes);
+  check_swin_sizes({"SwinTransformer", "img_size", config.img_size, config.patch_size,
+                    config.window_size, config.embed_dim, config.depths, config.num_heads});
   const SwinConfig& c = config_;
   nn::ConvOptions patches{c.in_channels, c.embed_dim, c.patch_size};
   patches.stride = c.patch_size;

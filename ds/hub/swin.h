@@ -23,6 +23,16 @@ struct SwinConfig {
 /// timm's sizes: swin_*.
 const NamedSizes<SwinConfig>& swins();
 
+/// Sizes of a Swin Transformer, with the model's name and its key for the image size.
+struct SwinSizes {
+  const char* model;
+  const char* image_key;
+  int64_t image_size, patch_size, window_size, embed_dim;
+  const std::vector<int64_t>&depths, &num_heads;
+};
+/// ValueError for sizes that make no model.
+void check_swin_sizes(const SwinSizes& sizes);
+
 /// Dotted names below a block; qkv replaces query, key and value where they are one projection.
 struct SwinBlockNames {
   const char *attention_norm = "norm1", *mlp_norm = "norm2";

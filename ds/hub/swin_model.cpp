@@ -21,22 +21,6 @@ constexpr SwinBlockNames kBlock{.attention_norm = "layernorm_before",
                                 .out = "attention.o_proj",
                                 .bias = "attention.relative_position_bias"};
 
-void check(const SwinModelConfig& c) {
-  check_image_model("SwinModel", c.num_channels, 0);
-  DS_CHECK(!c.depths.empty() && c.depths.size() == c.num_heads.size(), ValueError,
-           "SwinModel: ", c.depths.size(), " depths and ", c.num_heads.size(),
-           " num_heads; one of each is expected for every stage");
-  DS_CHECK(c.patch_size >= 1 && c.image_size >= c.patch_size && c.window_size >= 1, ValueError,
-           "SwinModel: image_size ", c.image_size, ", patch_size ", c.patch_size,
-           " and window_size ", c.window_size, " must be positive, and a patch fit into an image");
-  for (size_t i = 0; i < c.depths.size(); ++i) {
-    const int64_t dim = c.embed_dim << i;
-    DS_CHECK(c.num_heads[i] >= 1 && dim >= 1 && dim % c.num_heads[i] == 0, ValueError,
-             "SwinModel: ", c.num_heads[i], " heads do not divide the ", dim, " channels of stage ",
-             i);
-  }
-}
-
 /// [N, H, W, C] -> [N, H * W, C].
 Tensor in_a_row(const Tensor& x) { return flatten(x, 1, 2); }
 
@@ -45,7 +29,9 @@ Tensor in_a_row(const Tensor& x) { return flatten(x, 1, 2); }
 SwinModel::SwinModel(const SwinModelConfig& config, bool pooling)
     : config_(config), pooling_(pooling) {
   const SwinModelConfig& c = config_;
-  check(c);
+  check_image_model("SwinModel", c.num_channels, 0);
+  check_swin_sizes({"SwinModel", "image_size", c.image_size, c.patch_size, c.window_size,
+                    c.embed_dim, c.depths, c.num_heads});
   const auto embeddings = add<Group>("embeddings");
   const int64_t side = c.image_size / c.patch_size;
   if (c.use_absolute_embeddings)

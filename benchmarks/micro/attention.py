@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """scaled_dot_product_attention against PyTorch's, forward and forward + backward, alternating.
 
-    python benchmarks/micro/attention.py [--only gpt2] [--permuted] [--threads 1] [--rounds 15]
-                                         [--clock cpu] [--json FILE]
+    python benchmarks/micro/attention.py [--only gpt2] [--dtype bf16] [--permuted] [--threads 1]
+                                         [--rounds 15] [--clock cpu] [--json FILE]
 
 Results and gradients are compared first; a case that differs is not timed. A ratio is PyTorch /
 deepseek of one round, above 1 is faster; median and quartiles over the rounds are reported.
@@ -23,17 +23,23 @@ CASES = {
     "gpt2-small": ((2, 12, 512, 64), True),
     "vit-s": ((16, 6, 197, 64), False),
 }
+DTYPES = {"f32": ("float32", 1e-4), "bf16": ("bfloat16", 2e-2)}  # and error over the largest value
 TURN_SECONDS = 0.05  # far above the clock's resolution
 
 
 class Ours:
-    def __init__(self, arrays, permuted: bool, causal: bool):
-        self.leaves = [ds.tensor(a).requires_grad_() for a in arrays[:3]]
-        self.diff, self.permuted, self.causal = ds.tensor(arrays[3]), permuted, causal
+    framework = ds
+
+    def __init__(self, arrays, dtype: str, permuted: bool, causal: bool):
+        dtype = getattr(self.framework, dtype)
+        *leaves, self.diff = (self.framework.tensor(a).to(dtype) for a in arrays)
+        self.leaves = [x.requires_grad_() for x in leaves]
+        self.permuted, self.causal = permuted, causal
 
     def attend(self, leaves):
         heads = [x.transpose(1, 2) for x in leaves] if self.permuted else leaves
-        out = ds.nn.functional.scaled_dot_product_attention(*heads, is_causal=self.causal)
+        attention = self.framework.nn.functional.scaled_dot_product_attention
+        out = attention(*heads, is_causal=self.causal)
         return out.transpose(1, 2) if self.permuted else out
 
     @staticmethod
@@ -55,14 +61,7 @@ class Ours:
 
 
 class Theirs(Ours):
-    def __init__(self, arrays, permuted: bool, causal: bool):
-        self.leaves = [torch.tensor(a).requires_grad_() for a in arrays[:3]]
-        self.diff, self.permuted, self.causal = torch.tensor(arrays[3]), permuted, causal
-
-    def attend(self, leaves):
-        heads = [x.transpose(1, 2) for x in leaves] if self.permuted else leaves
-        out = torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=self.causal)
-        return out.transpose(1, 2) if self.permuted else out
+    framework = torch
 
     def forward(self):
         with torch.no_grad():
@@ -73,10 +72,11 @@ class Theirs(Ours):
         return [out, *torch.autograd.grad(out, self.leaves, self.diff)]
 
 
-def check_agreement(ours, theirs) -> None:
+def check_agreement(ours, theirs, tolerance: float) -> None:
     for name, mine, other in zip(("out", "diff_q", "diff_k", "diff_v"), ours, theirs, strict=False):
-        error = np.abs(mine.detach().numpy() - other.detach().numpy()).max()
-        if not error < 1e-4:
+        mine, other = (x.detach().float().numpy() for x in (mine, other))
+        error = np.abs(mine - other).max() / np.abs(other).max()
+        if not error < tolerance:
             raise SystemExit(f"{name} differs by {error:.3g}; not timed")
 
 
@@ -92,13 +92,14 @@ def alternate(steps: dict, rounds: int, clock) -> dict:
     return seconds
 
 
-def run_case(name: str, permuted: bool, rounds: int, clock) -> list[dict]:
+def run_case(name: str, precision: str, permuted: bool, rounds: int, clock) -> list[dict]:
     (batch, heads, length, dim), causal = CASES[name]
     shape = (batch, length, heads, dim) if permuted else (batch, heads, length, dim)
     draw = np.random.default_rng(0)
     arrays = [draw.standard_normal(shape).astype(np.float32) for _ in range(4)]
-    ours, theirs = (kind(arrays, permuted, causal) for kind in (Ours, Theirs))
-    check_agreement(ours.both(), theirs.both())
+    dtype, tolerance = DTYPES[precision]
+    ours, theirs = (kind(arrays, dtype, permuted, causal) for kind in (Ours, Theirs))
+    check_agreement(ours.both(), theirs.both(), tolerance)
     # Two products of [T, D] and [T, T] forward and five backward; half of them when causal.
     flops = 4 * batch * heads * length * length * dim * (0.5 if causal else 1)
     results = []
@@ -132,6 +133,7 @@ def run_case(name: str, permuted: bool, rounds: int, clock) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--dtype", choices=DTYPES, default="f32")
     parser.add_argument(
         "--permuted",
         action="store_true",
@@ -144,12 +146,17 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     names = [args.only] if args.only else list(CASES)
     clock = CLOCKS[args.clock]
-    results = [r for name in names for r in run_case(name, args.permuted, args.rounds, clock)]
+    results = [
+        result
+        for name in names
+        for result in run_case(name, args.dtype, args.permuted, args.rounds, clock)
+    ]
     if args.json:
         args.json.write_text(
             json.dumps(
                 {
                     "threads": args.threads,
+                    "dtype": args.dtype,
                     "permuted": args.permuted,
                     "clock": args.clock,
                     "results": results,

@@ -126,26 +126,28 @@ void check(const Case& c) {
 }  // namespace
 
 TEST_CASE("attention of all sizes around the tiles, in both memory orders") {
-  for (const bool permuted : {false, true})
-    for (const bool causal : {false, true})
-      for (const auto& [queries, keys] : std::vector<std::pair<int64_t, int64_t>>{{1, 1},
-                                                                                  {1, 300},
-                                                                                  {5, 3},
-                                                                                  {3, 5},
-                                                                                  {16, 16},
-                                                                                  {17, 33},
-                                                                                  {70, 70},
-                                                                                  {70, 290},
-                                                                                  {290, 70}})
-        check({.batch = 2,
-               .heads = 2,
-               .kv_heads = 2,
-               .queries = queries,
-               .keys = keys,
-               .dim = 8,
-               .v_dim = 8,
-               .causal = causal,
-               .permuted = permuted});
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const bool permuted : {false, true})
+      for (const bool causal : {false, true})
+        for (const auto& [queries, keys] : std::vector<std::pair<int64_t, int64_t>>{{1, 1},
+                                                                                    {1, 300},
+                                                                                    {5, 3},
+                                                                                    {3, 5},
+                                                                                    {16, 16},
+                                                                                    {17, 33},
+                                                                                    {70, 70},
+                                                                                    {70, 290},
+                                                                                    {290, 70}})
+          check({.batch = 2,
+                 .heads = 2,
+                 .kv_heads = 2,
+                 .queries = queries,
+                 .keys = keys,
+                 .dim = 8,
+                 .v_dim = 8,
+                 .causal = causal,
+                 .permuted = permuted,
+                 .dtype = dtype});
 }
 
 TEST_CASE("attention of odd and unequal head sizes, with shared keys, in every dtype") {
@@ -165,20 +167,22 @@ TEST_CASE("attention of odd and unequal head sizes, with shared keys, in every d
 }
 
 TEST_CASE("attention with masks that repeat along any dimension") {
-  for (const bool is_bool : {true, false})
-    for (const Shape& mask : {Shape{2, 3, 35, 260}, Shape{2, 1, 1, 260}, Shape{35, 260},
-                              Shape{1, 3, 35, 1}, Shape{260}, Shape{1, 1, 1, 1}})
-      for (const bool causal : {false, true})
-        check({.batch = 2,
-               .heads = 3,
-               .kv_heads = 3,
-               .queries = 35,
-               .keys = 260,
-               .dim = 9,
-               .v_dim = 9,
-               .causal = causal,
-               .mask = mask,
-               .mask_is_bool = is_bool});
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const bool is_bool : {true, false})
+      for (const Shape& mask : {Shape{2, 3, 35, 260}, Shape{2, 1, 1, 260}, Shape{35, 260},
+                                Shape{1, 3, 35, 1}, Shape{260}, Shape{1, 1, 1, 1}})
+        for (const bool causal : {false, true})
+          check({.batch = 2,
+                 .heads = 3,
+                 .kv_heads = 3,
+                 .queries = 35,
+                 .keys = 260,
+                 .dim = 10,
+                 .v_dim = 18,
+                 .causal = causal,
+                 .mask = mask,
+                 .mask_is_bool = is_bool,
+                 .dtype = dtype});
 }
 
 TEST_CASE("attention reads permuted heads in place and leaves its result so") {
@@ -217,34 +221,39 @@ TEST_CASE("a query without keys gets 0, -inf and no gradient") {
 }
 
 TEST_CASE("attention of huge, infinite and NaN scores") {
-  for (const float special : {kNan, kInf, -kInf, 1e30f, -3e38f})
-    for (const bool in_mask : {false, true}) {
-      CAPTURE(special);
-      CAPTURE(in_mask);
-      const Case c{.batch = 1,
-                   .heads = 1,
-                   .kv_heads = 1,
-                   .queries = 2,
-                   .keys = 300,
-                   .dim = 2,
-                   .v_dim = 1,
-                   .mask = {2, 300},
-                   .mask_is_bool = false};
-      AttentionProgram program(c, "cpu");
-      std::vector<Bytes> inputs = program.random_inputs(3);
-      // The first query alone meets it, at keys of both tiles.
-      float* at = reinterpret_cast<float*>(inputs[in_mask ? 4 : 1].data());
-      for (const int key : in_mask ? std::vector<int>{1, 280} : std::vector<int>{0})
-        at[key] = special;
-      const std::vector<Floats> want = AttentionProgram(c, "ref").run(inputs);
-      for_each_target([&] {
-        const std::vector<Floats> got = program.run(inputs);
-        for (size_t row = 0; row < 2; ++row) {
-          CHECK(std::isnan(got[0][row]) == std::isnan(want[0][row]));
-          if (!std::isnan(want[0][row])) CHECK(std::fabs(got[0][row] - want[0][row]) < 1e-5);
-        }
-      });
-    }
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const float special : {kNan, kInf, -kInf, 1e30f, -3e38f})
+      for (const bool in_mask : {false, true}) {
+        // Products of pairs are scaled afterwards, and so overflow as PyTorch's do.
+        if (dtype == DType::bf16 && special == -3e38f) continue;
+        CAPTURE(special);
+        CAPTURE(in_mask);
+        const Case c{.batch = 1,
+                     .heads = 1,
+                     .kv_heads = 1,
+                     .queries = 2,
+                     .keys = 300,
+                     .dim = 2,
+                     .v_dim = 2,
+                     .mask = {2, 300},
+                     .mask_is_bool = false,
+                     .dtype = dtype};
+        AttentionProgram program(c, "cpu");
+        std::vector<Bytes> inputs = program.random_inputs(3);
+        // The first query alone meets it, at keys of both tiles.
+        char* at = inputs[in_mask ? 4 : 1].data();
+        for (const size_t key : in_mask ? std::vector<size_t>{1, 280} : std::vector<size_t>{0})
+          cpu::tile_store(dtype, &special, at + key * dtype_size(dtype), 1, 1);
+        const std::vector<Floats> want = AttentionProgram(c, "ref").run(inputs);
+        for_each_target([&] {
+          const std::vector<Floats> got = program.run(inputs);
+          const double tolerance = dtype == DType::f32 ? 1e-5 : 16 * rounding(dtype);
+          for (size_t i = 0; i < want[0].size(); ++i) {
+            CHECK(std::isnan(got[0][i]) == std::isnan(want[0][i]));
+            if (!std::isnan(want[0][i])) CHECK(std::fabs(got[0][i] - want[0][i]) < tolerance);
+          }
+        });
+      }
 }
 
 TEST_CASE("a mask of the lowest number hides all keys alike") {

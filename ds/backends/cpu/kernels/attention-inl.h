@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Per-target parts of attention. Queries are worked on in strips of two vectors: scores lie as
 // [key][strip], so that the softmax needs no sum across lanes, and every product of tiles is
-// "broadcast an element of the left operand times two vectors of the right one".
+// "broadcast an element of the left operand times two vectors of the right one". With DotBf16 an
+// element is a pair of bf16, and so queries, keys, values and weights are rounded to bf16 as the
+// operands came, while scores and sums stay f32.
 
 #if defined(DS_CPU_KERNELS_ATTENTION_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef DS_CPU_KERNELS_ATTENTION_INL_H_
@@ -13,9 +15,11 @@
 #include <hwy/aligned_allocator.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "ds/backends/cpu/kernels/attention.h"
+#include "ds/backends/cpu/kernels/dispatch.h"
 #include "ds/backends/cpu/kernels/product-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -44,6 +48,74 @@ HWY_INLINE Rows RowsOf(DType dtype, const void* base, int64_t offset, int64_t st
       AsFloats(dtype, base, offset, cols, row);
   }
   return {buffer, cols};
+}
+
+/// A lane whose halves are bf16 that follow each other along a contraction.
+HWY_INLINE VF PairVec(hn::Vec<DU16> first, hn::Vec<DU16> second) {
+  const VU high = hn::ShiftLeft<16>(hn::PromoteTo(DU(), second));
+  return hn::BitCast(DF(), hn::Or(hn::PromoteTo(DU(), first), high));
+}
+
+/// dst [(rows + 1) / 2][width] = pairs of the elements of rows 2r and 2r + 1, 0 beyond the last
+/// row.
+HWY_INLINE void PairRows(const bf16* src, int64_t stride, size_t rows, size_t cols, float* dst,
+                         size_t width) {
+  const size_t lanes = hn::Lanes(DF());
+  const DU16 d;
+  for (size_t r = 0; r < rows; r += 2, dst += width) {
+    const auto* a = reinterpret_cast<const uint16_t*>(src + static_cast<int64_t>(r) * stride);
+    const auto* b = r + 1 < rows ? a + stride : nullptr;
+    size_t c = 0;
+    for (; c + lanes <= cols; c += lanes)
+      StoreVec(PairVec(hn::LoadU(d, a + c), b ? hn::LoadU(d, b + c) : hn::Zero(d)), dst + c);
+    for (; c < cols; ++c) {
+      const uint16_t pair[2] = {a[c], b ? b[c] : uint16_t{0}};
+      std::memcpy(dst + c, pair, sizeof(pair));
+    }
+  }
+}
+
+/// rows [keys][kStrip] of f32 as pairs of keys [(keys + 1) / 2][kStrip] in dst, which may be rows.
+template <class Dot>
+HWY_INLINE void PairKeys(const float* rows, size_t keys, float* dst) {
+  for (size_t j = 0; j < keys; j += 2, rows += 2 * kStrip, dst += kStrip)
+    for (size_t h = 0; h < kStrip; h += kMaxLanes) {
+      const VF second = j + 1 < keys ? LoadVec(rows + kStrip + h) : hn::Zero(DF());
+      StoreVec(PairVec(Dot::ToBf16(LoadVec(rows + h)), Dot::ToBf16(second)), dst + h);
+    }
+}
+
+/// rows [keys][kStrip] of f32 as pairs of queries [keys][kStrip / 2], in place.
+template <class Dot>
+HWY_INLINE void PairQueries(float* rows, size_t keys) {
+  const float* src = rows;
+  for (size_t i = 0; i < keys * kStrip; i += kMaxLanes)
+    hn::StoreU(Dot::ToBf16(LoadVec(src + i)), DU16(), reinterpret_cast<uint16_t*>(rows) + i);
+}
+
+/// Rows of one head from `offset` on as lanes of Dot, in `buffer` where they are not in place.
+template <class Dot>
+HWY_INLINE Rows LanesOf(DType dtype, const void* base, int64_t offset, int64_t stride, size_t rows,
+                        size_t cols, float* buffer) {
+  if constexpr (Dot::kPacked == 1) return RowsOf(dtype, base, offset, stride, rows, cols, buffer);
+  for (size_t r = 0; r < rows; ++r, offset += stride)
+    std::memcpy(buffer + r * cols / 2, static_cast<const bf16*>(base) + offset,
+                cols * sizeof(bf16));
+  return {buffer, cols / 2};
+}
+
+/// Like LanesOf, but a lane of DotBf16 is one column of two rows.
+template <class Dot>
+HWY_INLINE Rows LanesAcross(DType dtype, const void* base, int64_t offset, int64_t stride,
+                            size_t rows, size_t cols, float* buffer) {
+  if constexpr (Dot::kPacked == 1) return RowsOf(dtype, base, offset, stride, rows, cols, buffer);
+  PairRows(static_cast<const bf16*>(base) + offset, stride, rows, cols, buffer, cols);
+  return {buffer, cols};
+}
+
+/// True if the products of this attention can use DotBf16.
+HWY_INLINE bool FitsDotBf16(const AttentionShape& s) {
+  return s.dtype == DType::bf16 && s.dim % 2 == 0 && s.v_dim % 2 == 0 && has_bf16_products();
 }
 
 /// panel [cols][kStrip] = scale rows^T, 0 in the columns beyond the `rows` that there are.
@@ -165,11 +237,18 @@ inline void ApplyMask(const AttentionShape& s, const void* mask, const StripPlac
   for (size_t i = 0; i < p.keys * kStrip; i += kMaxLanes) apply(LoadVec(turned + i), scores + i);
 }
 
-/// scores [p.keys][kStrip] = k q^T, masked; q is a panel [dim][kStrip] that holds the scale.
+/// scores [p.keys][kStrip] = scale k q^T, masked; q is a panel [dim / kPacked][kStrip], which holds
+/// the scale if it is f32.
+template <class Dot>
 HWY_INLINE void Scores(const AttentionShape& s, const void* mask, const StripPlace& p, Rows k,
                        const float* q, float* scores, float* buffer) {
-  Product<false>(p.keys, static_cast<size_t>(s.dim), {k.at, k.stride}, {q, kStrip}, scores, kStrip,
-                 false);
+  Product<false, Dot>(p.keys, static_cast<size_t>(s.dim) / Dot::kPacked, {k.at, k.stride},
+                      {q, kStrip}, scores, kStrip, false);
+  if constexpr (Dot::kPacked == 2) {
+    const VF scale = hn::Set(DF(), s.scale);
+    for (size_t i = 0; i < p.keys * kStrip; i += kMaxLanes)
+      StoreVec(hn::Mul(LoadVec(scores + i), scale), scores + i);
+  }
   if (mask) ApplyMask(s, mask, p, scores, buffer);
   if (s.causal) HideFuture(p, scores);
 }

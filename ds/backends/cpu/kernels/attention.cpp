@@ -93,6 +93,7 @@ HWY_INLINE void FinishStrip(const AttentionShape& s, size_t queries, float* pane
 }
 
 /// Queries [first, first + kForwardStrips * kStrip) of one head.
+template <class Dot>
 void ForwardBlock(const AttentionShape& s, const AttentionInputs& in, int64_t batch, int64_t head,
                   int64_t first, void* out, const HeadStrides& o, float* logsumexp,
                   ForwardScratch& x) {
@@ -103,28 +104,32 @@ void ForwardBlock(const AttentionShape& s, const AttentionInputs& in, int64_t ba
   const auto strip_queries = [&](size_t i) { return std::min(kStrip, queries - i); };
   for (size_t i = 0; i < queries; i += kStrip) {
     const int64_t row = first + static_cast<int64_t>(i);
-    PackStrip(RowsOf(s.dtype, in.q, batch * s.q.batch + head * s.q.head + row * s.q.row, s.q.row,
-                     strip_queries(i), dim, x.rows),
-              strip_queries(i), dim, s.scale, x.q + i * dim);
+    const Rows q = LanesOf<Dot>(s.dtype, in.q, batch * s.q.batch + head * s.q.head + row * s.q.row,
+                                s.q.row, strip_queries(i), dim, x.rows);
+    PackStrip(q, strip_queries(i), dim / Dot::kPacked, Dot::kPacked == 1 ? s.scale : 1,
+              x.q + i * dim);
   }
   StripPlace p{batch, head, 0, 0, 0, 0};
   for (int64_t key = 0; key < s.keys; key += static_cast<int64_t>(kForwardKeys)) {
     if (s.causal && key >= first + static_cast<int64_t>(queries)) break;
     const size_t keys = std::min(kForwardKeys, static_cast<size_t>(s.keys - key));
-    const Rows k = RowsOf(s.dtype, in.k, batch * s.k.batch + kv_head * s.k.head + key * s.k.row,
-                          s.k.row, keys, dim, x.k);
-    const Rows v = RowsOf(s.dtype, in.v, batch * s.v.batch + kv_head * s.v.head + key * s.v.row,
-                          s.v.row, keys, v_dim, x.v);
+    const Rows k =
+        LanesOf<Dot>(s.dtype, in.k, batch * s.k.batch + kv_head * s.k.head + key * s.k.row, s.k.row,
+                     keys, dim, x.k);
+    const Rows v =
+        LanesAcross<Dot>(s.dtype, in.v, batch * s.v.batch + kv_head * s.v.head + key * s.v.row,
+                         s.v.row, keys, v_dim, x.v);
     for (size_t i = 0; i < queries; i += kStrip) {
       p = {batch, head, static_cast<size_t>(first) + i, strip_queries(i), static_cast<size_t>(key),
            keys};
       p.keys = SeenKeys(s, p);
       if (p.keys == 0) continue;
-      Scores(s, in.mask, p, k, x.q + i * dim, x.scores, x.mask);
+      Scores<Dot>(s, in.mask, p, k, x.q + i * dim, x.scores, x.mask);
       RunningSoftmax(p.keys, key == 0, x.scores, x.largest + i, x.sum + i, x.out + i * v_dim,
                      v_dim);
-      Product<true>(v_dim, p.keys, {v.at, v.stride}, {x.scores, kStrip}, x.out + i * v_dim, kStrip,
-                    key > 0);
+      if constexpr (Dot::kPacked == 2) PairKeys<Dot>(x.scores, p.keys, x.scores);
+      Product<true, Dot>(v_dim, (p.keys + Dot::kPacked - 1) / Dot::kPacked, {v.at, v.stride},
+                         {x.scores, kStrip}, x.out + i * v_dim, kStrip, key > 0);
     }
   }
   for (size_t i = 0; i < queries; i += kStrip) {
@@ -135,8 +140,9 @@ void ForwardBlock(const AttentionShape& s, const AttentionInputs& in, int64_t ba
   }
 }
 
-void ForwardBlocks(const AttentionShape& s, const AttentionInputs& in, void* out,
-                   const HeadStrides& o, float* logsumexp) {
+template <class Dot>
+void ForwardBlocksOf(const AttentionShape& s, const AttentionInputs& in, void* out,
+                     const HeadStrides& o, float* logsumexp) {
   constexpr auto kQueries = static_cast<int64_t>(kForwardStrips * kStrip);
   const int64_t blocks = (s.queries + kQueries - 1) / kQueries;
   const int64_t work = std::min(kQueries, s.queries) * s.keys * (s.dim + s.v_dim + 8);
@@ -144,9 +150,17 @@ void ForwardBlocks(const AttentionShape& s, const AttentionInputs& in, void* out
                [&](int64_t begin, int64_t end) {
                  ForwardScratch scratch(static_cast<size_t>(s.dim), static_cast<size_t>(s.v_dim));
                  for (int64_t i = begin; i < end; ++i)
-                   ForwardBlock(s, in, i / blocks / s.heads, i / blocks % s.heads,
-                                i % blocks * kQueries, out, o, logsumexp, scratch);
+                   ForwardBlock<Dot>(s, in, i / blocks / s.heads, i / blocks % s.heads,
+                                     i % blocks * kQueries, out, o, logsumexp, scratch);
                });
+}
+
+void ForwardBlocks(const AttentionShape& s, const AttentionInputs& in, void* out,
+                   const HeadStrides& o, float* logsumexp) {
+#if HWY_TARGET == HWY_AVX3
+  if (FitsDotBf16(s)) return ForwardBlocksOf<DotBf16>(s, in, out, o, logsumexp);
+#endif
+  ForwardBlocksOf<DotF32>(s, in, out, o, logsumexp);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scaled dot product attention by tiles of keys with a running softmax, after FlashAttention (Dao
 // et al. 2022): the scores of [queries, keys] are never in memory as a whole. Operands are f32, f16
-// or bf16, arithmetic is f32.
+// or bf16, arithmetic is f32; where the processor multiplies pairs of bf16, products of bf16
+// operands take the weights and their gradients rounded to bf16 too.
 #pragma once
 
 #include <cstdint>

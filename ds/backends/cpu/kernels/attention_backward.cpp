@@ -25,13 +25,13 @@ inline constexpr size_t kPanel = kBackwardKeys * kStrip;
 
 /// What a thread works with. Rows are padded to whole strips with zeros.
 struct BackwardScratch {
-  size_t q_width, v_width;      // padded sizes of a head
-  float *q_rows, *diff_rows;    // of scale q and diff_out
-  float *q, *diff, *diff_q;     // the same and diff_q as panels [dim][kStrip]
-  float *logsumexp, *delta;     // one per query
-  float *weights, *diff_score;  // kBackwardStrips panels
-  float *mask, *k, *v, *row;    // buffers of ApplyMask and of copies
-  float *diff_k, *diff_v;       // of all keys
+  size_t q_width, v_width;               // padded sizes of a head
+  float *q_rows, *diff_rows;             // of q and diff_out
+  float *q, *diff, *diff_q;              // the same and diff_q as panels [dim][kStrip]
+  float *logsumexp, *delta;              // one per query
+  float *weights, *diff_score;           // kBackwardStrips panels
+  float *mask, *k, *k_across, *v, *row;  // buffers of ApplyMask and of copies
+  float *diff_k, *diff_v;                // of all keys
   Scratch memory;
 
   BackwardScratch(size_t keys, size_t dim, size_t v_dim)
@@ -48,6 +48,7 @@ struct BackwardScratch {
                 {&diff_score, kBackwardStrips * kPanel},
                 {&mask, 2 * kPanel},
                 {&k, kBackwardKeys * dim},
+                {&k_across, kBackwardKeys * dim},
                 {&v, kBackwardKeys * v_dim},
                 {&row, kStrip * std::max(dim, v_dim)},
                 {&diff_k, keys * q_width},
@@ -64,19 +65,24 @@ struct BackwardBlock {
   }
 };
 
-/// rows [queries][width] = scale times the rows of a head, 0 beyond their end, and their panels.
+/// rows [queries / kPacked][width] = the rows of a head, 0 beyond their end, and scale times them
+/// as panels; `buffer` holds kStrip rows.
+template <class Dot>
 void LoadQueries(const BackwardBlock& b, DType dtype, const void* base, const HeadStrides& strides,
-                 size_t dim, size_t width, float scale, float* rows, float* panels) {
-  std::fill_n(rows, kBackwardQueries * width, 0.0f);
-  const VF factor = hn::Set(DF(), scale);
-  for (size_t i = 0; i < b.queries; ++i) {
-    float* row = rows + i * width;
-    const float* src =
-        AsFloats(dtype, base, b.row(strides, b.head, b.first + static_cast<int64_t>(i)), dim, row);
-    MapRow(src, row, dim, [factor](VF v) HWY_ATTR { return hn::Mul(v, factor); });
+                 size_t dim, size_t width, float scale, float* rows, float* panels, float* buffer) {
+  std::fill_n(rows, kBackwardQueries / Dot::kPacked * width, 0.0f);
+  for (size_t i = 0; i < b.queries; i += kStrip) {
+    const int64_t offset = b.row(strides, b.head, b.first + static_cast<int64_t>(i));
+    const size_t queries = std::min(kStrip, b.queries - i);
+    float* strip = rows + i / Dot::kPacked * width;
+    if constexpr (Dot::kPacked == 2)
+      PairRows(static_cast<const bf16*>(base) + offset, strides.row, queries, dim, strip, width);
+    const Rows lanes = LanesOf<Dot>(dtype, base, offset, strides.row, queries, dim, buffer);
+    PackStrip(lanes, queries, dim / Dot::kPacked, scale, panels + i * dim);
+    if constexpr (Dot::kPacked == 1)
+      for (size_t r = 0; r < queries; ++r)
+        std::copy_n(lanes.at + r * lanes.stride, dim, strip + r * width);
   }
-  for (size_t i = 0; i < b.queries; i += kStrip)
-    PackStrip({rows + i * width, width}, kStrip, dim, 1, panels + i * dim);
 }
 
 /// logsumexp and rowsum(diff_out out) of the block's queries. Padding and queries that see no key
@@ -90,10 +96,11 @@ void LoadStatistics(const AttentionShape& s, const AttentionGradients& g, const 
     x.delta[i] = 0;
     if (!real) continue;
     const auto v_dim = static_cast<size_t>(s.v_dim);
-    const float* out =
-        AsFloats(s.dtype, g.out, b.row(g.out_strides, b.head, b.first + static_cast<int64_t>(i)),
-                 v_dim, x.row);
-    x.delta[i] = static_cast<float>(RowDot(out, x.diff_rows + i * x.v_width, v_dim));
+    const int64_t at = b.first + static_cast<int64_t>(i);
+    const float* out = AsFloats(s.dtype, g.out, b.row(g.out_strides, b.head, at), v_dim, x.row);
+    const float* diff =
+        AsFloats(s.dtype, g.diff_out, b.row(g.diff_out_strides, b.head, at), v_dim, x.row + v_dim);
+    x.delta[i] = static_cast<float>(RowDot(out, diff, v_dim));
   }
 }
 
@@ -111,29 +118,36 @@ HWY_INLINE void WeightsAndGradient(size_t keys, const float* logsumexp, const fl
 }
 
 /// Adds P^T rows to the gradient of keys [0, keys), or with dS in the place of P.
+template <class Dot>
 void AddKeyGradient(const AttentionShape& s, const BackwardBlock& b, int64_t key, size_t keys,
                     const float* panels, const float* rows, size_t width, float* diff) {
-  constexpr size_t kRows = 6;
+  constexpr size_t kRows = 6, kLanes = kStrip / Dot::kPacked;  // lanes along the queries of a strip
   const size_t strips = (b.queries + kStrip - 1) / kStrip;
   for (size_t j = 0; j < keys; j += kRows) {
     const int64_t ahead = key + static_cast<int64_t>(j) - b.first;
     // Strips of earlier queries do not see these keys.
     const size_t skip = s.causal && ahead > 0 ? static_cast<size_t>(ahead) / kStrip : 0;
     if (skip >= strips) return;
-    const Left left{panels + skip * kPanel + j * kStrip, kStrip, strips - skip, kPanel};
+    const Left left{panels + skip * kPanel + j * kLanes, kLanes, strips - skip, kPanel};
     for (size_t c = 0; c < width; c += kStrip)
-      Product<false>(std::min(kRows, keys - j), kStrip, left,
-                     {rows + skip * kStrip * width + c, width}, diff + j * width + c, width, true);
+      Product<false, Dot>(std::min(kRows, keys - j), kLanes, left,
+                          {rows + skip * kLanes * width + c, width}, diff + j * width + c, width,
+                          true);
   }
 }
 
 /// One tile of keys: adds to the block's diff_q and to the tile's diff_k and diff_v.
+template <class Dot>
 void BackwardTile(const AttentionShape& s, const AttentionInputs& in, const BackwardBlock& b,
                   int64_t key, BackwardScratch& x) {
   const auto dim = static_cast<size_t>(s.dim), v_dim = static_cast<size_t>(s.v_dim);
   const size_t keys = std::min(kBackwardKeys, static_cast<size_t>(s.keys - key));
-  const Rows k = RowsOf(s.dtype, in.k, b.row(s.k, b.kv_head, key), s.k.row, keys, dim, x.k);
-  const Rows v = RowsOf(s.dtype, in.v, b.row(s.v, b.kv_head, key), s.v.row, keys, v_dim, x.v);
+  const int64_t k_offset = b.row(s.k, b.kv_head, key);
+  const Rows k = LanesOf<Dot>(s.dtype, in.k, k_offset, s.k.row, keys, dim, x.k);
+  const Rows v = LanesOf<Dot>(s.dtype, in.v, b.row(s.v, b.kv_head, key), s.v.row, keys, v_dim, x.v);
+  Rows k_across = k;
+  if constexpr (Dot::kPacked == 2)
+    k_across = LanesAcross<Dot>(s.dtype, in.k, k_offset, s.k.row, keys, dim, x.k_across);
   for (size_t i = 0; i < b.queries; i += kStrip) {
     float* weights = x.weights + i * kBackwardKeys;
     float* diff = x.diff_score + i * kBackwardKeys;
@@ -145,33 +159,47 @@ void BackwardTile(const AttentionShape& s, const AttentionInputs& in, const Back
                  keys};
     const size_t seen = p.keys = SeenKeys(s, p);
     if (seen > 0) {
-      Scores(s, in.mask, p, k, x.q + i * dim, weights, x.mask);
-      Product<false>(seen, v_dim, {v.at, v.stride}, {x.diff + i * v_dim, kStrip}, diff, kStrip,
-                     false);
+      Scores<Dot>(s, in.mask, p, k, x.q + i * dim, weights, x.mask);
+      Product<false, Dot>(seen, v_dim / Dot::kPacked, {v.at, v.stride},
+                          {x.diff + i * v_dim, kStrip}, diff, kStrip, false);
       WeightsAndGradient(seen, x.logsumexp + i, x.delta + i, weights, diff);
-      Product<true>(dim, seen, {k.at, k.stride}, {diff, kStrip}, x.diff_q + i * dim, kStrip,
-                    key > 0);
+      const float* right = diff;
+      if constexpr (Dot::kPacked == 2) {
+        PairKeys<Dot>(diff, seen, x.mask);
+        right = x.mask;
+        PairQueries<Dot>(weights, seen);
+        PairQueries<Dot>(diff, seen);
+      }
+      Product<true, Dot>(dim, (seen + Dot::kPacked - 1) / Dot::kPacked,
+                         {k_across.at, k_across.stride}, {right, kStrip}, x.diff_q + i * dim,
+                         kStrip, key > 0);
     }
     // AddKeyGradient takes keys by six and so may read some that this strip does not see.
-    const size_t rest = std::min(keys - seen, size_t{5}) * kStrip;
-    std::fill_n(weights + seen * kStrip, rest, 0.0f);
-    std::fill_n(diff + seen * kStrip, rest, 0.0f);
+    constexpr size_t kLanes = kStrip / Dot::kPacked;
+    const size_t rest = std::min(keys - seen, size_t{5}) * kLanes;
+    std::fill_n(weights + seen * kLanes, rest, 0.0f);
+    std::fill_n(diff + seen * kLanes, rest, 0.0f);
   }
   const auto at = static_cast<size_t>(key);
-  AddKeyGradient(s, b, key, keys, x.weights, x.diff_rows, x.v_width, x.diff_v + at * x.v_width);
-  AddKeyGradient(s, b, key, keys, x.diff_score, x.q_rows, x.q_width, x.diff_k + at * x.q_width);
+  AddKeyGradient<Dot>(s, b, key, keys, x.weights, x.diff_rows, x.v_width,
+                      x.diff_v + at * x.v_width);
+  AddKeyGradient<Dot>(s, b, key, keys, x.diff_score, x.q_rows, x.q_width,
+                      x.diff_k + at * x.q_width);
 }
 
 /// One block of queries against all keys.
+template <class Dot>
 void BackwardQueries(const AttentionShape& s, const AttentionInputs& in,
                      const AttentionGradients& g, const BackwardBlock& b, BackwardScratch& x) {
   const auto dim = static_cast<size_t>(s.dim), v_dim = static_cast<size_t>(s.v_dim);
-  LoadQueries(b, s.dtype, in.q, s.q, dim, x.q_width, s.scale, x.q_rows, x.q);
-  LoadQueries(b, s.dtype, g.diff_out, g.diff_out_strides, v_dim, x.v_width, 1, x.diff_rows, x.diff);
+  LoadQueries<Dot>(b, s.dtype, in.q, s.q, dim, x.q_width, Dot::kPacked == 1 ? s.scale : 1, x.q_rows,
+                   x.q, x.row);
+  LoadQueries<Dot>(b, s.dtype, g.diff_out, g.diff_out_strides, v_dim, x.v_width, 1, x.diff_rows,
+                   x.diff, x.row);
   LoadStatistics(s, g, b, x);
   for (int64_t key = 0; key < s.keys; key += static_cast<int64_t>(kBackwardKeys)) {
     if (s.causal && key >= b.first + static_cast<int64_t>(b.queries)) break;
-    BackwardTile(s, in, b, key, x);
+    BackwardTile<Dot>(s, in, b, key, x);
   }
   const VF scale = hn::Set(DF(), s.scale);
   for (size_t i = 0; i < b.queries; i += kStrip) {
@@ -183,12 +211,14 @@ void BackwardQueries(const AttentionShape& s, const AttentionInputs& in,
   }
 }
 
-/// Writes the finished gradient of the keys or values of one head.
-void StoreKeyGradient(const AttentionShape& s, const BackwardBlock& b, const float* diff,
-                      size_t width, size_t dim, void* out, const HeadStrides& strides) {
+/// Writes scale times the finished gradient of the keys or values of one head.
+void StoreKeyGradient(const AttentionShape& s, const BackwardBlock& b, float* diff, size_t width,
+                      size_t dim, float scale, void* out, const HeadStrides& strides) {
+  const VF factor = hn::Set(DF(), scale);
   for (int64_t j = 0; j < s.keys; ++j) {
     const int64_t offset = b.row(strides, b.kv_head, j);
-    const float* row = diff + static_cast<size_t>(j) * width;
+    float* row = diff + static_cast<size_t>(j) * width;
+    MapRow(row, row, dim, [factor](VF v) HWY_ATTR { return hn::Mul(v, factor); });
     if (s.dtype == DType::f32)
       std::copy_n(row, dim, static_cast<float*>(out) + offset);
     else
@@ -196,29 +226,38 @@ void StoreKeyGradient(const AttentionShape& s, const BackwardBlock& b, const flo
   }
 }
 
-void BackwardHeads(const AttentionShape& s, const AttentionInputs& in,
-                   const AttentionGradients& g) {
+template <class Dot>
+void BackwardHeadsOf(const AttentionShape& s, const AttentionInputs& in,
+                     const AttentionGradients& g) {
   const auto keys = static_cast<size_t>(s.keys), dim = static_cast<size_t>(s.dim);
   const auto v_dim = static_cast<size_t>(s.v_dim);
   const int64_t group = s.heads / s.kv_heads;
   const int64_t work = group * s.queries * s.keys * (s.dim + s.v_dim + 8);
-  parallel_for(s.batch * s.kv_heads, std::max<int64_t>(1, (1 << 17) / work),
-               [&](int64_t begin, int64_t end) {
-                 BackwardScratch x(keys, dim, v_dim);
-                 for (int64_t i = begin; i < end; ++i) {
-                   BackwardBlock b{i / s.kv_heads, 0, i % s.kv_heads, 0, 0};
-                   std::fill_n(x.diff_k, keys * x.q_width, 0.0f);
-                   std::fill_n(x.diff_v, keys * x.v_width, 0.0f);
-                   for (b.head = b.kv_head * group; b.head < (b.kv_head + 1) * group; ++b.head)
-                     for (b.first = 0; b.first < s.queries; b.first += kBackwardQueries) {
-                       b.queries =
-                           std::min(kBackwardQueries, static_cast<size_t>(s.queries - b.first));
-                       BackwardQueries(s, in, g, b, x);
-                     }
-                   StoreKeyGradient(s, b, x.diff_k, x.q_width, dim, g.diff_k, g.diff_k_strides);
-                   StoreKeyGradient(s, b, x.diff_v, x.v_width, v_dim, g.diff_v, g.diff_v_strides);
-                 }
-               });
+  parallel_for(
+      s.batch * s.kv_heads, std::max<int64_t>(1, (1 << 17) / work),
+      [&](int64_t begin, int64_t end) {
+        BackwardScratch x(keys, dim, v_dim);
+        for (int64_t i = begin; i < end; ++i) {
+          BackwardBlock b{i / s.kv_heads, 0, i % s.kv_heads, 0, 0};
+          std::fill_n(x.diff_k, keys * x.q_width, 0.0f);
+          std::fill_n(x.diff_v, keys * x.v_width, 0.0f);
+          for (b.head = b.kv_head * group; b.head < (b.kv_head + 1) * group; ++b.head)
+            for (b.first = 0; b.first < s.queries; b.first += kBackwardQueries) {
+              b.queries = std::min(kBackwardQueries, static_cast<size_t>(s.queries - b.first));
+              BackwardQueries<Dot>(s, in, g, b, x);
+            }
+          StoreKeyGradient(s, b, x.diff_k, x.q_width, dim, s.scale, g.diff_k, g.diff_k_strides);
+          StoreKeyGradient(s, b, x.diff_v, x.v_width, v_dim, 1, g.diff_v, g.diff_v_strides);
+        }
+      });
+}
+
+void BackwardHeads(const AttentionShape& s, const AttentionInputs& in,
+                   const AttentionGradients& g) {
+#if HWY_TARGET == HWY_AVX3
+  if (FitsDotBf16(s)) return BackwardHeadsOf<DotBf16>(s, in, g);
+#endif
+  BackwardHeadsOf<DotF32>(s, in, g);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

@@ -44,4 +44,13 @@ void set_simd_target(const std::string& name) {
   hwy::GetChosenTarget().Update(bits);
 }
 
+bool has_bf16_products() {
+#if defined(__x86_64__)
+  static const bool has = __builtin_cpu_supports("avx512bf16");
+  return has;
+#else
+  return false;
+#endif
+}
+
 }  // namespace ds::cpu

@@ -18,4 +18,7 @@ std::string simd_target();
 /// restores the best. Not while kernels run.
 void set_simd_target(const std::string& name);
 
+/// True if the processor multiplies pairs of bf16 (AVX512_BF16).
+bool has_bf16_products();
+
 }  // namespace ds::cpu

@@ -82,7 +82,7 @@ void PackRhs(const MatmulBlock& b, const Slice& s, int64_t col, size_t cols, flo
 template <size_t M>
 HWY_INLINE void MultiplyRows(size_t depth, const float* lhs, const float* rhs, float* dst,
                              size_t dst_row, bool add) {
-  Sums<M> sums;
+  Sums<DotF32, M> sums;
   sums.Clear();
   // dst is touched last, so that it arrives while the sums are made.
   for (size_t i = 0; i < M; ++i) hwy::Prefetch(dst + i * dst_row);

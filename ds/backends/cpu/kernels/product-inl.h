@@ -21,11 +21,34 @@ inline constexpr size_t kStrip = 2 * kMaxLanes;
 
 // --- products of tiles ---------------------------------------------------------------------------
 
+/// How a product adds up: lanes are f32.
+struct DotF32 {
+  static constexpr size_t kPacked = 1;  // elements along the contraction that a lane holds
+  static HWY_INLINE VF MulAdd(VF a, VF b, VF c) { return hn::MulAdd(a, b, c); }
+};
+#if HWY_TARGET == HWY_AVX3
+/// Lanes hold two bf16 that follow each other along the contraction: twice the products of f32 in
+/// the same time, where the processor has AVX512_BF16. In assembly, because the flags of this
+/// target do not have the instruction; it takes subnormals for zeros.
+struct DotBf16 {
+  static constexpr size_t kPacked = 2;
+  static HWY_INLINE VF MulAdd(VF a, VF b, VF c) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(c.raw) : "v"(a.raw), "v"(b.raw));
+    return c;
+  }
+  static HWY_INLINE hn::Vec<DU16> ToBf16(VF v) {
+    hn::Vec<DU16> bits;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(bits.raw) : "v"(v.raw));
+    return bits;
+  }
+};
+#endif
+
 /// Running sums of M rows by kStrip columns, meant to stay in registers: 6 x 2 of them, two vectors
 /// of the right operand and one broadcast fill the 16 registers of AVX2.
-template <size_t M>
+template <class Dot, size_t M>
 struct Sums {
-  Sums<M - 1> above;
+  Sums<Dot, M - 1> above;
   VF x0, x1;
 
   HWY_INLINE void Clear() {
@@ -50,12 +73,12 @@ struct Sums {
   HWY_INLINE void MulAdd(const float* a, size_t step, VF b0, VF b1) {
     above.MulAdd(a, step, b0, b1);
     const VF left = hn::Set(DF(), a[(M - 1) * step]);
-    x0 = hn::MulAdd(left, b0, x0);
-    x1 = hn::MulAdd(left, b1, x1);
+    x0 = Dot::MulAdd(left, b0, x0);
+    x1 = Dot::MulAdd(left, b1, x1);
   }
 };
-template <>
-struct Sums<0> {
+template <class Dot>
+struct Sums<Dot, 0> {
   HWY_INLINE void Clear() {}
   HWY_INLINE void Load(const float*, size_t) {}
   HWY_INLINE void Add(const float*, size_t) {}
@@ -80,9 +103,9 @@ struct Right {
 /// Rows that a product computes at once.
 inline constexpr size_t kProductRows = 6;
 
-template <size_t M, bool kAcross>
+template <class Dot, size_t M, bool kAcross>
 HWY_INLINE void ProductBlock(size_t k, Left a, Right b, float* c, size_t c_stride, bool add) {
-  Sums<M> sums;
+  Sums<Dot, M> sums;
   if (add)
     sums.Load(c, c_stride);
   else
@@ -98,22 +121,23 @@ HWY_INLINE void ProductBlock(size_t k, Left a, Right b, float* c, size_t c_strid
   sums.Store(c, c_stride);
 }
 
-/// c [m, kStrip] = a [m, panels * k] b [panels * k, kStrip], added to what c holds when `add`.
-template <bool kAcross>
+/// c [m, kStrip] = a [m, panels * k] b [panels * k, kStrip], added to what c holds when `add`; k
+/// counts lanes of Dot.
+template <bool kAcross, class Dot = DotF32>
 void Product(size_t m, size_t k, Left a, Right b, float* c, size_t c_stride, bool add) {
   size_t i = 0;
   const auto rest = [&] {
     return Left{a.at + i * (kAcross ? 1 : a.stride), a.stride, a.panels, a.panel_stride};
   };
   for (; i + kProductRows <= m; i += kProductRows)
-    ProductBlock<kProductRows, kAcross>(k, rest(), b, c + i * c_stride, c_stride, add);
+    ProductBlock<Dot, kProductRows, kAcross>(k, rest(), b, c + i * c_stride, c_stride, add);
   c += i * c_stride;
   switch (m - i) {
-    case 5: return ProductBlock<5, kAcross>(k, rest(), b, c, c_stride, add);
-    case 4: return ProductBlock<4, kAcross>(k, rest(), b, c, c_stride, add);
-    case 3: return ProductBlock<3, kAcross>(k, rest(), b, c, c_stride, add);
-    case 2: return ProductBlock<2, kAcross>(k, rest(), b, c, c_stride, add);
-    case 1: return ProductBlock<1, kAcross>(k, rest(), b, c, c_stride, add);
+    case 5: return ProductBlock<Dot, 5, kAcross>(k, rest(), b, c, c_stride, add);
+    case 4: return ProductBlock<Dot, 4, kAcross>(k, rest(), b, c, c_stride, add);
+    case 3: return ProductBlock<Dot, 3, kAcross>(k, rest(), b, c, c_stride, add);
+    case 2: return ProductBlock<Dot, 2, kAcross>(k, rest(), b, c, c_stride, add);
+    case 1: return ProductBlock<Dot, 1, kAcross>(k, rest(), b, c, c_stride, add);
     default: return;
   }
 }

@@ -200,18 +200,22 @@ def _word_ids(values: Sequence[str], name: str, config, training: bool) -> dict[
     return known
 
 
+def _arguments(model) -> tuple[set[str], bool]:
+    """The names of forward()'s arguments, none for classes of the C++ library; and whether it takes
+    all others too."""
+    try:
+        parameters = inspect.signature(plain_model(model).forward).parameters.values()
+    except ValueError:  # of the C++ library
+        return set(), False
+    return {p.name for p in parameters}, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
 class _Columns:
     """The columns of tokenised rows that the model takes."""
 
     def __init__(self, model, everything: bool, labels: Sequence[str]):
-        forward = plain_model(model).forward
-        try:
-            parameters = inspect.signature(forward).parameters.values()
-            takes = {p.name for p in parameters}
-            everything = everything or any(p.kind is p.VAR_KEYWORD for p in parameters)
-        except ValueError:  # of the C++ library
-            takes = set()
-        self._kept = None if everything else {*_INPUTS, *takes, *labels}
+        takes, others = _arguments(model)
+        self._kept = None if everything or others else {*_INPUTS, *takes, *labels}
 
     def __call__(self, row: Mapping) -> dict:
         return {k: v for k, v in row.items() if self._kept is None or k in self._kept}
@@ -399,7 +403,8 @@ def rows_of(
         return kind(dataset, encode)
     if not isinstance(first, Mapping):
         return dataset
-    tokenised = any(name in first for name in ("input_ids", "inputs_embeds", "pixel_values"))
+    inputs = {"input_ids", "inputs_embeds", "pixel_values"} | _arguments(model)[0] - {*LABELS}
+    tokenised = any(name in first for name in inputs)
     if tokenised or not task:
         return kind(dataset, _labelled(dataset, first, model, everything, label_names, training))
     if processing_class is None:

@@ -60,6 +60,8 @@ class PretrainedConfig:
 
     @classmethod
     def _struct_defaults(cls) -> dict:
+        if cls._struct is None:  # of a user's own model
+            return {}
         native = cls._struct()
         own = {struct: key for key, struct in cls._translated.items()}
         hidden = {"model_type", "num_labels", "problem_type", *cls._made}
@@ -346,6 +348,21 @@ class AutoConfig:
     def for_model(model_type: str, **values):
         """A configuration of this model type."""
         return AutoConfig.from_dict({"model_type": model_type, **values}, "AutoConfig")
+
+    @staticmethod
+    def register(model_type: str, config: type[PretrainedConfig], exist_ok: bool = False) -> None:
+        """Makes a configuration class of your own the one of files with this model_type."""
+        if config.model_type != model_type:
+            raise _core.ValueError(
+                f"AutoConfig.register: {config.__name__}.model_type is '{config.model_type}', not "
+                f"'{model_type}'; let them agree"
+            )
+        if CONFIGS.get(model_type, config) is not config and not exist_ok:
+            raise _core.ValueError(
+                f"AutoConfig.register: the model type '{model_type}' is that of "
+                f"{CONFIGS[model_type].__name__}; use another name, or pass exist_ok=True"
+            )
+        CONFIGS[model_type] = config
 
     @staticmethod
     def known() -> set[str]:

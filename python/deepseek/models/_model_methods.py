@@ -11,7 +11,7 @@ _ASKED = ("output_hidden_states", "output_attentions")
 
 
 class ModelMethods:
-    """Mixed into PreTrainedModel."""
+    """Mixed into every pretrained model's class."""
 
     def __call__(self, *inputs, **named):
         config = self.config

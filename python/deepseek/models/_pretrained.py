@@ -5,7 +5,8 @@ import os
 import re
 from pathlib import Path
 
-from .. import _core
+from .. import _core, nn
+from .._modes import no_grad
 from .._warn import warn
 from ..hub import PushToHubMixin
 from ._config import PretrainedConfig
@@ -28,7 +29,7 @@ def _listed(names, limit: int = 20) -> str:
     return ", ".join(names[:limit]) + more
 
 
-class PreTrainedModel(ModelMethods, PushToHubMixin):
+class PretrainedMixin(ModelMethods, PushToHubMixin):
     """Mixed into every pretrained model's class."""
 
     config_class: type[PretrainedConfig]
@@ -81,7 +82,7 @@ class PreTrainedModel(ModelMethods, PushToHubMixin):
     def _checked(cls, config: PretrainedConfig, changes: dict) -> dict:
         """ValueError names one that is no key of the configuration."""
         for key in changes:
-            if not hasattr(config, key) and key not in config._struct.fields:
+            if not hasattr(config, key) and key not in getattr(config._struct, "fields", ()):
                 raise _core.ValueError(
                     f"{cls.__name__}: from_pretrained has no argument '{key}' and "
                     f"{type(config).__name__} no such key"
@@ -244,6 +245,36 @@ class PreTrainedModel(ModelMethods, PushToHubMixin):
                 "its merge_and_unload() returns"
             )
         return _restored, (type(self), self.config, state, self.training)
+
+
+class _Pretrained(type):
+    """isinstance() also holds for the library's models, which stand beside classes of C++."""
+
+    def __subclasscheck__(cls, other) -> bool:
+        own = cls.__dict__.get("_is_every_model", False)
+        return issubclass(other, PretrainedMixin) if own else super().__subclasscheck__(other)
+
+    def __instancecheck__(cls, instance) -> bool:
+        return cls.__subclasscheck__(type(instance))
+
+
+class PreTrainedModel(PretrainedMixin, nn.Module, metaclass=_Pretrained):
+    """The base of a model of your own: it sets config_class, makes its layers in __init__(config)
+    and has a forward(). Register it, and the Auto classes find it."""
+
+    _is_every_model = True
+
+    def __init__(self, config: PretrainedConfig):
+        super().__init__()
+        self.config = config
+
+    def _init_weights(self, module) -> None:
+        """The start of one module's weights, where it is not the usual one."""
+
+    def post_init(self) -> None:
+        """Calls _init_weights() with every module; the last line of __init__()."""
+        with no_grad():
+            self.apply(self._init_weights)
 
 
 def _restored(cls, config, state, training):

@@ -22,7 +22,7 @@ class _AutoModel:
                 f"{cls.__name__}: '{config.architecture}' is an image model of timm; use "
                 "AutoModelForImageClassification"
             )
-        family = FAMILIES[config.model_type]
+        family = FAMILIES.get(config.model_type, {})
         for suffix in cls._suffixes:
             if suffix in family:
                 return family[suffix]
@@ -37,6 +37,23 @@ class _AutoModel:
             f"{type(self).__name__} makes models of other classes; use its from_pretrained() or "
             "from_config()"
         )
+
+    @classmethod
+    def register(cls, config_class: type, model_class: type, exist_ok: bool = False) -> None:
+        """Makes a model class of your own the one for configurations of config_class."""
+        own = getattr(model_class, "config_class", config_class)
+        if own is not config_class:
+            raise _core.ValueError(
+                f"{cls.__name__}.register: {model_class.__name__}.config_class is "
+                f"{getattr(own, '__name__', own)}, not {config_class.__name__}; let them agree"
+            )
+        family = FAMILIES.setdefault(config_class.model_type, {})
+        if family.get(cls._suffixes[0], model_class) is not model_class and not exist_ok:
+            raise _core.ValueError(
+                f"{cls.__name__}.register: {config_class.__name__} has "
+                f"{family[cls._suffixes[0]].__name__} already; pass exist_ok=True to replace it"
+            )
+        family[cls._suffixes[0]] = model_class
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **options) -> PreTrainedModel:

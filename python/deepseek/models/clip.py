@@ -6,7 +6,7 @@ import os
 from .. import _core
 from ._config import CONFIGS, PretrainedConfig
 from ._files import read_config, split_hub_arguments
-from ._pretrained import PreTrainedModel
+from ._pretrained import PretrainedMixin
 from .language import FAMILIES
 
 
@@ -82,7 +82,7 @@ class CLIPConfig(PretrainedConfig):
         )
 
 
-class _CLIP(PreTrainedModel):
+class _CLIP(PretrainedMixin):
     def __init__(self, config):
         super().__init__(config._native())
         self.config = config

@@ -14,13 +14,13 @@ from ._config import (
 )
 from ._decoder_config import DECODERS
 from ._output import ModelOutput
-from ._pretrained import PreTrainedModel
+from ._pretrained import PretrainedMixin
 from .generation import DynamicCache, EncoderDecoderMixin, GenerationConfig, GenerationMixin
 
 _hub = _core._hub
 
 
-class _Model(PreTrainedModel):
+class _Model(PretrainedMixin):
     """Beside a C++ class that is made from a configuration and `more` arguments."""
 
     def __init__(self, config, *more):
@@ -33,7 +33,7 @@ class _Encoder(_Model):
         super().__init__(config, add_pooling_layer)
 
 
-class _Headed(PreTrainedModel):
+class _Headed(PretrainedMixin):
     _head: str
     _task: int
 

@@ -402,10 +402,39 @@ def _array(rows: list, kind: str):
     return array if kind == "np" else _core.tensor(array)
 
 
+#: Tokenizers of users' own models, by model type.
+_OWN: dict[str, type] = {}
+
+
 class AutoTokenizer:
     """The tokenizer of a model."""
 
     @staticmethod
+    def register(
+        config_class: type,
+        slow_tokenizer_class: type | None = None,
+        fast_tokenizer_class: type | None = None,
+        exist_ok: bool = False,
+    ) -> None:
+        """Makes a class of your own, the second where there are both, read the tokenizers of models
+        with this configuration; it has from_pretrained()."""
+        made = fast_tokenizer_class or slow_tokenizer_class
+        if made is None:
+            raise _core.ValueError("AutoTokenizer.register: give a tokenizer class")
+        kind = config_class.model_type
+        if _OWN.get(kind, made) is not made and not exist_ok:
+            raise _core.ValueError(
+                f"AutoTokenizer.register: {config_class.__name__} has {_OWN[kind].__name__} "
+                "already; pass exist_ok=True to replace it"
+            )
+        _OWN[kind] = made
+
+    @staticmethod
     def from_pretrained(name: str | os.PathLike, **arguments) -> PreTrainedTokenizer:
         """As PreTrainedTokenizer.from_pretrained()."""
-        return PreTrainedTokenizer.from_pretrained(name, **arguments)
+        made = PreTrainedTokenizer
+        if _OWN:
+            hub, _ = split_hub_arguments(arguments)
+            path = find_optional(name, "config.json", **hub)
+            made = _OWN.get((read_json(path) if path else {}).get("model_type"), made)
+        return made.from_pretrained(name, **arguments)

@@ -10,7 +10,7 @@ from .. import _core
 from .._whole_file import write_text
 from ._files import read_config, read_weights, split_hub_arguments
 from ._loading import split_load_options
-from ._pretrained import PreTrainedModel
+from ._pretrained import PretrainedMixin
 from .registry import SOURCES
 
 #: timm's names of keys that are called otherwise here.
@@ -114,7 +114,7 @@ def _square(name: str, value):
     return value
 
 
-class ImageModel(PreTrainedModel):
+class ImageModel(PretrainedMixin):
     """Mixed into every image model's class. Arguments are the fields of the model's configuration
     as timm names them, such as num_classes, in_channels (or in_chans), img_size and drop_rate."""
 

@@ -3,7 +3,7 @@
 
 from .. import _core
 from ._config import CONFIGS, PretrainedConfig
-from ._pretrained import PreTrainedModel
+from ._pretrained import PretrainedMixin
 from .language import FAMILIES
 
 _hub = _core._hub
@@ -22,7 +22,7 @@ class ImagePretrainedConfig(PretrainedConfig):
         return super()._native(**changes)
 
 
-class ImagePreTrainedModel(PreTrainedModel):
+class ImagePreTrainedModel(PretrainedMixin):
     """Beside a C++ class that is made from a configuration and `more` arguments."""
 
     def __init__(self, config, *more):

@@ -11,7 +11,7 @@ from .._warn import warn
 from ..hub import PushToHubMixin
 from ..models import auto
 from ..models._files import find_file, split_hub_arguments
-from ..models._pretrained import LoadWarning, PreTrainedModel, _listed
+from ..models._pretrained import LoadWarning, PretrainedMixin, _listed
 from ..serialization import load
 from . import _targets
 from ._config import LoraConfig
@@ -325,7 +325,7 @@ class PeftModel(PushToHubMixin, nn.Module):
                 "PeftModel: adapters are merged into the weights; call unmerge_adapter() before it "
                 "is pickled, or merge_and_unload()"
             )
-        if not isinstance(model, PreTrainedModel):
+        if not isinstance(model, PretrainedMixin):
             raise _core.NotImplementedError(
                 f"PeftModel: a {type(model).__name__} cannot be made again of a configuration, so "
                 "it is not pickled; use save_pretrained() and the state_dict() of the model"

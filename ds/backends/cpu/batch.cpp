@@ -34,6 +34,10 @@ void run_parts(const std::vector<std::shared_ptr<TileStep>>& parts, const Frame&
   });
 }
 
+bool is_small(const Step& step) {
+  return step.tiles && step.tiles->elements() <= kSmallStep && step.makes_copy < 0;
+}
+
 Step join(std::vector<Step> parts) {
   Step batch;
   batch.info = parts.front().info;
@@ -66,7 +70,7 @@ class Batcher {
   void add(Step step) {
     size_t row = waiting_.size();
     while (row > 0 && !conflicts(step, waiting_[row - 1])) --row;
-    if (!step.tiles || step.tiles->elements() > kSmallStep || step.makes_copy >= 0) {
+    if (!is_small(step)) {
       flush(row);
       done_.push_back(std::move(step));
       return;
@@ -117,6 +121,23 @@ std::vector<Step> batch_small_steps(std::vector<Step> steps, const std::vector<i
   Batcher batcher(memory);
   for (Step& step : steps) batcher.add(std::move(step));
   return batcher.finish();
+}
+
+std::vector<Step> put_first_what_inputs_give(std::vector<Step> steps,
+                                             const std::vector<Slot>& slots,
+                                             const std::vector<int>& memory) {
+  const auto kind = [&](int slot) { return slots[static_cast<size_t>(slot)].kind; };
+  const auto given = [&](int slot) {
+    return kind(slot) == SlotKind::input || kind(slot) == SlotKind::constant;
+  };
+  const auto overwrites = [&](int slot) {
+    return kind(memory[static_cast<size_t>(slot)]) == SlotKind::input;
+  };
+  std::stable_partition(steps.begin(), steps.end(), [&](const Step& step) {
+    return is_small(step) && std::all_of(step.reads.begin(), step.reads.end(), given) &&
+           std::none_of(step.writes.begin(), step.writes.end(), overwrites);
+  });
+  return steps;
 }
 
 }  // namespace ds::cpu

@@ -17,4 +17,10 @@ inline constexpr int64_t kSmallStep = 16384;
 /// memory.
 std::vector<Step> batch_small_steps(std::vector<Step> steps, const std::vector<int>& memory);
 
+/// The steps with the small ones in front that read nothing but inputs and overwrite none: the
+/// scales and shifts of a network's batch norms, each made of a few parameters, become one batch.
+std::vector<Step> put_first_what_inputs_give(std::vector<Step> steps,
+                                             const std::vector<Slot>& slots,
+                                             const std::vector<int>& memory);
+
 }  // namespace ds::cpu

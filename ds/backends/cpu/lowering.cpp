@@ -85,7 +85,9 @@ std::unique_ptr<Executable> Lowering::compile() {
     if (node->op() != Op::input_) lower(*node);
   }
   place_outputs();
-  parts_.steps = batch_small_steps(std::move(parts_.steps), memory_of_slots());
+  const std::vector<int> memory = memory_of_slots();
+  parts_.steps = put_first_what_inputs_give(std::move(parts_.steps), parts_.slots, memory);
+  parts_.steps = batch_small_steps(std::move(parts_.steps), memory);
   return finish(std::move(parts_), options_);
 }
 

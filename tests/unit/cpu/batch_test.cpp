@@ -83,6 +83,28 @@ TEST_CASE("a step is not joined with one whose result it needs") {
   for (size_t i = 0; i < 90000; i += 999) CHECK(negated[i] == -large[i]);
 }
 
+TEST_CASE("what small steps make of inputs alone is made in one step before the others") {
+  Program p;
+  const Value x = p.input({300, 300});
+  std::vector<Value> w;
+  Value y = x;
+  for (int k = 0; k < 3; ++k) {
+    w.push_back(p.input({300}));
+    y = p.make(Op::mul_,
+               {y, p.make(Op::expand_, {p.make(Op::exp_, {w.back()}, {})}, {Shape{300, 300}})}, {});
+  }
+  p.compile({y});
+  const std::vector<std::string> kernels = {"cpu:batch of 3, first cpu:tiles exp", "cpu:tiles mul",
+                                            "cpu:tiles mul", "cpu:tiles mul"};
+  CHECK(p.kernels() == kernels);
+  const auto u = numbers(90000, 1), a = numbers(300, 2), b = numbers(300, 3), c = numbers(300, 4);
+  std::vector<float> got(90000);
+  p.run({u.data(), a.data(), b.data(), c.data()}, {got.data()});
+  for (size_t i = 0; i < got.size(); i += 331)
+    CHECK(got[i] == doctest::Approx(u[i] * std::exp(a[i % 300]) * std::exp(b[i % 300]) *
+                                    std::exp(c[i % 300])));
+}
+
 TEST_CASE("an input that another step overwrites is read before") {
   Program p;
   const Value x = p.input({64}), y = p.input({64});

@@ -166,17 +166,36 @@ ThreadCount::~ThreadCount() {
   if (before_ != omp_get_max_threads()) omp_set_num_threads(before_);
 }
 
+void Primitive::run(Arguments& arguments, std::span<const Arg> args, void* scratchpad) const {
+  if (arguments.memories.empty()) {
+    for (const Arg& arg : args) {
+      arguments.memories.emplace_back(arg.desc, dnnl_engine(), const_cast<void*>(arg.data));
+      arguments.list.push_back({arg.index, arguments.memories.back().get()});
+    }
+    if (scratchpad_bytes() > 0) {
+      arguments.memories.emplace_back(scratchpad_, dnnl_engine(), scratchpad);
+      arguments.list.push_back({DNNL_ARG_SCRATCHPAD, arguments.memories.back().get()});
+    }
+  } else {
+    for (size_t i = 0; i < args.size(); ++i)
+      arguments.memories[i].set_data_handle(const_cast<void*>(args[i].data));
+    if (scratchpad_bytes() > 0) arguments.memories.back().set_data_handle(scratchpad);
+  }
+  dnnl::error::wrap_c_api(
+      dnnl_primitive_execute(primitive_.get(), dnnl_stream().get(),
+                             static_cast<int>(arguments.list.size()), arguments.list.data()),
+      "could not execute a primitive");
+}
+
 void Primitive::execute(std::span<const Arg> args, void* scratchpad) const {
   const ThreadCount count(threads_);
   try {
-    std::unordered_map<int, dnnl::memory> memories;
-    memories.reserve(args.size() + 1);
-    for (const Arg& arg : args)
-      memories.emplace(arg.index,
-                       dnnl::memory(arg.desc, dnnl_engine(), const_cast<void*>(arg.data)));
-    if (scratchpad_bytes() > 0)
-      memories.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(scratchpad_, dnnl_engine(), scratchpad));
-    primitive_.execute(dnnl_stream(), memories);
+    if (const std::unique_lock lock(kept_->busy, std::try_to_lock); lock) {
+      run(*kept_, args, scratchpad);
+    } else {  // another thread runs it
+      Arguments own;
+      run(own, args, scratchpad);
+    }
   } catch (const dnnl::error& error) {
     throw_dnnl(error, text_);
   }

@@ -3,9 +3,11 @@
 // only the wrappers' own .cpp files include it.
 #pragma once
 
+#include <memory>
+#include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <span>
-#include <unordered_map>
+#include <vector>
 
 #include "ds/backends/cpu/dnnl/memory.h"
 #include "ds/base/error.h"
@@ -50,7 +52,8 @@ class Primitive {
         text_(std::move(text)),
         implementation_(desc.impl_info_str()),
         scratchpad_(desc.scratchpad_desc()),
-        threads_(num_threads()) {}
+        threads_(num_threads()),
+        kept_(std::make_unique<Arguments>()) {}
   size_t scratchpad_bytes() const { return scratchpad_.get_size(); }
   const std::string& implementation() const { return implementation_; }
   const std::string& text() const { return text_; }
@@ -65,11 +68,20 @@ class Primitive {
   void execute(std::span<const Arg> args, void* scratchpad) const;
 
  private:
+  /// oneDNN's memory objects; only the addresses change from run to run.
+  struct Arguments {
+    std::mutex busy;
+    std::vector<dnnl::memory> memories;
+    std::vector<dnnl_exec_arg_t> list;
+  };
+  void run(Arguments& arguments, std::span<const Arg> args, void* scratchpad) const;
+
   dnnl::primitive primitive_;
   std::string text_;
   std::string implementation_;
   dnnl::memory::desc scratchpad_;
   int threads_;
+  std::unique_ptr<Arguments> kept_;
 };
 
 /// Runs `body` with OpenMP's thread count of this thread set to `threads`.

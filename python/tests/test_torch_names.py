@@ -269,6 +269,29 @@ def test_averaged_model(ema):
     close(results[0](ds.from_numpy(x)), results[1](torch.from_numpy(x)))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"anneal_strategy": "linear", "anneal_epochs": 4}, {"anneal_epochs": 0}],
+)
+def test_rates_of_averaging(options):
+    results = []
+    for lib in (ds, torch):
+        params = [lib.nn.Parameter(lib.ones(2)) for _ in range(2)]
+        groups = [{"params": params[:1]}, {"params": params[1:], "lr": 0.5}]
+        optimizer = lib.optim.SGD(groups, lr=0.1)
+        schedule = lib.optim.swa_utils.SWALR(optimizer, [0.05, 0.02], **options)
+        rates = []
+        for _ in range(12):
+            rates.append([group["lr"] for group in optimizer.param_groups])
+            optimizer.step()
+            schedule.step()
+        results.append(rates)
+    assert results[0][-1] == [0.05, 0.02]
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-12)
+    with pytest.raises(ds.ValueError, match="3 values of swa_lr for 1 "):
+        ds.optim.swa_utils.SWALR(ds.optim.SGD([ds.nn.Parameter(ds.ones(2))]), [1, 2, 3])
+
+
 def test_update_bn():
     rng = np.random.default_rng(0)
     batches = [rng.standard_normal((8, 3)).astype(np.float32) for _ in range(3)]

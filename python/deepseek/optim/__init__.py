@@ -2,6 +2,7 @@
 """Optimizers. Names, arguments, defaults and the layout of state dictionaries are PyTorch's."""
 
 from . import lr_scheduler, swa_utils
+from .lbfgs import LBFGS
 from .optimizer import Optimizer, ParamGroup
 from .optimizers import (
     ASGD,
@@ -23,6 +24,7 @@ from .optimizers import (
 __all__ = [
     "ASGD",
     "LAMB",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adafactor",

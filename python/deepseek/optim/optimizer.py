@@ -332,6 +332,8 @@ def _state_value(value):
     """A number or a tensor of ours; tensors of other libraries are converted."""
     if isinstance(value, _core.Tensor | int | float) or value is None:
         return value
+    if isinstance(value, list):
+        return [_state_value(part) for part in value]
     if hasattr(value, "detach"):
         value = value.detach().numpy()
     if hasattr(value, "__array__"):

@@ -2,9 +2,11 @@
 """Averages of a model's weights over training, as torch.optim.swa_utils."""
 
 import copy
+import math
 
 from .. import _core
 from .._modes import no_grad
+from .lr_scheduler import LRScheduler
 
 Module = _core.nn.Module
 
@@ -112,7 +114,50 @@ def update_bn(loader, model, device=None) -> None:
         model.train(was_training)
 
 
+class SWALR(LRScheduler):
+    """From the rates of the groups to swa_lr, one number or one for each group, in anneal_epochs
+    along half a cosine wave or a line; constant from then on."""
+
+    def __init__(self, optimizer, swa_lr, anneal_epochs=10, anneal_strategy="cos", last_epoch=-1):
+        groups = optimizer.param_groups
+        rates = list(swa_lr) if isinstance(swa_lr, list | tuple) else [swa_lr] * len(groups)
+        if len(rates) != len(groups):
+            raise _core.ValueError(
+                f"SWALR: {len(rates)} values of swa_lr for {len(groups)} parameter groups"
+            )
+        if anneal_strategy not in ("cos", "linear"):
+            raise _core.ValueError(
+                f"SWALR: anneal_strategy {anneal_strategy!r} must be 'cos' or 'linear'"
+            )
+        if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
+            raise _core.ValueError(
+                f"SWALR: anneal_epochs {anneal_epochs!r} must be a whole number, 0 or more"
+            )
+        for group, rate in zip(groups, rates, strict=True):
+            group["swa_lr"] = float(rate)
+        self.anneal_epochs, self._cosine = anneal_epochs, anneal_strategy == "cos"
+        super().__init__(optimizer, last_epoch)
+
+    def _share(self, epoch: int) -> float:
+        """How far towards swa_lr."""
+        part = max(0.0, min(1.0, epoch / max(1, self.anneal_epochs)))
+        return (1 - math.cos(math.pi * part)) / 2 if self._cosine else part
+
+    def get_lr(self) -> list[float]:
+        # From the rate that is there: the one at the start follows from it, so that what another
+        # scheduler does to it meanwhile counts.
+        epoch = max(0, self.last_epoch + (0 if self.anneal_epochs else 1))
+        before, now = self._share(max(0, epoch - 1)), self._share(epoch)
+        rates = []
+        for group in self.optimizer.param_groups:
+            target = group["swa_lr"]
+            start = target if before == 1 else (group["lr"] - target * before) / (1 - before)
+            rates.append(target * now + start * (1 - now))
+        return rates
+
+
 __all__ = [
+    "SWALR",
     "AveragedModel",
     "get_ema_avg_fn",
     "get_ema_multi_avg_fn",

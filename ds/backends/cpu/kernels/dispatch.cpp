@@ -2,6 +2,8 @@
 // The choice of the SIMD target, on Highway's table.
 #include "ds/backends/cpu/kernels/dispatch.h"
 
+#include <atomic>
+
 #include "ds/backends/cpu/kernels/targets.h"
 //
 #include <hwy/highway.h>
@@ -13,7 +15,13 @@ namespace {
 
 /// Bits of the usable targets; a lower bit is a better target. Without foreach_target HWY_TARGETS
 /// is what the other files are compiled for, as targets.h is the same.
-int64_t usable() { return (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET; }
+int64_t find_usable() { return (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET; }
+
+/// Asked once: Highway asks the processor each time, for which a virtual machine stops.
+std::atomic<int64_t>& usable() {
+  static std::atomic<int64_t> bits{find_usable()};
+  return bits;
+}
 
 }  // namespace
 
@@ -34,13 +42,14 @@ std::string simd_target() {
 
 void set_simd_target(const std::string& name) {
   hwy::SetSupportedTargetsForTest(0);
-  int64_t bits = usable();
+  int64_t bits = usable() = find_usable();
   if (!name.empty()) {
     for (; bits != 0 && name != hwy::TargetName(bits & -bits);) bits &= bits - 1;
     DS_CHECK(bits != 0, ValueError, "set_simd_target: no instruction set '", name,
              "' on this processor");
     hwy::SetSupportedTargetsForTest(bits);
   }
+  usable() = bits;
   hwy::GetChosenTarget().Update(bits);
 }
 

@@ -49,12 +49,6 @@ void check(const DeepseekConfig& c) {
            " and topk_group ", best, " be between 1 and it");
 }
 
-/// true [N, experts] for the indices i64 [N, k].
-Tensor marked(const Tensor& indices, int64_t experts) {
-  const Tensor none = zeros({indices.size(0), experts}, DType::f32, indices.device());
-  return ne(scatter(none, 1, indices, 1.0), 0);
-}
-
 }  // namespace
 
 DeepseekExperts::DeepseekExperts(const DeepseekConfig& config) : config_(config) {
@@ -72,20 +66,18 @@ DeepseekExperts::DeepseekExperts(const DeepseekConfig& config) : config_(config)
                   gated_network(c.hidden_size, inner * c.n_shared_experts, c.mlp_bias));
 }
 
-std::pair<Tensor, Tensor> DeepseekExperts::route(const Tensor& x) const {
+std::pair<Tensor, Tensor> DeepseekExperts::choose(const Tensor& logits) const {
   const DeepseekConfig& c = config_;
-  const nn::ModulePtr gate = child("gate");
-  const Tensor logits =
-      linear(to_dtype(x, DType::f32), to_dtype(gate->parameter("weight"), DType::f32));
   const Tensor scores = is_v3(c) ? sigmoid(logits) : softmax(logits, -1);
   // What the choice looks at; its weights are the scores themselves.
   Tensor choice = scores.detach();
-  if (is_v3(c)) choice = choice + to_dtype(gate->buffer("e_score_correction_bias"), DType::f32);
+  if (is_v3(c))
+    choice = choice + to_dtype(child("gate")->buffer("e_score_correction_bias"), DType::f32);
   if (is_grouped(c)) {
     const int64_t groups = *c.n_group, size = c.n_routed_experts / groups;
     const Tensor by_group = reshape(choice, {-1, groups, size});
     const Tensor best = is_v3(c) ? sum(topk(by_group, 2, -1).first, -1) : amax(by_group, -1);
-    const Tensor open = marked(topk(best, *c.topk_group, -1).second, groups);
+    const Tensor open = ne(marked(topk(best, *c.topk_group, -1).second, groups), 0);
     const Tensor visible =
         reshape(expand(unsqueeze(open, -1), {-1, groups, size}), {-1, c.n_routed_experts});
     choice = where(visible, choice, is_v3(c) ? kLow : 0.0);
@@ -96,9 +88,12 @@ std::pair<Tensor, Tensor> DeepseekExperts::route(const Tensor& x) const {
   return {chosen, shares * c.routed_scaling_factor};
 }
 
-Tensor DeepseekExperts::forward(const Tensor& x) {
+Tensor DeepseekExperts::forward(const Tensor& x, std::vector<Tensor>* routers) {
   const Tensor flat = reshape(x, {-1, config_.hidden_size});
-  const auto [chosen, shares] = route(flat);
+  const Tensor logits =
+      linear(to_dtype(flat, DType::f32), to_dtype(child("gate")->parameter("weight"), DType::f32));
+  if (routers) routers->push_back(logits);
+  const auto [chosen, shares] = choose(logits);
   const Tensor out = child_as<Experts>("experts").forward(flat, chosen, shares);
   return reshape(out, x.shape()) + run_gated(*child("shared_experts"), config_.hidden_act, x);
 }
@@ -175,7 +170,8 @@ Tensor DeepseekLayer::forward(const Tensor& x, const Rotation& rotation,
                               const std::optional<Tensor>& mask, AttentionPlace place) {
   const Tensor y = x + attend(call_at(*this, "input_layernorm", x), rotation, mask, place);
   const Tensor z = call_at(*this, "post_attention_layernorm", y);
-  if (layer_ >= config_.first_k_dense_replace) return y + call_at(*this, "mlp", z);
+  if (layer_ >= config_.first_k_dense_replace)
+    return y + child_as<DeepseekExperts>("mlp").forward(z, place.routers);
   return y + run_gated(*child("mlp"), config_.hidden_act, z);
 }
 

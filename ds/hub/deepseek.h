@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "ds/hub/llama.h"
 
@@ -29,11 +31,14 @@ class DeepseekExperts : public nn::Module {
  public:
   explicit DeepseekExperts(const DeepseekConfig& config);
   std::string type_name() const override { return "DeepseekMoE"; }
-  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x) override { return forward(x, nullptr); }
+  /// `routers` takes what every token gives the experts, f32 [N, experts].
+  Tensor forward(const Tensor& x, std::vector<Tensor>* routers);
 
  private:
-  /// Which experts are chosen, i64 [N, num_experts_per_tok], and their shares in f32.
-  std::pair<Tensor, Tensor> route(const Tensor& x) const;
+  /// Which experts are chosen for what tokens give them, i64 [N, num_experts_per_tok], and their
+  /// shares.
+  std::pair<Tensor, Tensor> choose(const Tensor& logits) const;
 
   DeepseekConfig config_;
 };

@@ -22,6 +22,34 @@ int64_t rows_of_block(int64_t rows, int64_t experts) {
 
 }  // namespace
 
+Tensor marked(const Tensor& indices, int64_t experts) {
+  const Tensor none = zeros({indices.size(0), experts}, DType::f32, indices.device());
+  return scatter(none, 1, indices, 1.0);
+}
+
+Tensor balancing_loss(const std::vector<Tensor>& routers, int64_t chosen,
+                      const std::optional<Tensor>& mask) {
+  const int64_t tokens = routers.at(0).size(0), experts = routers[0].size(1);
+  Tensor weights;
+  if (present(mask)) {
+    DS_CHECK(mask->numel() == tokens, ShapeError, "attention_mask: ", mask->type(), " for ", tokens,
+             " tokens; the loss that balances experts needs one number a token");
+    weights = reshape(to_dtype(*mask, DType::f32), {tokens, 1});
+  }
+  const auto counted = [&](const Tensor& x) { return sum(weights.defined() ? x * weights : x, 0); };
+  Tensor taken = zeros({experts}, DType::f32, routers[0].device()), likely = taken;
+  for (const Tensor& logits : routers) {
+    const Tensor shares = softmax(to_dtype(logits, DType::f32), -1);
+    taken = taken + counted(marked(topk(shares.detach(), chosen, -1).second, experts));
+    likely = likely + counted(shares);
+  }
+  const Tensor rows =
+      (weights.defined() ? sum(weights)
+                         : full({}, static_cast<double>(tokens), DType::f32, taken.device())) *
+      static_cast<double>(routers.size());
+  return sum(taken / rows * (likely / rows)) * static_cast<double>(experts);
+}
+
 nn::ModulePtr gated_network(int64_t hidden_size, int64_t inner_size, bool bias) {
   auto network = std::make_shared<Group>();
   for (const char* name : {"gate_proj", "up_proj"})
@@ -103,10 +131,11 @@ MixtureOfExperts::MixtureOfExperts(const LlamaConfig& config) : config_(config) 
   add<nn::Linear>("shared_expert_gate", c.hidden_size, 1, false);
 }
 
-Tensor MixtureOfExperts::forward(const Tensor& x) {
+Tensor MixtureOfExperts::forward(const Tensor& x, std::vector<Tensor>* routers) {
   const Tensor flat = reshape(x, {-1, config_.hidden_size});
-  const Tensor logits = to_dtype(linear(flat, child("gate")->parameter("weight")), DType::f32);
-  const Tensor scores = softmax(logits, -1);
+  const Tensor logits = linear(flat, child("gate")->parameter("weight"));
+  if (routers) routers->push_back(logits);
+  const Tensor scores = softmax(to_dtype(logits, DType::f32), -1);
   const Tensor chosen = topk(scores.detach(), *config_.num_experts_per_tok, -1).second;
   Tensor shares = gather(scores, 1, chosen);
   if (config_.norm_topk_prob) shares = shares / sum(shares, -1, true);

@@ -3,7 +3,9 @@
 // transformers.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "ds/hub/llama.h"
 
@@ -36,6 +38,15 @@ class Experts : public nn::Module {
   ExpertSizes sizes_;
 };
 
+/// 1 in f32 [N, experts] for the indices i64 [N, k], else 0.
+Tensor marked(const Tensor& indices, int64_t experts);
+
+/// The loss that balances experts, equations 4 to 6 of Fedus et al., "Switch Transformers", 2021:
+/// over all layers, the tokens that have each among their `chosen` best times its probability.
+/// routers: logits [B * T, experts] of every layer; mask [B, T], 0 where there is padding.
+Tensor balancing_loss(const std::vector<Tensor>& routers, int64_t chosen,
+                      const std::optional<Tensor>& mask);
+
 /// gate_proj, up_proj and down_proj.
 nn::ModulePtr gated_network(int64_t hidden_size, int64_t inner_size, bool bias);
 Tensor run_gated(nn::Module& network, const std::string& activation, const Tensor& x);
@@ -46,7 +57,9 @@ class MixtureOfExperts : public nn::Module {
  public:
   explicit MixtureOfExperts(const LlamaConfig& config);
   std::string type_name() const override { return "SparseMoeBlock"; }
-  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x) override { return forward(x, nullptr); }
+  /// `routers` takes what every token gives the experts, [N, experts].
+  Tensor forward(const Tensor& x, std::vector<Tensor>* routers);
 
  private:
   LlamaConfig config_;

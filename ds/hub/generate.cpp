@@ -136,6 +136,10 @@ Tensor Generation::as_tensor(const std::vector<float>& scores) const {
 std::vector<float> Generation::next_scores(bool normalized, int64_t copies) {
   if (options_.poll) options_.poll();
   const GradMode no_grad(false);
+  const auto total = static_cast<int64_t>(sequences[0].tokens.size());
+  const int64_t limit = model_.short_positions().value_or(total);
+  if (total > limit && cache_->length() > 0 && cache_->length() <= limit)
+    cache_->restart(total, std::exchange(real_, {}));
   TokenRows tokens;
   for (const Sequence& sequence : sequences)
     tokens.emplace_back(sequence.tokens.begin() + cache_->length(), sequence.tokens.end());

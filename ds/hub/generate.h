@@ -20,6 +20,8 @@ class GenerativeModel {
   virtual Tensor next_logits(const Tensor& tokens, KeyValueCache& cache) = 0;
   /// Tokens that a sequence can have; nothing without a limit.
   virtual std::optional<int64_t> max_positions() const { return std::nullopt; }
+  /// Tokens up to which what is remembered can be gone on with; a longer sequence begins anew.
+  virtual std::optional<int64_t> short_positions() const { return std::nullopt; }
 };
 
 /// A model whose decoder answers a text that its encoder reads.

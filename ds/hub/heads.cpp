@@ -2,6 +2,7 @@
 #include "ds/hub/heads.h"
 
 #include "ds/base/error.h"
+#include "ds/hub/experts.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 
@@ -256,6 +257,20 @@ Tensor last_tokens(const HeadSetting& setting, const TextInput& input, const Ten
   return argmax(place * real, -1);
 }
 
+/// x [B, T, H] at the tokens to keep.
+Tensor kept(const Tensor& x, const LogitsToKeep& keep) {
+  if (const Tensor* where = std::get_if<Tensor>(&keep)) {
+    const bool marks = where->dtype() == DType::bool_;
+    DS_CHECK(where->dim() == 1 || where->dim() == 2, ShapeError, "logits_to_keep: ", where->type(),
+             " must be a number, [positions] or [batch, positions]");
+    if (where->dim() == 1) return index(x, {Slice{}, *where});
+    return marks ? index(x, {*where}) : take_along_dim(x, unsqueeze(*where, -1), 1);
+  }
+  const int64_t last = std::get<int64_t>(keep);
+  DS_CHECK(last >= 0, ValueError, "logits_to_keep: ", last, " is negative; 0 keeps all tokens");
+  return last == 0 || last >= x.size(1) ? x : narrow(x, 1, x.size(1) - last, last);
+}
+
 Tensor mean_loss(const Tensor& logits, const Tensor& labels) {
   return cross_entropy(reshape(logits, {-1, logits.size(-1)}),
                        to_dtype(reshape(labels, {labels.numel()}), DType::i64));
@@ -398,16 +413,24 @@ void TextModelWithHead::check(const Labels& labels) const {
 }
 
 nn::Named<Tensor> TextModelWithHead::results(const Output& states, const TextInput& input,
-                                             const Labels& given) {
+                                             const Labels& given, const LogitsToKeep& keep) {
   const Tensor& hidden = states.values[0].second;
   const bool labelled = present(given.labels);
-  Tensor loss, logits = predicts_words(task_) ? words(hidden) : Tensor();
+  Tensor loss, logits = predicts_words(task_) ? words(kept(hidden, keep)) : Tensor();
   switch (task_) {
     case Task::masked_lm:
       if (labelled) loss = mean_loss(logits, *given.labels);
       break;
     case Task::causal_lm:
       if (labelled) loss = next_token_loss(logits, *given.labels);
+      if (setting_.balanced_experts > 0) {
+        Tensor balance;
+        if (states.router_logits && !states.router_logits->empty())
+          balance = balancing_loss(*states.router_logits, setting_.balanced_experts,
+                                   input.attention_mask);
+        if (labelled && balance.defined()) loss = loss + balance * setting_.balance_weight;
+        return {{"loss", loss}, {"aux_loss", balance}, {"logits", logits}};
+      }
       break;
     case Task::pretraining: {
       const Tensor pairs = classify(states, input, given);
@@ -451,20 +474,27 @@ nn::Named<Tensor> TextModelWithHead::results(const Output& states, const TextInp
   return {{"loss", loss}, {"logits", logits}};
 }
 
-Output TextModelWithHead::forward(const TextInput& input, const Labels& labels) {
+Output TextModelWithHead::forward(const TextInput& input, const Labels& labels,
+                                  const LogitsToKeep& keep) {
   check(labels);
   const bool choices = has_choices(task_);
   if (choices && !present(input.inputs_embeds))
     given(type_name().c_str(), "input_ids or inputs_embeds", input.input_ids);
   Output out = body().forward(choices ? by_choice(input) : input);
-  out.values = results(out, input, labels);
+  out.values = results(out, input, labels, keep);
+  if (task_ != Task::causal_lm) out.router_logits.reset();
   return out;
 }
 
 Output CausalLM::forward_cached(const Tensor& tokens, const std::optional<Tensor>& attention_mask,
-                                KeyValueCache& cache, bool output_hidden_states) {
-  return run_cached([this](const TextInput& input) { return forward(input); }, type_name(),
-                    max_positions(), tokens, attention_mask, cache, output_hidden_states);
+                                KeyValueCache& cache, bool output_hidden_states,
+                                const LogitsToKeep& keep) {
+  Output out =
+      run_cached([this](const TextInput& input) { return body().forward(input); }, type_name(),
+                 max_positions(), tokens, attention_mask, cache, output_hidden_states);
+  const GradMode no_grad(false);
+  out.values = results(out, {}, {}, keep);
+  return out;
 }
 
 Tensor CausalLM::next_logits(const Tensor& tokens, KeyValueCache& cache) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "ds/hub/generate.h"
@@ -53,6 +54,10 @@ Tensor classification_loss(const HeadConfig& config, const Tensor& logits, const
 Tensor span_loss(const Tensor& start_logits, const Tensor& end_logits, const Tensor& start,
                  const Tensor& end);
 
+/// The tokens whose next words are predicted: so many last ones, 0 for all; or i64 positions [K] or
+/// [B, K]; or bool [B, T], which makes logits [those marked, vocab_size].
+using LogitsToKeep = std::variant<int64_t, Tensor>;
+
 struct HeadFamily;
 
 /// A model of text below the head of a task: its loss, where there are labels, then its logits.
@@ -63,19 +68,20 @@ class TextModelWithHead : public nn::Module {
   TextModelWithHead(const std::shared_ptr<TextModel>& body, Task task);
   std::string type_name() const override;
   using nn::Module::forward;
-  /// ValueError for labels that the task has no use for.
-  Output forward(const TextInput& input, const Labels& labels = {});
+  /// ValueError for labels that the task has no use for. keep: of causal_lm.
+  Output forward(const TextInput& input, const Labels& labels = {}, const LogitsToKeep& keep = 0);
   Task task() const { return task_; }
 
  protected:
   TextModel& body();
   Tensor words(const Tensor& hidden);
+  nn::Named<Tensor> results(const Output& states, const TextInput& input, const Labels& labels,
+                            const LogitsToKeep& keep);
   const HeadSetting& setting() const { return setting_; }
 
  private:
   Tensor look(const Output& states, const TextInput& input, const Labels& labels);
   Tensor classify(const Output& states, const TextInput& input, const Labels& labels);
-  nn::Named<Tensor> results(const Output& states, const TextInput& input, const Labels& labels);
   void check(const Labels& labels) const;
 
   HeadSetting setting_;
@@ -83,7 +89,8 @@ class TextModelWithHead : public nn::Module {
   const HeadFamily* family_;
 };
 
-/// Predicts the next token: logits [B, T, vocab_size].
+/// Predicts the next token: logits [B, T, vocab_size]. With labels and output_router_logits the
+/// loss includes the one that balances experts, where a family has it, which is aux_loss alone.
 class CausalLM : public TextModelWithHead, public GenerativeModel {
  public:
   explicit CausalLM(const std::shared_ptr<TextModel>& body)
@@ -92,9 +99,11 @@ class CausalLM : public TextModelWithHead, public GenerativeModel {
   /// gradients are recorded. attention_mask: [B, earlier ones and T], 0 where there is padding.
   /// ValueError for another batch and for more tokens than the model has positions for.
   Output forward_cached(const Tensor& tokens, const std::optional<Tensor>& attention_mask,
-                        KeyValueCache& cache, bool output_hidden_states = false);
+                        KeyValueCache& cache, bool output_hidden_states = false,
+                        const LogitsToKeep& keep = 0);
   Tensor next_logits(const Tensor& tokens, KeyValueCache& cache) override;
   std::optional<int64_t> max_positions() const override { return setting().max_positions; }
+  std::optional<int64_t> short_positions() const override { return setting().short_positions; }
 };
 
 }  // namespace ds::hub

@@ -82,6 +82,18 @@ Tensor KeyValueCache::begin_step(const TokenRows& tokens, const TokenRows& real)
   return to_tensor(given, device_);
 }
 
+void KeyValueCache::restart(int64_t tokens, const TokenRows& real) {
+  for (size_t i = 0; i < real_.size(); ++i) {
+    auto& row = real_[i];
+    row.erase(row.begin(), row.begin() + front_);
+    if (!real.empty()) row.insert(row.end(), real.at(i).begin(), real[i].end());
+    row.resize(static_cast<size_t>(tokens), 1);
+  }
+  begun_ = false;
+  front_ = used_ = longest_ = 0;
+  layers_.clear();
+}
+
 void KeyValueCache::grow(int64_t tokens) {
   if (used_ + tokens <= capacity_) return;
   while (capacity_ < used_ + tokens) capacity_ *= 2;

@@ -31,6 +31,9 @@ class KeyValueCache {
   /// prompt) padded in front. Mask, positions and slots are those of this step until the next one.
   /// real: 0 marks padding among these tokens, of another step than the first.
   Tensor begin_step(const TokenRows& tokens, const TokenRows& real = {});
+  /// Forgets keys and values; the next step brings all tokens again, `tokens` of every row. real: 0
+  /// marks padding among those that were not remembered.
+  void restart(int64_t tokens, const TokenRows& real = {});
   /// Tokens of every row that are remembered, their padding included.
   int64_t length() const;
   int64_t rows() const { return static_cast<int64_t>(real_.size()); }

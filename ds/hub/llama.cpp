@@ -29,6 +29,8 @@ struct LlamaFamily {
   bool joined = false;        // query, key and value are one matrix, gate and up another
   bool offset_norms = false;  // norms multiply by 1 + weight
   bool scaled_table = false;  // embeddings of words are multiplied by sqrt(hidden_size)
+  bool routed = false;        // layers of its own have experts, which nothing balances
+  bool rebuilds = false;      // generation begins anew where longrope changes its factors
 };
 
 namespace {
@@ -69,13 +71,17 @@ constexpr LlamaFamily kFamilies[] = {
      .head_norm = HeadNorm::each,
      .offset_norms = true,
      .scaled_table = true},
-    {.model_type = "phi3", .class_prefix = "Phi3", .norms = &kBefore, .joined = true},
+    {.model_type = "phi3",
+     .class_prefix = "Phi3",
+     .norms = &kBefore,
+     .joined = true,
+     .rebuilds = true},
     {.model_type = "olmo2", .class_prefix = "Olmo2", .norms = &kBehind, .head_norm = HeadNorm::all},
     {.model_type = "olmoe", .class_prefix = "Olmoe", .norms = &kBefore, .head_norm = HeadNorm::all},
     {"granite", "Granite", &kBefore},
     {"smollm3", "SmolLM3", &kBefore},
-    {"deepseek_v2", "DeepseekV2", &kBefore},
-    {"deepseek_v3", "DeepseekV3", &kBefore}};
+    {.model_type = "deepseek_v2", .class_prefix = "DeepseekV2", .norms = &kBefore, .routed = true},
+    {.model_type = "deepseek_v3", .class_prefix = "DeepseekV3", .norms = &kBefore, .routed = true}};
 
 const LlamaFamily& family_of(const LlamaConfig& config) {
   std::string known;
@@ -238,8 +244,9 @@ Tensor LlamaLayer::attend(const Tensor& x, const Rotation& rotation,
   return call_at(*this, "self_attn.o_proj", attention(parts[0], parts[1], parts[2]));
 }
 
-Tensor LlamaLayer::feed_forward(const Tensor& x) {
-  if (has_experts(config_, layer_)) return call_at(*this, "mlp", x);
+Tensor LlamaLayer::feed_forward(const Tensor& x, AttentionPlace place) {
+  if (has_experts(config_, layer_))
+    return child_as<MixtureOfExperts>("mlp").forward(x, place.routers);
   if (!family_.joined) return run_gated(*child("mlp"), config_.hidden_act, x);
   const std::vector<Tensor> both = chunk(call_at(*this, "mlp.gate_up_proj", x), 2, -1);
   return call_at(*this, "mlp.down_proj", activate(config_.hidden_act, both[0]) * both[1]);
@@ -258,7 +265,7 @@ Tensor LlamaLayer::forward(const Tensor& x, const Rotation& rotation,
   const NormNames& norms = *family_.norms;
   const Tensor seen = attend(normed(norms.before_attention, x), rotation, mask, place);
   const Tensor y = added(x, normed(norms.behind_attention, seen));
-  return added(y, normed(norms.behind_mlp, feed_forward(normed(norms.before_mlp, y))));
+  return added(y, normed(norms.behind_mlp, feed_forward(normed(norms.before_mlp, y), place)));
 }
 
 LlamaModel::LlamaModel(const LlamaConfig& config)
@@ -303,13 +310,15 @@ Output LlamaModel::forward(const TextInput& input) {
   if (config_.sliding_rope) sliding = rotation_of(*config_.sliding_rope);
   const std::optional<Tensor> mask = attention_mask(input.attention_mask);
   Output out;
+  if (config_.num_experts > 0 || family_.routed) out.router_logits.emplace();
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     if (input.output_hidden_states) out.hidden_states.push_back(x);
     auto& layer = child("layers")->child_as<DecoderLayer>(std::to_string(i));
     x = through_layer(x, [&](const Tensor& before) {
-      return layer.forward(before, sliding && slides(config_, i) ? *sliding : rotation, mask,
-                           {input.cache, static_cast<size_t>(i),
-                            input.output_attentions ? &out.attentions : nullptr});
+      return layer.forward(
+          before, sliding && slides(config_, i) ? *sliding : rotation, mask,
+          {input.cache, static_cast<size_t>(i), input.output_attentions ? &out.attentions : nullptr,
+           input.output_router_logits && out.router_logits ? &*out.router_logits : nullptr});
     });
   }
   x = call_at(*this, "norm", x);
@@ -334,7 +343,12 @@ HeadSetting LlamaModel::head_setting() const {
           .logits_scaling = c.logits_scaling,
           .logits_cap = c.final_logit_softcapping,
           .initializer_range = c.initializer_range,
-          .classifier_dropout = c.classifier_dropout.value_or(0.1)};
+          .classifier_dropout = c.classifier_dropout.value_or(0.1),
+          .balanced_experts = c.num_experts > 0 ? c.num_experts_per_tok.value_or(0) : 0,
+          .balance_weight = c.router_aux_loss_coef,
+          .short_positions = family_.rebuilds && c.rope.type == "longrope"
+                                 ? std::optional(c.rope.original_max_position_embeddings)
+                                 : std::nullopt};
 }
 
 }  // namespace ds::hub

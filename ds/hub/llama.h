@@ -46,6 +46,7 @@ struct LlamaConfig : HeadConfig {
   std::optional<std::vector<int64_t>> mlp_only_layers = {};
   bool norm_topk_prob = false;                  // weights of the chosen experts have sum 1
   int64_t shared_expert_intermediate_size = 0;  // of one that all tokens use
+  double router_aux_loss_coef = 0.001;          // of the loss that balances experts
 };
 
 struct LlamaFamily;
@@ -71,7 +72,7 @@ class LlamaLayer : public DecoderLayer {
  private:
   Tensor attend(const Tensor& x, const Rotation& rotation, const std::optional<Tensor>& mask,
                 AttentionPlace place);
-  Tensor feed_forward(const Tensor& x);
+  Tensor feed_forward(const Tensor& x, AttentionPlace place);
   /// x with what a branch made of it, y, added.
   Tensor added(const Tensor& x, const Tensor& y) const;
 

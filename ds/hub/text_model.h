@@ -19,6 +19,7 @@ struct TextInput {
   std::optional<Tensor> inputs_embeds;   // [B, T, embedding size] instead of input_ids
   bool output_hidden_states = false, output_attentions = false;
   KeyValueCache* cache = nullptr;  // of generation: decides mask and positions
+  bool output_router_logits = false;
 };
 
 /// Keys of config.json that heads look at.
@@ -43,6 +44,11 @@ struct HeadSetting {
   std::optional<double> logits_cap = {};  // and kept below, softly
   double eps = 1e-12, initializer_range = 0.02;
   double dropout = 0, classifier_dropout = 0, summary_dropout = 0;
+  /// Experts a token chooses, where next words have a loss that balances them, and its weight.
+  int64_t balanced_experts = 0;
+  double balance_weight = 0;
+  /// In longer texts positions are others, so what generation remembers is computed again.
+  std::optional<int64_t> short_positions = {};
 };
 
 /// A model of text without a head: last_hidden_state [B, T, hidden_size] first, then perhaps

@@ -145,9 +145,11 @@ Shape checked_length(const char* model, const Tensor& ids, int64_t limit) {
 Tensor next_token_loss(const Tensor& logits, const Tensor& labels) {
   // The labels move, not the logits: a part of those would be a copy of nearly all of them.
   constexpr int64_t kIgnored = -100;
-  const Tensor last = full({labels.size(0), 1}, kIgnored, labels.dtype(), labels.device());
-  const Tensor next = cat({narrow(labels, 1, 1, labels.size(1) - 1), last}, 1);
-  return cross_entropy(reshape(logits, {-1, logits.size(2)}), reshape(next, {-1}));
+  Shape one = labels.shape();
+  one.back() = 1;
+  const Tensor last = full(one, kIgnored, labels.dtype(), labels.device());
+  const Tensor next = cat({narrow(labels, -1, 1, labels.size(-1) - 1), last}, -1);
+  return cross_entropy(reshape(logits, {-1, logits.size(-1)}), reshape(next, {-1}));
 }
 
 Tensor soft_cap(const Tensor& x, double cap) { return tanh(x / cap) * cap; }

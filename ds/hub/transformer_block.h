@@ -21,6 +21,9 @@ struct Output {
   std::vector<Tensor> hidden_states;     // of the embeddings and of every layer, when asked for
   std::vector<Tensor> attentions;        // of every layer [B, heads, T, S], when asked for
   std::vector<Tensor> cross_attentions;  // the same for what a decoder sees of an encoder
+  /// Of models with experts: what the tokens gave every expert of a layer, [B * T, experts]; empty
+  /// when they were not asked for.
+  std::optional<std::vector<Tensor>> router_logits = {};
   /// Hidden states of patches as images [N, C, H, W] (transformers: reshaped_hidden_states).
   std::vector<Tensor> pictures;
 };
@@ -57,8 +60,8 @@ Tensor positions_of(const Tensor& input, const KeyValueCache* cache,
 /// What attention may look at: a mask [B, S] or [B, T, S] of numbers, 0 is left out, as bool
 /// [B, 1, T, S]; nothing without one.
 std::optional<Tensor> attention_mask(const std::optional<Tensor>& mask);
-/// The mean loss of predicting every next token: logits [B, T, vocab_size] for labels i64 [B, T],
-/// the input itself, -100 where there is nothing to predict.
+/// The mean loss of predicting every next token: logits [..., T, vocab_size] for labels i64
+/// [..., T], the input itself, -100 where there is nothing to predict.
 Tensor next_token_loss(const Tensor& logits, const Tensor& labels);
 /// Weights normal with deviation `range`, biases 0, norms 1 and 0: transformers' start.
 void init_weights(nn::Module& root, double range);
@@ -94,11 +97,12 @@ Tensor soft_cap(const Tensor& x, double cap);
 /// [B, T, heads * D] -> [B, T, heads, D].
 Tensor split_heads(const Tensor& x, int64_t heads);
 
-/// What a layer's attention shares with the rest of a pass.
+/// What a layer shares with the rest of a pass.
 struct AttentionPlace {
   KeyValueCache* cache = nullptr;  // of a decoder: remembers keys and values
   size_t layer = 0;
   std::vector<Tensor>* weights = nullptr;  // takes how much every token looks at every other
+  std::vector<Tensor>* routers = nullptr;  // takes what every token gives the experts
 };
 /// Queries q [B, T, heads, D] on k, v [B, T, kv_heads, D], which are remembered where there is a
 /// cache, -> [B, T, heads * D]. With a cache its mask is meant, causality included.

@@ -7,10 +7,18 @@
 
 /// A deepseek.models.ModelOutput of named results, or the tuple of what is there.
 nb::object model_output(const nb::dict& values, bool return_dict);
+/// past_key_values of Python; empty until a model has filled it.
+struct Cache {
+  std::shared_ptr<ds::hub::KeyValueCache> held;
+};
+/// What the cache holds, begun with these tokens where it is empty.
+ds::hub::KeyValueCache& begun(Cache& cache, const ds::Tensor& tokens,
+                              const std::optional<ds::Tensor>& mask);
 /// A tuple, None without tensors.
 nb::object tuple_of(const std::vector<ds::Tensor>& tensors);
-/// model_output() of results, their hidden states and attentions.
-nb::object to_python(const ds::hub::Output& output, bool return_dict);
+/// model_output() of results, past_key_values where there is a cache, hidden states and attentions.
+nb::object to_python(const ds::hub::Output& output, bool return_dict,
+                     nb::handle cache = nb::handle());
 /// Results in transformers' order.
 nb::object seq2seq_output(const ds::hub::T5Output& out, bool return_dict);
 

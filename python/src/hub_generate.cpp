@@ -107,11 +107,6 @@ void take_calls(const nb::dict& calls, hub::GenerationOptions& options) {
     };
 }
 
-/// past_key_values of Python; empty until a model has filled it.
-struct Cache {
-  std::shared_ptr<hub::KeyValueCache> held;
-};
-
 /// (sequences, sequences_scores, beam_indices), the latter two of beam search.
 nb::tuple generate(nb::handle model, const ds::Tensor& input_ids,
                    const std::optional<ds::Tensor>& attention_mask, const nb::dict& given,
@@ -132,29 +127,6 @@ nb::tuple generate(nb::handle model, const ds::Tensor& input_ids,
   };
   return nb::make_tuple(made.sequences, optional(made.sequences_scores),
                         optional(made.beam_indices));
-}
-
-/// What the cache holds, begun with these tokens where it is empty.
-hub::KeyValueCache& begun(Cache& cache, const ds::Tensor& tokens,
-                          const std::optional<ds::Tensor>& mask) {
-  if (!cache.held) {
-    const hub::TokenRows real = hub::to_rows(mask ? *mask : ds::ones_like(tokens));
-    cache.held = std::make_shared<hub::KeyValueCache>(real, tokens.device());
-  }
-  return *cache.held;
-}
-
-nb::object forward_cached(nb::handle model, const ds::Tensor& tokens,
-                          const std::optional<ds::Tensor>& mask, Cache& cache, bool hidden) {
-  ds::nn::Module& module = module_of(model);
-  hub::KeyValueCache& held = begun(cache, tokens, mask);
-  if (auto* causal = dynamic_cast<hub::CausalLM*>(&module))
-    return to_python(causal->forward_cached(tokens, mask, held, hidden), true);
-  auto& text = dynamic_cast<hub::TextModel&>(module);
-  return to_python(hub::run_cached([&](const hub::TextInput& input) { return text.forward(input); },
-                                   text.type_name(), text.head_setting().max_positions, tokens,
-                                   mask, held, hidden),
-                   true);
 }
 
 nb::object t5_forward_cached(nb::handle model, const std::optional<ds::Tensor>& ids,
@@ -179,6 +151,15 @@ nb::object t5_forward_cached(nb::handle model, const std::optional<ds::Tensor>& 
 
 }  // namespace
 
+hub::KeyValueCache& begun(Cache& cache, const ds::Tensor& tokens,
+                          const std::optional<ds::Tensor>& mask) {
+  if (!cache.held) {
+    const hub::TokenRows real = hub::to_rows(mask ? *mask : ds::ones_like(tokens));
+    cache.held = std::make_shared<hub::KeyValueCache>(real, tokens.device());
+  }
+  return *cache.held;
+}
+
 void bind_generation(nb::module_& m) {
   nb::class_<Cache>(m, "Cache", "Keys and values that a decoder remembers of earlier tokens.")
       .def(nb::init<>())
@@ -194,8 +175,6 @@ void bind_generation(nb::module_& m) {
           "rows"_a, "Row i becomes what row rows[i] was.");
   m.def("generate", &generate, "model"_a, "input_ids"_a, "attention_mask"_a.none(), "options"_a,
         "calls"_a, "encoder_inputs"_a = nb::none(), "cache"_a.none() = nb::none());
-  m.def("forward_cached", &forward_cached, "model"_a, "input_ids"_a, "attention_mask"_a.none(),
-        "cache"_a, "output_hidden_states"_a = false);
   m.def("t5_forward_cached", &t5_forward_cached, "model"_a, "input_ids"_a.none(),
         "attention_mask"_a.none(), "encoded"_a.none(), "decoder_input_ids"_a,
         "decoder_attention_mask"_a.none(), "cache"_a, "output_hidden_states"_a = false);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Language models, in the submodule _hub.
+#include <nanobind/stl/variant.h>
+
+#include "ds/base/error.h"
 #include "ds/hub/deepseek.h"
 #include "ds/hub/encoder.h"
 #include "ds/hub/gpt2.h"
@@ -55,6 +58,7 @@ ConfigClass<C>& llama_keys(ConfigClass<C>& config) {
       .key("mlp_only_layers", &L::mlp_only_layers)
       .key("norm_topk_prob", &L::norm_topk_prob)
       .key("shared_expert_intermediate_size", &L::shared_expert_intermediate_size)
+      .key("router_aux_loss_coef", &L::router_aux_loss_coef)
       .head_keys();
 }
 
@@ -144,28 +148,45 @@ void bind_rope(nb::module_& m) {
       .key("partial_rotary_factor", &R::partial_rotary_factor);
 }
 
-/// A model of text without a head.
-template <class M>
-LayerClass<M> text_model(nb::module_& m, const char* name) {
+/// past_key_values, a new Cache without one. What a pass with it has no use for must be absent.
+nb::object cache_of(const std::string& model, const Input& ids, const nb::object& given,
+                    std::initializer_list<const Input*> unused, bool asked) {
+  bool plain = ids.has_value() && !asked;
+  for (const Input* input : unused) plain = plain && !input->has_value();
+  DS_CHECK(plain, ValueError, model,
+           ": with use_cache or past_key_values give input_ids, and no token_type_ids, "
+           "position_ids, inputs_embeds, labels, output_attentions or output_router_logits");
+  return given.is_none() ? nb::cast(Cache{}) : given;
+}
+
+/// A decoder without a head: past_key_values are as of one that predicts next words.
+template <class M, class Config>
+void bind_decoder(nb::module_& m, const char* name) {
   const nb::none none;
-  LayerClass<M> type(m, name, "A model of text without a head.");
+  LayerClass<M> type(m, name, "A decoder without a head.");
+  type.init([](const Config& config) { return std::make_shared<M>(config); }, "config"_a);
   type.def(
       "forward",
       [](M& self, Input ids, Input mask, Input types, Input positions, Input embeds, bool hidden,
-         bool attentions, bool return_dict) {
-        return to_python(self.forward({ids, mask, types, positions, embeds, hidden, attentions}),
-                         return_dict);
+         bool attentions, bool return_dict, nb::object past, bool use_cache, bool routers) {
+        if (past.is_none() && !use_cache)
+          return to_python(self.forward({ids, mask, types, positions, embeds, hidden, attentions,
+                                         nullptr, routers}),
+                           return_dict);
+        past = cache_of(self.type_name(), ids, past, {&types, &positions, &embeds},
+                        attentions || routers);
+        const auto forward = [&](const hub::TextInput& input) { return self.forward(input); };
+        return to_python(
+            hub::run_cached(forward, self.type_name(), self.head_setting().max_positions, *ids,
+                            mask, begun(nb::cast<Cache&>(past), *ids, mask), hidden),
+            return_dict, past);
       },
       "input_ids"_a = none, "attention_mask"_a = none, "token_type_ids"_a = none,
       "position_ids"_a = none, "inputs_embeds"_a = none, "output_hidden_states"_a = false,
-      "output_attentions"_a = false, "return_dict"_a = true);
-  return type;
-}
-
-template <class M, class Config>
-void bind_text_model(nb::module_& m, const char* name) {
-  text_model<M>(m, name).init([](const Config& config) { return std::make_shared<M>(config); },
-                              "config"_a);
+      "output_attentions"_a = false, "return_dict"_a = true, "past_key_values"_a = none,
+      "use_cache"_a = false, "output_router_logits"_a = false,
+      "The last layer's states. use_cache and past_key_values are as of the model that predicts "
+      "next tokens.");
 }
 
 template <class M, class Config>
@@ -209,6 +230,36 @@ void bind_head_forward(LayerClass<M>& type) {
       "output_hidden_states"_a = false, "output_attentions"_a = false, "return_dict"_a = true);
 }
 
+/// forward() of a model that predicts next words.
+void bind_causal_forward(LayerClass<hub::CausalLM>& type) {
+  const nb::none none;
+  type.def(
+      "forward",
+      [](hub::CausalLM& self, Input ids, Input mask, Input types, Input positions, Input embeds,
+         Input labels, bool hidden, bool attentions, bool return_dict, nb::object past,
+         bool use_cache, bool routers, const hub::LogitsToKeep& keep) {
+        if (past.is_none() && !use_cache)
+          return to_python(self.forward({ids, mask, types, positions, embeds, hidden, attentions,
+                                         nullptr, routers},
+                                        {labels}, keep),
+                           return_dict);
+        past = cache_of(self.type_name(), ids, past, {&types, &positions, &embeds, &labels},
+                        attentions || routers);
+        hub::KeyValueCache& cache = begun(nb::cast<Cache&>(past), *ids, mask);
+        return to_python(self.forward_cached(*ids, mask, cache, hidden, keep), return_dict, past);
+      },
+      "input_ids"_a = none, "attention_mask"_a = none, "token_type_ids"_a = none,
+      "position_ids"_a = none, "inputs_embeds"_a = none, "labels"_a = none,
+      "output_hidden_states"_a = false, "output_attentions"_a = false, "return_dict"_a = true,
+      "past_key_values"_a = none, "use_cache"_a = false, "output_router_logits"_a = false,
+      "logits_to_keep"_a = 0,
+      "Logits, and the loss where there are labels: with output_router_logits, and the one that "
+      "balances experts. logits_to_keep: so many last tokens, or positions or marks of tokens.\n\n"
+      "With use_cache or past_key_values (of an earlier call) the output has past_key_values, and "
+      "input_ids are the tokens behind those it remembers; attention_mask is about all of them. No "
+      "gradients are recorded then.");
+}
+
 void bind_heads(nb::module_& m) {
   using H = hub::TextModelWithHead;
   LayerClass<H> head(m, "TextModelWithHead", "A model of text below the head of a task.");
@@ -226,7 +277,7 @@ void bind_heads(nb::module_& m) {
         return std::make_shared<C>(make_body(config, hub::Task::causal_lm));
       },
       "config"_a);
-  bind_head_forward(causal);
+  bind_causal_forward(causal);
   m.def(
       "heads_of",
       [](const std::string& model_type) {
@@ -240,13 +291,25 @@ void bind_heads(nb::module_& m) {
 
 void bind_text_models(nb::module_& m) {
   using E = hub::EncoderModel;
-  text_model<E>(m, "EncoderModel")
+  const nb::none none;
+  LayerClass<E>(m, "EncoderModel", "An encoder of text without a head.")
       .init([](const hub::EncoderConfig& config,
                bool pooling) { return std::make_shared<E>(config, pooling); },
-            "config"_a, "add_pooling_layer"_a = true);
-  bind_text_model<hub::GPT2Model, hub::GPT2Config>(m, "GPT2Model");
-  bind_text_model<hub::LlamaModel, hub::LlamaConfig>(m, "LlamaModel");
-  bind_text_model<hub::DeepseekModel, hub::DeepseekConfig>(m, "DeepseekModel");
+            "config"_a, "add_pooling_layer"_a = true)
+      .def(
+          "forward",
+          [](E& self, Input ids, Input mask, Input types, Input positions, Input embeds,
+             bool hidden, bool attentions, bool return_dict) {
+            return to_python(
+                self.forward({ids, mask, types, positions, embeds, hidden, attentions}),
+                return_dict);
+          },
+          "input_ids"_a = none, "attention_mask"_a = none, "token_type_ids"_a = none,
+          "position_ids"_a = none, "inputs_embeds"_a = none, "output_hidden_states"_a = false,
+          "output_attentions"_a = false, "return_dict"_a = true);
+  bind_decoder<hub::GPT2Model, hub::GPT2Config>(m, "GPT2Model");
+  bind_decoder<hub::LlamaModel, hub::LlamaConfig>(m, "LlamaModel");
+  bind_decoder<hub::DeepseekModel, hub::DeepseekConfig>(m, "DeepseekModel");
 }
 
 }  // namespace
@@ -261,12 +324,14 @@ nb::object tuple_of(const std::vector<ds::Tensor>& tensors) {
   return tensors.empty() ? nb::none() : nb::object(nb::tuple(nb::cast(tensors)));
 }
 
-nb::object to_python(const hub::Output& output, bool return_dict) {
+nb::object to_python(const hub::Output& output, bool return_dict, nb::handle cache) {
   nb::dict values;
   for (const auto& [name, tensor] : output.values) values[name.c_str()] = tensor;
+  if (cache.is_valid()) values["past_key_values"] = cache;
   values["hidden_states"] = tuple_of(output.hidden_states);
   values["attentions"] = tuple_of(output.attentions);
   if (!output.pictures.empty()) values["reshaped_hidden_states"] = tuple_of(output.pictures);
+  if (output.router_logits) values["router_logits"] = tuple_of(*output.router_logits);
   return model_output(values, return_dict);
 }
 

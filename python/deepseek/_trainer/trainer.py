@@ -54,7 +54,14 @@ _RUNNING = (
     "_rate",
 )
 #: Outputs that are no predictions.
-_NO_PREDICTIONS = ("loss", "past_key_values", "hidden_states", "attentions")
+_NO_PREDICTIONS = (
+    "loss",
+    "aux_loss",
+    "past_key_values",
+    "hidden_states",
+    "attentions",
+    "router_logits",
+)
 
 
 class Trainer(TrainerSetup):

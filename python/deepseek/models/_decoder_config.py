@@ -35,6 +35,7 @@ class LlamaConfig(PretrainedConfig):
         "mlp_only_layers",
         "norm_topk_prob",
         "shared_expert_intermediate_size",
+        "router_aux_loss_coef",
     )
     _defaults = {"bos_token_id": 1, "eos_token_id": 2, "rope_parameters": None}
     #: rope_theta where no file says it.
@@ -67,11 +68,6 @@ class LlamaConfig(PretrainedConfig):
         return rope
 
     def _native(self, **changes):
-        if getattr(self, "output_router_logits", False):
-            raise _core.NotImplementedError(
-                "config: output_router_logits is True; the loss that balances experts is not "
-                "there, set it to False"
-            )
         if getattr(self, "use_bidirectional_attention", False):
             raise _core.NotImplementedError(
                 "config: use_bidirectional_attention is True; decoders see earlier tokens only"
@@ -94,7 +90,7 @@ class MistralConfig(LlamaConfig):
     }
 
 
-#: Of files of models with experts; the loss that it weighs is not there.
+#: Of models with experts.
 _ROUTER = {"output_router_logits": False, "router_aux_loss_coef": 0.001}
 
 

@@ -7,15 +7,17 @@ from .._modes import no_grad
 #: Names of the tables that inputs are looked up in, and of what predicts words.
 _TABLES = ("word_embeddings", "embed_tokens", "wte", "shared", "token_embedding")
 _HEADS = ("lm_head.decoder", "cls.predictions.decoder", "predictions.decoder", "vocab_projector")
-_ASKED = ("output_hidden_states", "output_attentions")
 
 
 class ModelMethods:
     """Mixed into every pretrained model's class."""
 
+    #: Arguments of forward() that the configuration decides where they are not given.
+    _asked = ("output_hidden_states", "output_attentions")
+
     def __call__(self, *inputs, **named):
         config = self.config
-        for key in _ASKED:
+        for key in self._asked:
             if getattr(config, key, False):
                 named.setdefault(key, True)
         if not getattr(config, "return_dict", True):

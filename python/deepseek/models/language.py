@@ -50,77 +50,12 @@ class _Generator(GenerationMixin, _Model):
         self.generation_config = GenerationConfig.from_model_config(config)
 
 
-def _cached(model, input_ids, attention_mask, hidden: bool, past, return_dict: bool, unused: tuple):
-    """A pass over tokens that follow those past_key_values remembers, with these in the output."""
-    if input_ids is None or any(x is not None and x is not False for x in unused):
-        raise _core.ValueError(
-            f"{type(model).__name__}: with use_cache or past_key_values give input_ids, and no "
-            "token_type_ids, position_ids, inputs_embeds, labels or output_attentions"
-        )
-    cache = DynamicCache() if past is None else past
-    output = _hub.forward_cached(model, input_ids, attention_mask, cache, hidden)
-    output = ModelOutput({**output, "past_key_values": cache})
-    return output if return_dict else output.to_tuple()
-
-
 class _Decoder(_Model):
-    def forward(
-        self,
-        input_ids=None,
-        attention_mask=None,
-        token_type_ids=None,
-        position_ids=None,
-        inputs_embeds=None,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
-        return_dict: bool = True,
-        past_key_values=None,
-        use_cache: bool = False,
-    ):
-        """The last layer's states. use_cache and past_key_values are as of the model that predicts
-        next tokens."""
-        others = (token_type_ids, position_ids, inputs_embeds)
-        if use_cache or past_key_values is not None:
-            unused = (*others, output_attentions)
-            given = (input_ids, attention_mask, output_hidden_states, past_key_values, return_dict)
-            return _cached(self, *given, unused)
-        asked = (output_hidden_states, output_attentions, return_dict)
-        return super().forward(input_ids, attention_mask, *others, *asked)
+    _asked = (*PretrainedMixin._asked, "output_router_logits")
 
 
 class _Causal(_Generator):
-    def forward(
-        self,
-        input_ids=None,
-        attention_mask=None,
-        token_type_ids=None,
-        position_ids=None,
-        inputs_embeds=None,
-        labels=None,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
-        return_dict: bool = True,
-        past_key_values=None,
-        use_cache: bool = False,
-    ):
-        """Logits, and the loss where there are labels.
-
-        With use_cache or past_key_values (of an earlier call) the output has past_key_values, and
-        input_ids are the tokens behind those it remembers; attention_mask is about all of them. No
-        gradients are recorded then."""
-        others = (token_type_ids, position_ids, inputs_embeds, labels)
-        if use_cache or past_key_values is not None:
-            unused = (*others, output_attentions)
-            given = (input_ids, attention_mask, output_hidden_states, past_key_values, return_dict)
-            return _cached(self, *given, unused)
-        return super().forward(
-            input_ids,
-            attention_mask,
-            *others,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-            return_dict=return_dict,
-        )
+    _asked = _Decoder._asked
 
 
 class _ReadingDecoder:

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 #include <mutex>
 
@@ -58,8 +59,10 @@ class HostAllocator {
       const std::lock_guard lock(mutex_);
       stats_.in_use += bytes;
       stats_.peak = std::max(stats_.peak, stats_.in_use);
-      const auto found = free_.find(bytes);
-      if (found != free_.end()) {
+      // The block that was given back last, because some of it may still be in a cache.
+      const auto after = free_.upper_bound(bytes);
+      if (after != free_.begin() && std::prev(after)->first == bytes) {
+        const auto found = std::prev(after);
         void* block = found->second;
         free_.erase(found);
         stats_.cached -= bytes;

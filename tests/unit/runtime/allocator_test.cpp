@@ -30,6 +30,15 @@ TEST_CASE("blocks of all sizes around a huge page are aligned, writable and give
   }
 }
 
+TEST_CASE("of blocks of one size, the one given back last comes first") {
+  empty_cache();
+  std::shared_ptr<void> first = allocate_host(4096), last = allocate_host(4096);
+  void* const expected = last.get();
+  first.reset();
+  last.reset();
+  CHECK(allocate_host(4096).get() == expected);
+}
+
 TEST_CASE("a block that no machine has is refused and changes nothing") {
   const size_t before = memory_stats().in_use;
   for (const size_t bytes : {size_t{1} << 60, std::numeric_limits<size_t>::max() - 128,

@@ -93,6 +93,23 @@ TEST_CASE("contiguous, broadcast, transposed, sliced and reversed spaces") {
   });
 }
 
+TEST_CASE("one operation on long rows and a number for each of them") {
+  const Ints dims = {3, 40001}, whole = {40001, 1}, column = {1, 0};
+  const std::vector<float> x = random_floats(3 * 40001, 1);
+  const std::vector<bf16> y = {bf16(1.5f), bf16(-2.0f), bf16(0.25f)};
+  for_each_target([&] {
+    TileProgram program;
+    const int a = program.input(DType::f32), b = program.input(DType::bf16);
+    program.output(program.apply(TileOp::sub, b, a), DType::f32);
+    std::vector<float> out(x.size(), 42);
+    const TileSource sources[] = {{x.data(), whole.data()}, {y.data(), column.data()}};
+    const TileTarget targets[] = {{out.data(), whole.data()}};
+    run_tile_program(program, dims, sources, targets);
+    for (size_t i = 0; i < x.size(); ++i)
+      REQUIRE(out[i] == static_cast<float>(y[i / 40001]) - x[i]);
+  });
+}
+
 TEST_CASE("negative strides") {
   const Ints dims = {6, 9};
   std::vector<float> src(54), out(54);

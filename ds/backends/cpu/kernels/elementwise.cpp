@@ -172,14 +172,19 @@ class Worker {
 
   void load() {
     for (size_t i = 0; i < plan_.source_slots.size(); ++i) {
-      if (plan_.source_slots[i] < 0) continue;
+      const SourceSlot& slot = plan_.source_slots[i];
+      if (slot.buffer < 0) continue;
       // Broadcast operands come by again; their tile is still there.
       const Loaded now{addresses_[i], rows_, cols_};
       if (loaded_[i] == now) continue;
       loaded_[i] = now;
       const TileOperand& operand = space_.operands[i];
-      float* to = buffers_ + plan_.source_slots[i] * kBufferSize;
+      float* to = buffers_ + slot.buffer * kBufferSize;
       const int64_t stride = operand.strides[space_.rank - 1];
+      if (slot.repeated) {
+        tile_load(operand.dtype, addresses_[i], 0, to, kSplatSize);
+        continue;
+      }
       if (is_flat(space_, operand)) {
         load_run(operand, addresses_[i], stride, to, rows_ * cols_);
         continue;

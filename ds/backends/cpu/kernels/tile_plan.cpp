@@ -117,20 +117,32 @@ std::vector<int> last_uses(const TileProgram& program) {
   return last;
 }
 
+/// Gives a source a buffer. Only one number of it is loaded where all elements of a tile are the
+/// same, as of a column that is repeated along the rows.
+void buffer_source(const TileProgram& program, const TileSpace& space, const std::vector<int>& last,
+                   int v, TilePlan& plan) {
+  const int source = program.values()[static_cast<size_t>(v)].args[0];
+  const TileOperand& operand = space.operands[static_cast<size_t>(source)];
+  const bool repeated = operand.strides[space.rank - 1] == 0 &&
+                        (space.rows == 1 || operand.strides[space.rank - 2] == 0);
+  const bool is_output = last[static_cast<size_t>(v)] == std::numeric_limits<int>::max();
+  SourceSlot& slot = plan.source_slots[static_cast<size_t>(source)];
+  slot = {plan.buffers, repeated && !operand.mask && !is_output};
+  plan.places[static_cast<size_t>(v)] = {TilePlace::Kind::buffer, plan.buffers++, slot.repeated};
+}
+
 void place_sources(const TileProgram& program, const TileSpace& space, const std::vector<int>& last,
                    TilePlan& plan) {
-  plan.source_slots.assign(program.input_count(), -1);
+  plan.source_slots.assign(static_cast<size_t>(program.input_count()), {});
   for (size_t v = 0; v < program.values().size(); ++v) {
     const auto& value = program.values()[v];
     if (value.kind != Kind::input || is_splat(plan, static_cast<int>(v)) || last[v] < 0) continue;
     // A source that is also an output is copied, lest another output's memory is the source's.
     const bool is_output = last[v] == std::numeric_limits<int>::max();
-    if (is_direct(space, space.operands[value.args[0]]) && !is_output) {
+    if (is_direct(space, space.operands[value.args[0]]) && !is_output)
       plan.places[v] = {TilePlace::Kind::source, value.args[0]};
-    } else {
-      plan.source_slots[value.args[0]] = plan.buffers;
-      plan.places[v] = {TilePlace::Kind::buffer, plan.buffers++};
-    }
+    else
+      buffer_source(program, space, last, static_cast<int>(v), plan);
   }
 }
 
@@ -219,7 +231,7 @@ class JitBuilder {
     std::vector<int> number(program_.values().size(), -1);
     for (size_t i = 0; i < inputs_.size(); ++i) {
       number[static_cast<size_t>(inputs_[i].value)] = static_cast<int>(i);
-      jit.inputs.push_back({inputs_[i].dtype, is_splat(plan_, inputs_[i].value)});
+      jit.inputs.push_back({inputs_[i].dtype, is_repeated(plan_, inputs_[i].value)});
       made.pointers.push_back(inputs_[i].pointer);
     }
     for (const int v : ops_) {
@@ -274,7 +286,7 @@ bool plan_whole(const TileProgram& program, const TileSpace& space, const std::v
   for (const auto& output : program.outputs()) any = any || !is_splat(plan, output.value);
   if (!any || !jit_has(TileOp::copy)) return false;
   TilePlan made = plan;
-  made.source_slots.assign(static_cast<size_t>(program.input_count()), -1);
+  made.source_slots.assign(static_cast<size_t>(program.input_count()), {});
   made.stored.assign(program.outputs().size(), 1);
   JitBuilder builder(program, made);
   for (size_t v = 0; v < values.size(); ++v) {
@@ -285,8 +297,7 @@ bool plan_whole(const TileProgram& program, const TileSpace& space, const std::v
     if (is_jit_operand(space, operand)) {
       builder.read_directly(static_cast<int>(v), source, operand.dtype);
     } else {
-      made.source_slots[static_cast<size_t>(source)] = made.buffers;
-      made.places[v] = {TilePlace::Kind::buffer, made.buffers++};
+      buffer_source(program, space, last, static_cast<int>(v), made);
     }
   }
   for (size_t v = 0; v < values.size(); ++v)
@@ -322,7 +333,7 @@ TileCall plain_call(const TileProgram& program, const TilePlan& plan, int v) {
   call.value = v;
   call.args = value.args;
   for (int i = 0; i < tile_arity(value.op); ++i)
-    if (is_splat(plan, value.args[i])) call.splat |= 1u << i;
+    if (is_repeated(plan, value.args[i])) call.splat |= 1u << i;
   return call;
 }
 
@@ -358,6 +369,10 @@ std::vector<TileCall> make_calls(const TileProgram& program, const std::vector<i
   return calls;
 }
 
+/// Elements of a tile that needs no buffers: finding the operands of a tile takes as long as 4 KiB
+/// of them, 50 ns.
+constexpr int64_t kLongTile = 16384;
+
 /// The tile size for which buffers and operands in place fill at most 24 KiB of a 32 KiB cache.
 int64_t tile_size(const TilePlan& plan, size_t operands) {
   const int64_t lanes = 6144 / std::max<int64_t>(1, plan.buffers + static_cast<int64_t>(operands));
@@ -379,31 +394,38 @@ TileSpace make_tile_space(const TileProgram& program, std::span<const int64_t> d
   return space;
 }
 
+namespace {
+
+TilePlan plan_for(const TileProgram& program, const std::vector<int>& last, int64_t tile,
+                  TileSpace& space) {
+  space.rows = space.row_tiles = space.col_tiles = space.outer = 1;
+  divide(space, tile);
+  TilePlan plan;
+  plan.places.resize(program.values().size());
+  place_splats(program, space, plan);
+  if (plan_whole(program, space, last, plan)) return plan;
+  place_sources(program, space, last, plan);
+  place_targets(program, space, last, plan);
+  place_temporaries(program, last, plan);
+  plan.calls = make_calls(program, last, plan);
+  return plan;
+}
+
+}  // namespace
+
 // Packing rows decides which operands are used in place, and these how large a tile may be, so
 // the division for the largest tile is tried first.
 TilePlan plan_tiles(const TileProgram& program, TileSpace& space) {
   const std::vector<int> last = last_uses(program);
-  TilePlan plan;
-  int64_t tile = kTileSize;
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    space.rows = space.row_tiles = space.col_tiles = space.outer = 1;
-    divide(space, tile);
-    plan = TilePlan{};
-    plan.places.resize(program.values().size());
-    place_splats(program, space, plan);
-    if (plan_whole(program, space, last, plan)) {
-      tile = tile_size(plan, 0);
-      if (attempt == 0 && tile < static_cast<int64_t>(kTileSize)) continue;
-      return plan;
-    }
-    place_sources(program, space, last, plan);
-    place_targets(program, space, last, plan);
-    place_temporaries(program, last, plan);
-    tile = tile_size(plan, space.operands.size());
-    if (tile == static_cast<int64_t>(kTileSize)) break;
-  }
-  plan.calls = make_calls(program, last, plan);
-  return plan;
+  // One call from memory to memory keeps nothing in the cache from one call to the next.
+  TilePlan plan = plan_for(program, last, kLongTile, space);
+  const auto repeated = std::count_if(plan.source_slots.begin(), plan.source_slots.end(),
+                                      [](const SourceSlot& slot) { return slot.repeated; });
+  if (plan.calls.size() == 1 && plan.buffers == repeated) return plan;
+  plan = plan_for(program, last, kTileSize, space);
+  const bool whole = plan.calls.size() == 1 && plan.calls[0].code;
+  const int64_t tile = tile_size(plan, whole ? 0 : space.operands.size());
+  return tile < static_cast<int64_t>(kTileSize) ? plan_for(program, last, tile, space) : plan;
 }
 
 void evaluate_splats(const TileProgram& program, const TileSpace& space, TilePlan& plan) {

@@ -53,14 +53,21 @@ inline constexpr size_t kMaxTilePointers = 64;
 struct TilePlace {
   enum class Kind : uint8_t { none, splat, buffer, source, target } kind = Kind::none;
   int index = 0;
+  bool repeated = false;  ///< a buffer of kSplatSize equal numbers that stand for the whole tile
+};
+
+/// The buffer of a source, or -1, and whether it holds one repeated number.
+struct SourceSlot {
+  int buffer = -1;
+  bool repeated = false;
 };
 
 /// The decisions, and the splats of a run.
 struct TilePlan {
   std::vector<TilePlace> places;  ///< per value
   std::vector<float> splats;      ///< kSplatSize floats per value that is one
-  std::vector<int> source_slots;  ///< buffer of each source, or -1
-  std::vector<char> stored;       ///< per output: written from a tile at the end
+  std::vector<SourceSlot> source_slots;
+  std::vector<char> stored;  ///< per output: written from a tile at the end
   int buffers = 0;
   int scratch = -1;             ///< buffer to expand splat outputs in, or -1
   std::vector<TileCall> calls;  ///< the ops, in order
@@ -68,6 +75,11 @@ struct TilePlan {
 
 inline bool is_splat(const TilePlan& plan, int value) {
   return plan.places[value].kind == TilePlace::Kind::splat;
+}
+
+/// One number stands for all elements of a tile.
+inline bool is_repeated(const TilePlan& plan, int value) {
+  return is_splat(plan, value) || plan.places[value].repeated;
 }
 
 /// True where a whole tile of the operand is one run with the inner stride.

@@ -14,8 +14,6 @@
 // that its memory is in use late.
 #pragma once
 
-#include <memory>
-
 #include "ds/ir/graph.h"
 
 namespace ds {
@@ -23,17 +21,6 @@ namespace ds {
 /// Level 0 recomputes nothing.
 inline constexpr int kMaxRematLevel = 15;
 
-/// Knows what of a graph can be computed again; plans any number of levels from that.
-class Rematerializer {
- public:
-  explicit Rematerializer(Graph graph);
-  ~Rematerializer();
-  Graph run(int level, Interner& interner) const;
-
- private:
-  struct Facts;
-  Graph graph_;
-  std::unique_ptr<const Facts> facts_;
-};
+Graph rematerialize(const Graph& graph, int level, Interner& interner);
 
 }  // namespace ds

@@ -50,25 +50,28 @@ bool as_tiles(const Node& node) {
   return exact_in_f32(node.input(0).dtype()) && (truth || out == DType::f32 || is_half(out));
 }
 
-void emit_reduce(Lowering& l, const Node& node, const View& src, const Split& split,
+void emit_reduce(Lowering& l, const Node& node, const View& src, const Split& split, bool squares,
                  const View& dst) {
   const Op op = node.op();
   const bool tiles = as_tiles(node);
-  Step& step = l.emit(node, str("cpu:", op_name(op)), {src}, {dst}, [=](const Frame& frame) {
+  const ReduceOp reduction = squares ? ReduceOp::sum_squares : reduce_op(op);
+  const std::string name = squares ? "cpu:sum of squares" : str("cpu:", op_name(op));
+  Step& step = l.emit(node, name, {src}, {dst}, [=](const Frame& frame) {
     if (!tiles)
       return typed_reduce(op, src.dtype, frame.at(src), split.outer, split.n, split.inner,
                           frame.at(dst));
-    reduce(reduce_op(op), src.dtype, frame.at(src), split.outer, split.n, split.inner, dst.dtype,
+    reduce(reduction, src.dtype, frame.at(src), split.outer, split.n, split.inner, dst.dtype,
            frame.at(dst));
   });
   step.info.flops = static_cast<double>(split.outer * split.n * split.inner);
 }
 
 /// Reduces one run after the other, the innermost first, through f32 temporaries (or such of the
-/// source's own type).
-void emit_runs(Lowering& l, const Node& node, View src, std::vector<Run> runs, const View& out) {
+/// source's own type). `squares` of the source, if so.
+void emit_runs(Lowering& l, const Node& node, View src, std::vector<Run> runs, bool squares,
+               const View& out) {
   auto left = std::count_if(runs.begin(), runs.end(), [](const Run& run) { return run.reduced; });
-  if (left == 0) return emit_reduce(l, node, src, {src.numel(), 1, 1}, out);
+  if (left == 0) return emit_reduce(l, node, src, {src.numel(), 1, 1}, squares, out);
   while (left > 0) {
     int at = static_cast<int>(runs.size()) - 1;
     while (!runs[static_cast<size_t>(at)].reduced) --at;
@@ -79,7 +82,8 @@ void emit_runs(Lowering& l, const Node& node, View src, std::vector<Run> runs, c
     const bool truth = node.op() == Op::any_ || node.op() == Op::all_;
     const DType between = truth ? DType::bool_ : as_tiles(node) ? DType::f32 : src.dtype;
     const View dst = last ? out : l.temp(between, {split.outer * split.inner});
-    emit_reduce(l, node, src, split, dst);
+    emit_reduce(l, node, src, split, squares, dst);
+    squares = false;
     src = dst;
     runs.erase(runs.begin() + at);
     --left;
@@ -94,7 +98,8 @@ bool lower_reduce(Lowering& l, const Node& node, std::string& why) {
     why = str("no reduction of ", dtype, " to ", out_dtype);
     return false;
   }
-  const View src = l.dense(node, l.view(node.input(0)));
+  const Node* squares = l.taken_up(node);
+  const View src = l.dense(node, l.view(squares ? squares->input(0) : node.input(0)));
   const int rank = src.dims.rank();
   const Shape& dims = node.attr_ints("dims");
   const bool keepdim = node.attr_bool("keepdim");
@@ -113,9 +118,9 @@ bool lower_reduce(Lowering& l, const Node& node, std::string& why) {
     Split split{1, 1, 1};
     for (int d = 0; d < rank; ++d)
       (reduced[static_cast<size_t>(d)] ? split.n : split.outer) *= src.dims[d];
-    emit_reduce(l, node, src, split, out);
+    emit_reduce(l, node, src, split, squares, out);
   } else {
-    emit_runs(l, node, src, memory_runs(src, reduced), out);
+    emit_runs(l, node, src, memory_runs(src, reduced), squares, out);
   }
   l.define(node, 0, out);
   return true;

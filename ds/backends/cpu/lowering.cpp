@@ -57,6 +57,14 @@ void Lowering::find_taken_up() {
     for (const Value& input : node->inputs()) ++readers[input.node.get()];
   for (const Value& output : graph_.outputs) ++readers[output.node.get()];
   for (const NodePtr& node : order) {
+    if (node->op() == Op::sum_) {
+      const Value& squares = node->input(0);
+      if (squares.node->op() == Op::square_ && squares.dtype() == DType::f32 &&
+          readers[squares.node.get()] == 1) {
+        taken_up_[node.get()] = squares.node.get();
+        postponed_.insert(squares.node.get());
+      }
+    }
     if (node->op() != Op::fused_) continue;
     for (size_t i = 0; i < node->inputs().size(); ++i) {
       const Node* conv = node->input(static_cast<int>(i)).node.get();
@@ -68,8 +76,8 @@ void Lowering::find_taken_up() {
   }
 }
 
-const Node* Lowering::taken_up(const Node& fused) const {
-  const auto found = taken_up_.find(&fused);
+const Node* Lowering::taken_up(const Node& node) const {
+  const auto found = taken_up_.find(&node);
   return found == taken_up_.end() ? nullptr : found->second;
 }
 
@@ -315,7 +323,7 @@ View Lowering::input_copy(const View& input, const LayoutPtr& layout) {
 void Lowering::lower(const Node& node) {
   if (postponed_.erase(&node)) return;
   std::string why;
-  if (const Node* conv = taken_up(node)) {
+  if (const Node* conv = node.op() == Op::fused_ ? taken_up(node) : nullptr) {
     const ThreadLimit limit(threads_for(*conv));
     if (lower_with_epilogue(*this, *conv, node, why)) return;
     if (log_enabled("dispatch")) log_line("dispatch", str("cpu: epilogue: ", why));

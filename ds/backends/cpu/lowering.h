@@ -46,9 +46,9 @@ class Lowering {
   /// A cast of an input that contractions read as their weight: a copy that is kept with the input
   /// where that outlives the run. False when it is none.
   bool keep_cast(const Node& node);
-  /// The convolution that a fused node takes up: nothing else reads it, and it is lowered with it.
-  /// Null when there is none.
-  const Node* taken_up(const Node& fused) const;
+  /// What a node takes up: the convolution of a fused node, the squares of a sum. Nothing else
+  /// reads it, and it is lowered with the node. Null when there is none.
+  const Node* taken_up(const Node& node) const;
 
   /// Appends a step. `node` is what it is for: profiles and errors name it.
   Step& emit(const Node& node, std::string kernel, const std::vector<View>& reads,
@@ -80,8 +80,8 @@ class Lowering {
   std::unordered_map<const Node*, std::vector<bool>> reads_;
   std::unordered_map<int, const Node*> makers_;  // by slot
   std::unordered_set<const Node*> weight_casts_;
-  std::unordered_map<const Node*, const Node*> taken_up_;  // by fused node
-  std::unordered_set<const Node*> postponed_;              // the convolutions there
+  std::unordered_map<const Node*, const Node*> taken_up_;  // by the node that does
+  std::unordered_set<const Node*> postponed_;              // what is taken up
   /// Copies made so far, by what was copied and how it lies now.
   using CopyKey = std::tuple<int, int64_t, DType, std::vector<int64_t>, std::vector<int64_t>,
                              std::vector<int64_t>, DType, const void*>;

@@ -40,6 +40,8 @@ std::vector<double> sums(const std::vector<float>& src, unsigned mask) {
 
 TEST_CASE("sums over every set of dims, in every memory order") {
   const auto src = numbers(120);
+  std::vector<float> squares(src);
+  for (float& x : squares) x *= x;
   const Shape orders[] = {{0, 1, 2, 3}, {0, 2, 3, 1}, {3, 1, 0, 2}};
   for (const Shape& order : orders)
     for (unsigned mask = 0; mask < 16; ++mask) {
@@ -54,16 +56,39 @@ TEST_CASE("sums over every set of dims, in every memory order") {
       const Value y = p.make(Op::permute_, {p.make(Op::reshape_, {moved}, {moved_dims})}, {back});
       for (int d = 0; d < 4; ++d)
         if (mask >> d & 1u) dims.push_back(d);
-      const auto want = sums(src, mask);
-      p.compile({p.make(Op::sum_, {y}, {dims, false}), p.make(Op::mean_, {y}, {dims, true})});
-      std::vector<float> sum(want.size()), mean(want.size());
-      p.run({src.data()}, {sum.data(), mean.data()});
+      const auto want = sums(src, mask), want_squares = sums(squares, mask);
+      p.compile({p.make(Op::sum_, {y}, {dims, false}), p.make(Op::mean_, {y}, {dims, true}),
+                 p.make(Op::sum_, {p.make(Op::square_, {y})}, {dims, false})});
+      std::vector<float> sum(want.size()), mean(want.size()), of_squares(want.size());
+      p.run({src.data()}, {sum.data(), mean.data(), of_squares.data()});
       const double count = 120.0 / static_cast<double>(want.size());
       for (size_t i = 0; i < want.size(); ++i) {
         CHECK(sum[i] == doctest::Approx(want[i]).epsilon(1e-5));
         CHECK(mean[i] == doctest::Approx(want[i] / count).epsilon(1e-5));
+        CHECK(of_squares[i] == doctest::Approx(want_squares[i]).epsilon(1e-5));
       }
     }
+}
+
+TEST_CASE("a sum takes up the squares that nothing else reads") {
+  const std::vector<float> src = numbers(3000);
+  double want = 0;
+  for (const float x : src) want += double{x} * x;
+  for (const bool read : {false, true}) {
+    Program p;
+    const Value squares = p.make(Op::square_, {p.input({3000})});
+    Values outputs = {p.make(Op::sum_, {squares}, {Shape{0}, false})};
+    if (read) outputs.push_back(squares);
+    p.compile(outputs);
+    CHECK((p.kernels() == std::vector<std::string>{"cpu:sum of squares"}) == !read);
+    float sum = 0;
+    std::vector<float> squared(3000);
+    std::vector<void*> to = {&sum};
+    if (read) to.push_back(squared.data());
+    p.run({src.data()}, to);
+    CHECK(sum == doctest::Approx(want).epsilon(1e-6));
+    if (read) CHECK(squared[7] == src[7] * src[7]);
+  }
 }
 
 TEST_CASE("reductions of empty and repeated values") {

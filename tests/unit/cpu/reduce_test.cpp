@@ -79,7 +79,8 @@ TEST_CASE("every reduction, rows and columns of odd sizes") {
 TEST_CASE("special values") {
   for_each_target([&] {
     for (float special : {kNan, kInf, -kInf, 0.0f}) {
-      for (Dims d : {Dims{3, 37, 1}, Dims{2, 37, 11}, Dims{1, 3000, 1}, Dims{1, 700, 3}}) {
+      for (Dims d : {Dims{3, 37, 1}, Dims{2, 37, 11}, Dims{1, 3000, 1}, Dims{1, 700, 3},
+                     Dims{1, 260, 520}}) {
         std::vector<float> x = random_floats(d.outer * d.n * d.inner, 1, 0.5f, 1);
         for (size_t i = 5; i < x.size(); i += 29) x[i] = special;
         if (special == kInf) x[7] = kNan;

@@ -101,23 +101,15 @@ void SumColumns(DType dtype, const void* dy, const void* x, const void* y, int64
   });
 }
 
-/// The same for four rows `step` apart at a time: the sums are read and written once for all, and
-/// the next four are asked for ahead.
+/// The same for four rows `step` apart at a time.
 template <class T>
 HWY_INLINE void SumFour(const T* dy, const T* x, int64_t step, size_t n, const float* mean,
                         float* sum, float* dot) {
-  ForVec(n, [=](auto at) HWY_ATTR {
-    const VF m = at.Load(mean);
-    VF s = at.Load(sum), d = at.Load(dot);
-    for (int64_t row = 0; row < 4; ++row) {
-      hwy::Prefetch(dy + (row + 4) * step + at.i);
-      hwy::Prefetch(x + (row + 4) * step + at.i);
-      const VF g = at.Load(dy + row * step);
-      s = hn::Add(s, g);
-      d = hn::MulAdd(g, hn::Sub(at.Load(x + row * step), m), d);
-    }
-    at.Store(s, sum);
-    at.Store(d, dot);
+  AddFourProducts(n, sum, dot, [=](auto at, int64_t row, VF& u, VF& v) HWY_ATTR {
+    hwy::Prefetch(dy + (row + 4) * step + at.i);
+    hwy::Prefetch(x + (row + 4) * step + at.i);
+    u = at.Load(dy + row * step);
+    v = hn::Sub(at.Load(x + row * step), at.Load(mean));
   });
 }
 void SumFourRows(DType dtype, const void* dy, const void* x, int64_t offset, int64_t step, size_t n,

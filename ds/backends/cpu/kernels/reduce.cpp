@@ -85,12 +85,33 @@ HWY_INLINE void AddBlock(Reduction op, const float* x, size_t n, float shift, Re
   }
 }
 
-/// States of `count` row pieces: piece p covers [begin, end) of row p.
+/// Sum of at most kReduceBlock bf16, added as they are loaded: by way of a buffer of f32 it takes
+/// twice the time.
+HWY_INLINE double BlockSumBf16(const bf16* x, size_t n) {
+  const size_t lanes = hn::Lanes(DF());
+  VF a0 = hn::Zero(DF()), a1 = a0, a2 = a0, a3 = a0;
+  size_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    a0 = hn::Add(a0, LoadVec(x + i));
+    a1 = hn::Add(a1, LoadVec(x + i + lanes));
+    a2 = hn::Add(a2, LoadVec(x + i + 2 * lanes));
+    a3 = hn::Add(a3, LoadVec(x + i + 3 * lanes));
+  }
+  for (; i + lanes <= n; i += lanes) a0 = hn::Add(a0, LoadVec(x + i));
+  if (i < n) a1 = hn::Add(a1, LoadPart(x + i, n - i));
+  return SumLanes(hn::Add(hn::Add(a0, a1), hn::Add(a2, a3)));
+}
+
+/// Adds n elements of a row to its state.
 void ReduceRow(Reduction op, DType dtype, const void* src, int64_t offset, int64_t n, float shift,
                ReduceState& state) {
   float buffer[kReduceBlock];
   for (int64_t i = 0; i < n; i += kReduceBlock) {
     const size_t len = static_cast<size_t>(std::min<int64_t>(kReduceBlock, n - i));
+    if (op == Reduction::sum && dtype == DType::bf16) {
+      state.a += BlockSumBf16(static_cast<const bf16*>(src) + offset + i, len);
+      continue;
+    }
     AddBlock(op, AsFloats(dtype, src, offset + i, len, buffer), len, shift, state);
   }
 }
@@ -161,7 +182,7 @@ template <class T>
 HWY_INLINE void AddFourRows(Reduction op, const T* x, int64_t step, const float* shift, size_t n,
                             Columns& c) {
   const T *x1 = x + step, *x2 = x1 + step, *x3 = x2 + step;
-  float *const acc = c.acc, *const square = c.square;
+  float* const acc = c.acc;
   const auto prefetch = [=](auto at) HWY_ATTR {
     for (int64_t row = 4; row < 8; ++row) hwy::Prefetch(x + row * step + at.i);
   };
@@ -187,14 +208,9 @@ HWY_INLINE void AddFourRows(Reduction op, const T* x, int64_t step, const float*
       run([](VF a, VF b) HWY_ATTR { return Minimum(a, b); });
     return;
   }
-  ForVec(n, [=](auto at) HWY_ATTR {
-    prefetch(at);
-    const VF s = at.Load(shift);
-    const VF e0 = hn::Sub(at.Load(x), s), e1 = hn::Sub(at.Load(x1), s);
-    const VF e2 = hn::Sub(at.Load(x2), s), e3 = hn::Sub(at.Load(x3), s);
-    at.Store(hn::Add(at.Load(acc), hn::Add(hn::Add(e0, e1), hn::Add(e2, e3))), acc);
-    const VF low = hn::MulAdd(e0, e0, hn::Mul(e1, e1)), high = hn::MulAdd(e2, e2, hn::Mul(e3, e3));
-    at.Store(hn::Add(at.Load(square), hn::Add(low, high)), square);
+  AddFourProducts(n, acc, c.square, [=](auto at, int64_t row, VF& u, VF& v) HWY_ATTR {
+    hwy::Prefetch(x + (row + 4) * step + at.i);
+    u = v = hn::Sub(at.Load(x + row * step), at.Load(shift));
   });
 }
 
@@ -273,6 +289,34 @@ void ReduceColumns(Reduction op, DType dtype, const void* src, int64_t offset, i
   }
 }
 
+/// to[i] = to[i] (+) from[i]. Sums and extremes merge as the pairs of f64 that they lie as: one by
+/// one they take as long as the reading of 16 rows.
+void MergeStates(Reduction op, const ReduceState* from, size_t n, ReduceState* to) {
+  size_t i = 0;
+#if HWY_HAVE_FLOAT64
+  static_assert(sizeof(ReduceState) == 2 * sizeof(double));
+  const hn::ScalableTag<double> dd;
+  const auto run = [&](auto combine) HWY_ATTR {
+    const size_t lanes = hn::Lanes(dd);
+    for (; lanes > 1 && i + lanes / 2 <= n; i += lanes / 2) {
+      double* const at = &to[i].a;
+      hn::StoreU(combine(hn::LoadU(dd, at), hn::LoadU(dd, &from[i].a)), dd, at);
+    }
+  };
+  // NaN wins.
+  if (IsSum(op)) {
+    run([](auto a, auto b) HWY_ATTR { return hn::Add(a, b); });
+  } else if (op == Reduction::max) {
+    run([](auto a, auto b)
+            HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Gt(b, a), hn::IsNaN(b)), b, a); });
+  } else if (op == Reduction::min) {
+    run([](auto a, auto b)
+            HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Lt(b, a), hn::IsNaN(b)), b, a); });
+  }
+#endif
+  for (; i < n; ++i) merge(op, from[i], to[i]);
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace ds::cpu
@@ -282,8 +326,18 @@ HWY_AFTER_NAMESPACE();
 namespace ds::cpu {
 HWY_EXPORT(ReduceRow);
 HWY_EXPORT(ReduceColumns);
+HWY_EXPORT(MergeStates);
 
 namespace {
+
+/// `count` states that the calling thread keeps: new memory of this size comes as new pages each
+/// time, whose first touch takes as long as the reduction of a few MiB. Not while others are in
+/// use.
+ReduceState* kept_states(int64_t count) {
+  thread_local std::vector<ReduceState> kept;
+  if (static_cast<int64_t>(kept.size()) < count) kept.resize(static_cast<size_t>(count));
+  return kept.data();
+}
 
 /// A reduction of [outer, n, inner]; shift [outer, inner] is for Reduction::centered.
 struct View {
@@ -339,6 +393,7 @@ void reduce_rows(const View& view, Finish finish) {
 template <class Finish>
 void reduce_columns(const View& view, Finish finish) {
   const auto columns = HWY_DYNAMIC_DISPATCH(ReduceColumns);
+  const auto merge_states = HWY_DYNAMIC_DISPATCH(MergeStates);
   const int64_t group =
       std::clamp<int64_t>(kReduceBlock / 2 / view.inner, 1, std::max<int64_t>(view.n, 1));
   const int64_t width = group * view.inner;
@@ -346,9 +401,9 @@ void reduce_columns(const View& view, Finish finish) {
   const int64_t blocks = group > 1 ? 1 : (view.inner + kReduceBlock - 1) / kReduceBlock;
   const int64_t units = view.outer * blocks;
   const int64_t pieces = std::clamp<int64_t>(
-      std::min(kPieces / std::max<int64_t>(units, 1), long_rows / 64), 1, kPieces);
+      std::min(kPieces / std::max<int64_t>(units, 1), long_rows / 128), 1, kPieces);
   const int64_t span = std::min<int64_t>(width, kReduceBlock);
-  std::vector<ReduceState> states(pieces > 1 ? units * pieces * span : 0);
+  ReduceState* const states = pieces > 1 ? kept_states(units * pieces * span) : nullptr;
   // Computes the states of one piece; for the last one with the rows that fill no group.
   const auto compute = [&](int64_t unit, int64_t piece, ReduceState* out) {
     const int64_t o = unit / blocks, col = unit % blocks * kReduceBlock;
@@ -382,17 +437,16 @@ void reduce_columns(const View& view, Finish finish) {
   parallel_for(units * pieces, std::max<int64_t>(1, 32768 / work), [&](int64_t begin, int64_t end) {
     ReduceState local[kReduceBlock];
     for (int64_t p = begin; p < end; ++p) {
-      ReduceState* out = pieces > 1 ? states.data() + p * span : local;
+      ReduceState* out = pieces > 1 ? states + p * span : local;
       compute(p / pieces, p % pieces, out);
       if (pieces == 1) emit(p, out);
     }
   });
   if (pieces == 1) return;
   for (int64_t unit = 0; unit < units; ++unit) {
-    ReduceState* merged = states.data() + unit * pieces * span;
-    for (int64_t p = 1; p < pieces; ++p) {
-      for (int64_t i = 0; i < span; ++i) merge(view.op, merged[p * span + i], merged[i]);
-    }
+    ReduceState* merged = states + unit * pieces * span;
+    for (int64_t p = 1; p < pieces; ++p)
+      merge_states(view.op, merged + p * span, static_cast<size_t>(span), merged);
     emit(unit, merged);
   }
 }

@@ -132,6 +132,24 @@ HWY_INLINE void MapRow(const float* x, const float* y, const float* z, float* ou
   }
 }
 
+/// sum[i] += u and dot[i] += u * v for four rows of n elements: the sums are read and written once
+/// for all of them. f(at, row) gives u and v, and asks for the row four further ahead, because the
+/// processor sees four short streams, not one long one.
+template <class F>
+HWY_INLINE void AddFourProducts(size_t n, float* sum, float* dot, F f) {
+  ForVec(n, [=](auto at) HWY_ATTR {
+    VF s = at.Load(sum), d = at.Load(dot);
+    for (int64_t row = 0; row < 4; ++row) {
+      VF u, v;
+      f(at, row, u, v);
+      s = hn::Add(s, u);
+      d = hn::MulAdd(u, v, d);
+    }
+    at.Store(s, sum);
+    at.Store(d, dot);
+  });
+}
+
 /// wide[i] += acc[i]; acc[i] = 0: short runs are summed in f32, all of them in f64.
 HWY_INLINE void AddWide(float* acc, double* wide, size_t n) {
 #if HWY_HAVE_FLOAT64

@@ -336,5 +336,9 @@ def make(peer: str, case: Case, threads: int):
         from jax_engine import Jax
 
         return Jax(case, [], threads)
+    if name == "litert":
+        from litert_engine import LiteRt
+
+        return LiteRt(case, [], threads)
     chosen = list(TORCH_OPTIONS) if options == "all" else [o for o in options.split("+") if o]
     return ENGINES[name](case, chosen, threads)

@@ -27,8 +27,13 @@ class Process:
         # Every framework waits in OpenMP as deepseek does by default: a pool that spins long after
         # its turn would take the cores of the next one.
         environment = {"GOMP_SPINCOUNT": "10000", **os.environ, "OMP_NUM_THREADS": str(threads)}
+        program = os.environ.get("LITERT_PYTHON", "") if peer == "litert" else ""
         self.child = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("worker.py")), json.dumps(setup)],
+            [
+                program or sys.executable,
+                str(Path(__file__).with_name("worker.py")),
+                json.dumps(setup),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -11,8 +11,10 @@ faster) is what is reported: median and quartiles. Also first step, peak memory,
 measured peak, recording cost per node and plans made in the steady state.
 
 Peers: torch (eager FP32, as it comes), torch:channels_last, torch:bf16, torch:compile (needs g++),
-combinations (torch:channels_last+compile), torch:all; jax (jit) for training, onnxruntime and
-openvino for inference. What is not installed or not made for a case is reported as skipped.
+combinations (torch:channels_last+compile), torch:all; jax (jit) for training, onnxruntime,
+openvino and litert for inference. What is not installed or not made for a case is reported as
+skipped. LiteRT's converter brings other versions of packages: LITERT_PYTHON names the interpreter
+of an environment with benchmarks/requirements-litert.txt.
 """
 
 import argparse
@@ -34,7 +36,7 @@ from process import Process, WorkerAbsent, WorkerError
 ROOT = Path(__file__).parents[2]
 RELATIVE = "benchmarks/models/run.py"  # how the page names this program
 DEFAULT_TEXT = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
-DEFAULT_PEERS = "torch,torch:channels_last,jax,onnxruntime,openvino"
+DEFAULT_PEERS = "torch,torch:channels_last,jax,onnxruntime,openvino,litert"
 CHUNK_SECONDS = 0.2  # what one turn takes at least: far above the clock's and the pipe's noise
 
 
@@ -45,6 +47,8 @@ def start(peer: str, case: Case, args, folder: Path) -> Process:
         worker.ask("build")
         if peer.split(":")[0] in ("onnxruntime", "openvino"):
             worker.ask("open", str(folder / "model.onnx"))
+        elif peer == "litert":
+            worker.ask("open", str(folder / "state.npz"))
         worker.first = worker.ask("first", str(folder / "state.npz"))["seconds"]
         found = folder / f"{peer.replace(':', '-')}.npz"
         worker.ask("check", str(found))
@@ -182,11 +186,11 @@ def parse_peers(text: str) -> list[str]:
     for peer in peers:
         name, _, options = peer.partition(":")
         unknown = set(options.split("+")) - {"", "all", *TORCH_OPTIONS}
-        known = {*ENGINES, "jax"} - {"deepseek"}
+        known = {*ENGINES, "jax", "litert"} - {"deepseek"}
         if name not in known or unknown or (options and name != "torch"):
             raise CaseError(
                 f"peer '{peer}' is unknown; use torch, torch:OPTIONS with OPTIONS of "
-                f"{'+'.join(TORCH_OPTIONS)} or all, jax, onnxruntime, openvino"
+                f"{'+'.join(TORCH_OPTIONS)} or all, jax, onnxruntime, openvino, litert"
             )
     return peers
 

@@ -27,21 +27,31 @@ std::atomic<size_t>& budget() {
   return bytes;
 }
 
-void compile_at(Program& program, int level) {
-  Backend& backend = backend_of(program.device);
-  program.graph = run_pipeline(program.imported, backend.target(), level);
-  program.executable = backend.compile(program.graph, program.compile_options);
-  program.peak = peak_bytes(program);
-}
+/// Plans of one program for its device, at any level.
+class Levels {
+ public:
+  explicit Levels(Program& program)
+      : program_(program), pipeline_(program.imported, backend_of(program.device).target()) {}
 
-/// The program's graph planned for a device at a level.
-Program compiled(const Program& program, Device device, int level) {
+  void compile(int level) {
+    program_.graph = pipeline_.run(level);
+    program_.executable =
+        backend_of(program_.device).compile(program_.graph, program_.compile_options);
+    program_.peak = peak_bytes(program_);
+  }
+
+ private:
+  Program& program_;
+  Pipeline pipeline_;
+};
+
+/// The program's graph, to be planned for a device.
+Program trial_of(const Program& program, Device device) {
   Program trial;
   trial.imported = program.imported;
   trial.donations = program.donations;
   trial.compile_options = program.compile_options;
   trial.device = device;
-  compile_at(trial, level);
   return trial;
 }
 
@@ -66,9 +76,11 @@ std::vector<FrontierPoint> candidates(const Program& program) {
   const std::vector<std::string> names = backend_names();
   const bool has_null = std::find(names.begin(), names.end(), "null") != names.end();
   const Device device = has_null ? parse_device("null") : program.device;
+  Program trial = trial_of(program, device);
+  Levels levels(trial);
   std::vector<FrontierPoint> points;
   for (int level = 0; level <= kMaxRematLevel; ++level) {
-    const Program trial = compiled(program, device, level);
+    levels.compile(level);
     points.push_back(
         {level, trial.peak, model_cost(*trial.executable, kFlopRate, kByteRate).seconds});
   }
@@ -130,17 +142,17 @@ size_t planned_peak(const EvaluateRequest& request) {
   program.device = request.device;
   program.compile_options.input_layouts.resize(program.imported.inputs.size());
   program.compile_options.any_output_layout.resize(request.outputs.size(), false);
-  compile_at(program, 0);
+  Levels(program).compile(0);
   return program.peak;
 }
 
 namespace {
 
 /// Plans with more and more recomputation until one fits; `least` becomes the least peak seen.
-bool compile_recomputing(Program& program, const std::vector<FrontierPoint>& points, size_t limit,
-                         size_t& least) {
+bool compile_recomputing(Program& program, Levels& levels, const std::vector<FrontierPoint>& points,
+                         size_t limit, size_t& least) {
   const auto fits = [&](int level) {
-    compile_at(program, level);
+    levels.compile(level);
     least = std::min(least, program.peak);
     return program.peak <= limit;
   };
@@ -156,22 +168,23 @@ bool compile_recomputing(Program& program, const std::vector<FrontierPoint>& poi
 
 /// The optimizer's state in files, then activations too. What is in files costs reading and writing
 /// it, so recomputation comes first.
-bool compile_offloading(Program& program, std::vector<FrontierPoint> points, size_t limit,
-                        size_t& least) {
+bool compile_offloading(Program& program, Levels& levels, std::vector<FrontierPoint> points,
+                        size_t limit, size_t& least) {
   if (offload_directory().empty()) return false;
   program.compile_options.offloaded = optimizer_state(program);
   const size_t away = offloaded_bytes(program) - offload_window(program);
   for (FrontierPoint& point : points) point.peak -= std::min(point.peak, away);
-  compile_at(program, 0);
+  levels.compile(0);
   least = std::min(least, program.peak);
-  if (program.peak <= limit || compile_recomputing(program, points, limit, least)) return true;
+  if (program.peak <= limit || compile_recomputing(program, levels, points, limit, least))
+    return true;
   for (auto point = points.rbegin(); point != points.rend(); ++point) {
     program.compile_options.arena_limit = 0;
-    compile_at(program, point->level);
+    levels.compile(point->level);
     const size_t rest = program.peak - program.executable->arena_bytes();
     // With no room at all the plan still says how little is possible.
     program.compile_options.arena_limit = limit > rest ? limit - rest : 1;
-    compile_at(program, point->level);
+    levels.compile(point->level);
     least = std::min(least, program.peak);
     if (program.peak <= limit) return true;
   }
@@ -181,15 +194,16 @@ bool compile_offloading(Program& program, std::vector<FrontierPoint> points, siz
 }  // namespace
 
 void compile_within_budget(Program& program) {
-  compile_at(program, 0);
+  Levels levels(program);
+  levels.compile(0);
   const size_t limit = budget();
   if (limit == 0 || program.peak <= limit) return;
   const size_t without = program.peak;
   size_t recomputing = without;
   const std::vector<FrontierPoint> points = candidates(program);
-  if (compile_recomputing(program, points, limit, recomputing)) return;
+  if (compile_recomputing(program, levels, points, limit, recomputing)) return;
   size_t least = recomputing;
-  if (compile_offloading(program, points, limit, least)) return;
+  if (compile_offloading(program, levels, points, limit, least)) return;
   const std::string offload =
       offload_directory().empty()
           ? "raise it, take a smaller batch, or name a folder to offload to"
@@ -204,8 +218,10 @@ void compile_within_budget(Program& program) {
 std::vector<FrontierPoint> frontier(const Program& program) {
   std::vector<FrontierPoint> points;
   double base = 0;
+  Program trial = trial_of(program, program.device);
+  Levels levels(trial);
   for (const FrontierPoint& point : candidates(program)) {
-    const Program trial = compiled(program, program.device, point.level);
+    levels.compile(point.level);
     const double seconds = model_cost(*trial.executable, kFlopRate, kByteRate).seconds;
     if (point.level == 0) base = seconds;
     points.push_back({point.level, trial.peak, base > 0 ? seconds / base : 1});

@@ -8,7 +8,6 @@
 #include "ds/passes/join_sums.h"
 #include "ds/passes/recompute.h"
 #include "ds/passes/release_early.h"
-#include "ds/passes/remat.h"
 #include "ds/passes/simplify.h"
 #include "ds/passes/slice_loss.h"
 
@@ -30,17 +29,25 @@ Graph checked(const char* pass, Graph graph) {
 
 }  // namespace
 
-Graph run_pipeline(const Graph& graph, const TargetInfo& target, int remat_level) {
-  Interner interner;
+Pipeline::Pipeline(const Graph& graph, const TargetInfo& target) : target_(target) {
   // Twice: dropping an expand may leave a neutral operation behind.
-  Graph result = checked("simplify", simplify(graph, interner));
-  result = checked("join_sums", join_sums(result, interner));
-  result = checked("expand_norm", expand_norm(result, target, interner));
-  result = checked("simplify again", simplify(result, interner));
-  result = checked("slice_loss", slice_loss(result, interner));
-  result = checked("rematerialize", rematerialize(result, remat_level, interner));
+  Graph result = checked("simplify", simplify(graph, interner_));
+  result = checked("join_sums", join_sums(result, interner_));
+  result = checked("expand_norm", expand_norm(result, target_, interner_));
+  result = checked("simplify again", simplify(result, interner_));
+  start_ = checked("slice_loss", slice_loss(result, interner_));
+}
+
+Graph Pipeline::run(int level) {
+  // Nodes of one level are of no use to another.
+  Interner interner = interner_;
+  Graph result = start_;
+  if (level > 0) {
+    if (!rematerializer_) rematerializer_.emplace(start_);
+    result = checked("rematerialize", rematerializer_->run(level, interner));
+  }
   result = checked("release_early", release_early(result, interner));
-  result = checked("fuse_elementwise", fuse_elementwise(result, target, interner));
+  result = checked("fuse_elementwise", fuse_elementwise(result, target_, interner));
   return checked("recompute_cheap", recompute_cheap(result, interner));
 }
 

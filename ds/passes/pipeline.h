@@ -2,13 +2,27 @@
 // The passes in the order they run on every planned graph.
 #pragma once
 
+#include <optional>
+
 #include "ds/ir/graph.h"
 #include "ds/ir/target_info.h"
+#include "ds/passes/remat.h"
 
 namespace ds {
 
-/// The graph rewritten for the target: same inputs, same outputs, same values. `remat_level` is how
-/// much is computed again to save memory (remat.h).
-Graph run_pipeline(const Graph& graph, const TargetInfo& target, int remat_level = 0);
+/// A graph rewritten for a target: same inputs, same outputs, same values. What does not depend on
+/// the level is done once.
+class Pipeline {
+ public:
+  Pipeline(const Graph& graph, const TargetInfo& target);
+  /// `level` is how much is computed again to save memory (remat.h).
+  Graph run(int level);
+
+ private:
+  TargetInfo target_;
+  Interner interner_;  // of what all levels begin with
+  Graph start_;
+  std::optional<Rematerializer> rematerializer_;
+};
 
 }  // namespace ds

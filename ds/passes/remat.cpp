@@ -30,18 +30,18 @@ struct Recipe {
 
 class Choice {
  public:
-  Choice(const Step& step, int level) : step_(step) {
-    choose_sweeps();
-    if (level == 1) return;
-    std::set<Key> swept;
-    for (const auto& [key, recipe] : recipes_) swept.insert(key);
-    recipes_.clear();
-    pinned_.clear();
-    choose_segments(best_segments(step, swept, (level - 1.0) / (kMaxRematLevel - 1)));
+  /// Sweeps alone, or of segments too.
+  explicit Choice(const Step& step, const std::vector<Segment>& segments = {}) : step_(step) {
+    choose_segments(segments);
     choose_sweeps();
   }
 
   const std::map<Key, Recipe>& recipes() const { return recipes_; }
+  std::set<Key> computed_again() const {
+    std::set<Key> keys;
+    for (const auto& [key, recipe] : recipes_) keys.insert(key);
+    return keys;
+  }
 
  private:
   size_t segment_of(const Node* node, const std::vector<Segment>& segments) const {
@@ -230,13 +230,26 @@ class Rebuild {
 
 }  // namespace
 
-Graph rematerialize(const Graph& graph, int level, Interner& interner) {
+struct Rematerializer::Facts {
+  explicit Facts(const Graph& graph)
+      : step(graph), sweeps(step), segments(step, sweeps.computed_again()) {}
+
+  Step step;
+  Choice sweeps;
+  SegmentPlanner segments;
+};
+
+Rematerializer::Rematerializer(Graph graph)
+    : graph_(std::move(graph)), facts_(std::make_unique<Facts>(graph_)) {}
+Rematerializer::~Rematerializer() = default;
+
+Graph Rematerializer::run(int level, Interner& interner) const {
   DS_ASSERT(level >= 0 && level <= kMaxRematLevel);
-  if (level == 0) return graph;
-  const Step step(graph);
-  if (step.kept.empty()) return graph;
-  const Choice choice(step, level);
-  return choice.recipes().empty() ? graph : Rebuild(step, choice, interner).run(graph);
+  const Step& step = facts_->step;
+  if (level == 0 || step.kept.empty()) return graph_;
+  const double depth = (level - 1.0) / (kMaxRematLevel - 1);
+  const Choice choice = level == 1 ? facts_->sweeps : Choice(step, facts_->segments.best(depth));
+  return choice.recipes().empty() ? graph_ : Rebuild(step, choice, interner).run(graph_);
 }
 
 }  // namespace ds

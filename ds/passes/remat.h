@@ -14,6 +14,8 @@
 // that its memory is in use late.
 #pragma once
 
+#include <memory>
+
 #include "ds/ir/graph.h"
 
 namespace ds {
@@ -21,6 +23,17 @@ namespace ds {
 /// Level 0 recomputes nothing.
 inline constexpr int kMaxRematLevel = 15;
 
-Graph rematerialize(const Graph& graph, int level, Interner& interner);
+/// Knows what of a graph can be computed again; plans any number of levels from that.
+class Rematerializer {
+ public:
+  explicit Rematerializer(Graph graph);
+  ~Rematerializer();
+  Graph run(int level, Interner& interner) const;
+
+ private:
+  struct Facts;
+  Graph graph_;
+  std::unique_ptr<const Facts> facts_;
+};
 
 }  // namespace ds

@@ -53,7 +53,9 @@ struct Way {
   double seconds = 0;
 };
 
-class Planner {
+}  // namespace
+
+class SegmentPlanner::Planner {
  public:
   Planner(const Step& step, const std::set<Step::Key>& swept) : step_(step) {
     seen_.resize(step.order.size(), 0);
@@ -66,17 +68,12 @@ class Planner {
     ways_.resize(cuts * cuts);
     for (size_t i = 0; i < cuts; ++i)
       for (size_t j = i; j < cuts; ++j) measure(i, j);
+    find_limits();
   }
 
   std::vector<Segment> run(double depth) const {
     if (items_.empty()) return {};
-    const double most = whole();
-    double low = 0, high = most;  // the least limit lies between
-    for (int round = 0; round < 12; ++round) {
-      const double middle = (low + high) / 2;
-      (feasible(middle) ? high : low) = middle;
-    }
-    return cheapest(most * std::pow(high / most, depth) * (1 + 1e-9));
+    return cheapest(most_ * std::pow(least_ / most_, depth) * (1 + 1e-9));
   }
 
  private:
@@ -283,6 +280,16 @@ class Planner {
     return way;
   }
 
+  /// What the step needs when nothing is computed again, and the least it can do with.
+  void find_limits() {
+    double low = 0;  // too little
+    most_ = least_ = whole();
+    for (int round = 0; round < 12; ++round) {
+      const double middle = (low + least_) / 2;
+      (feasible(middle) ? least_ : low) = middle;
+    }
+  }
+
   /// The most that is in memory when nothing is computed again.
   double whole() const {
     double live = 0, most = 0;
@@ -387,13 +394,13 @@ class Planner {
   std::vector<std::array<Way, kWays>> ways_;
   std::vector<int> seen_;
   int round_ = 0;
+  double most_ = 0, least_ = 0;  // bytes
 };
 
-}  // namespace
+SegmentPlanner::SegmentPlanner(const Step& step, const std::set<Step::Key>& swept)
+    : planner_(std::make_unique<Planner>(step, swept)) {}
+SegmentPlanner::~SegmentPlanner() = default;
 
-std::vector<Segment> best_segments(const Step& step, const std::set<Step::Key>& swept,
-                                   double depth) {
-  return Planner(step, swept).run(depth);
-}
+std::vector<Segment> SegmentPlanner::best(double depth) const { return planner_->run(depth); }
 
 }  // namespace ds

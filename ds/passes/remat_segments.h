@@ -16,6 +16,7 @@
 // "Checkmate", 2020, states the problem without segments as an integer program.
 #pragma once
 
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -30,9 +31,17 @@ struct Segment {
   double density;
 };
 
-/// For a limit between all that a step needs (depth 0) and the least it can do with (depth 1).
-/// `swept` is what is computed again by sweeps in any case where a segment keeps its values.
-std::vector<Segment> best_segments(const Step& step, const std::set<Step::Key>& swept,
-                                   double depth);
+class SegmentPlanner {
+ public:
+  /// `swept` is what is computed again by sweeps in any case where a segment keeps its values.
+  SegmentPlanner(const Step& step, const std::set<Step::Key>& swept);
+  ~SegmentPlanner();
+  /// For a limit between all that a step needs (depth 0) and the least it can do with (depth 1).
+  std::vector<Segment> best(double depth) const;
+
+ private:
+  class Planner;
+  std::unique_ptr<const Planner> planner_;
+};
 
 }  // namespace ds

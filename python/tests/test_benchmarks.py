@@ -69,6 +69,18 @@ def test_jax_runs_the_same_networks(case, tmp_path):
         np.testing.assert_allclose(value, state[name], atol=3e-4, err_msg=name)
 
 
+@pytest.mark.parametrize("case", [c for c in TINY if c.mode == "infer"], ids=lambda case: case.name)
+def test_litert_runs_the_same_networks(case, tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    pytest.importorskip("litert_torch")
+    theirs, litert = (engines.make(name, case, 1) for name in ("torch", "litert"))
+    np.savez(tmp_path / "state.npz", **theirs.state())
+    litert.open(str(tmp_path / "state.npz"))
+    np.savez(tmp_path / "theirs.npz", **theirs.check())
+    np.savez(tmp_path / "litert.npz", **litert.check())
+    compare.compare(tmp_path / "litert.npz", tmp_path / "theirs.npz", case.precision)
+
+
 @pytest.mark.parametrize("name", [p.stem for p in cases.FOLDER.glob("*.txt")])
 def test_case_files_are_read(name):
     read = cases.read_cases(cases.FOLDER / f"{name}.txt")
@@ -129,7 +141,7 @@ def test_a_run_reports_everything(tmp_path):
         "--peaks",
         "100,10",
         "--peers",
-        "torch,torch:channels_last,openvino",
+        "torch,torch:channels_last,openvino,litert",
         "--rounds",
         "3",
         "--budget",
@@ -141,7 +153,7 @@ def test_a_run_reports_everything(tmp_path):
     )
     document = json.loads(out.read_text())
     (result,) = document["results"]
-    assert set(result["skipped"]) == {"torch:channels_last", "openvino"}
+    assert set(result["skipped"]) == {"torch:channels_last", "openvino", "litert"}
     assert result["flops"] == 3 * 2 * 4 * 64 * (64 + 64 + 10)
     ours = result["peers"]["deepseek"]
     assert len(ours["seconds"]) == 3 and ours["peak_memory_bytes"] > 1e6
@@ -150,7 +162,7 @@ def test_a_run_reports_everything(tmp_path):
         t / o for t, o in zip(result["peers"]["torch"]["seconds"], ours["seconds"], strict=False)
     ]
     assert result["peers"]["torch"]["ratio"]["median"] == pytest.approx(sorted(ratios)[1])
-    assert "without openvino" in process.stdout
+    assert "without openvino" in process.stdout and "only infers" in result["skipped"]["litert"]
 
     page = tmp_path / "page.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")

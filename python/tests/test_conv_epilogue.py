@@ -97,6 +97,38 @@ def test_residual_sums(special):
     check(b, b_, x)
 
 
+@pytest.mark.parametrize("special", SPECIAL)
+@pytest.mark.parametrize("groups", [1, 8])
+@pytest.mark.parametrize("end", ["relu", "relu6", "hardtanh", "bias", "silu", ""])
+def test_in_bfloat16(groups, end, special):
+    """As near to FP32 as 16 bits allow; NaN and infinities where PyTorch's autocast has them."""
+    mine, theirs = pair(2, groups, end)
+    random = np.random.default_rng(3)
+    x = random.standard_normal((2, 8, 7, 9)).astype(np.float32)
+    for value in SPECIAL[special]:
+        x.flat[random.integers(x.size)] = value
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        wanted = theirs(torch.tensor(x)).float().numpy()
+    with ds.no_grad(), ds.autocast("cpu", dtype=ds.bfloat16):
+        found = mine(ds.tensor(x))
+    assert found.dtype == ds.bfloat16
+    np.testing.assert_allclose(found.float().numpy(), wanted, rtol=0.03, atol=0.03)
+
+
+def test_residual_sums_in_bfloat16():
+    def run(lib, a, b, x):
+        with lib.no_grad(), lib.autocast("cpu", dtype=lib.bfloat16):
+            y = lib.nn.functional.relu(a(x))
+            return lib.nn.functional.relu(b(y) + y).float().numpy()
+
+    (a, a_), (b, b_) = pair(2, 8, ""), pair(2, 8, "")
+    x = np.random.default_rng(1).standard_normal((2, 8, 6, 7)).astype(np.float32)
+    x[0, 1, 2, 3] = np.nan
+    wanted = run(torch, a_, b_, torch.tensor(x))
+    assert np.isnan(wanted).any() and not np.isnan(wanted).all()
+    np.testing.assert_allclose(run(ds, a, b, ds.tensor(x)), wanted, rtol=0.03, atol=0.03)
+
+
 def test_weights_that_are_nan():
     mine, theirs = pair(2, 1, "relu")
     with torch.no_grad(), ds.no_grad():
@@ -117,13 +149,16 @@ def test_gradients_go_through():
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the flag is that of x86")
-def test_no_sweep_is_left():
+@pytest.mark.parametrize("half", [False, True])
+def test_no_sweep_is_left(half):
+    if half and not ds.cpu_info()["bf16"]:
+        pytest.skip("no arithmetic in bfloat16")
     mine, _ = pair(2, 1, "relu6")
     x = ds.randn(1, 8, 16, 16).evaluate()
-    with ds.no_grad():
-        mine(x).numpy()
+    with ds.no_grad(), ds.autocast("cpu", dtype=ds.bfloat16, enabled=half):
+        mine(x).float().numpy()
         with ds.debug.profile() as prof:
-            mine(x).numpy()
+            mine(x).float().numpy()
     assert any("+minimum" in step.kernel or "+maximum" in step.kernel for step in prof.steps), [
         step.kernel for step in prof.steps
     ]

@@ -68,12 +68,27 @@ size_t kept(const Graph& graph) {
   return found;
 }
 
+Graph rematerialized(const Graph& graph, int level, Interner& interner) {
+  return Rematerializer(graph).run(level, interner);
+}
+
+TEST_CASE("a level is the same whatever was planned before") {
+  Interner interner;
+  const Graph plain = network(interner, 12);
+  const Rematerializer all(plain);
+  for (int level = kMaxRematLevel; level >= 0; --level) {
+    Interner fresh = interner;
+    CHECK(print_graph(all.run(level, interner)) ==
+          print_graph(rematerialized(plain, level, fresh)));
+  }
+}
+
 TEST_CASE("sweeps are computed again from what is kept anyway") {
   // Here the ReLU's input is not kept, so computing its output again saves nothing.
   Interner interner;
   const Graph plain = network(interner, 6);
-  CHECK(print_graph(rematerialize(plain, 0, interner)) == print_graph(plain));
-  CHECK(count(rematerialize(plain, 1, interner), Op::relu_) == 6);
+  CHECK(print_graph(rematerialized(plain, 0, interner)) == print_graph(plain));
+  CHECK(count(rematerialized(plain, 1, interner), Op::relu_) == 6);
 }
 
 TEST_CASE("segments are computed again, late") {
@@ -82,11 +97,11 @@ TEST_CASE("segments are computed again, late") {
   const size_t all = kept(plain);
   CHECK(all == 32);
   for (int level = 2; level <= kMaxRematLevel; ++level) {
-    const Graph graph = rematerialize(plain, level, interner);
+    const Graph graph = rematerialized(plain, level, interner);
     verify_graph(graph);
     CHECK(kept(graph) <= all);
   }
-  const Graph graph = rematerialize(plain, kMaxRematLevel, interner);
+  const Graph graph = rematerialized(plain, kMaxRematLevel, interner);
   verify_graph(graph);
   CHECK(kept(graph) <= all / 2);
   CHECK(count(graph, Op::relu_) > count(plain, Op::relu_));
@@ -105,7 +120,7 @@ TEST_CASE("higher levels compute more again and keep less") {
   const Graph plain = network(interner, 32);
   size_t products = count(plain, Op::matmul_), left = kept(plain);
   for (int level = 2; level <= kMaxRematLevel; ++level) {
-    const Graph graph = rematerialize(plain, level, interner);
+    const Graph graph = rematerialized(plain, level, interner);
     CHECK(count(graph, Op::matmul_) >= products);
     CHECK(kept(graph) <= left);
     products = count(graph, Op::matmul_);
@@ -130,7 +145,7 @@ TEST_CASE("what is cheap for its size is computed again first") {
       found += node->op() == Op::matmul_ && node->type().shape == Shape{64, columns} ? 1 : 0;
     return found;
   };
-  const Graph graph = rematerialize(plain, 10, interner);
+  const Graph graph = rematerialized(plain, 10, interner);
   CHECK(products_into(graph, 512) >= products_into(plain, 512) + 10);
   CHECK(products_into(graph, 16) == products_into(plain, 16));
 }
@@ -139,7 +154,7 @@ TEST_CASE("a graph without a backward pass stays as it is") {
   Interner interner;
   Graph graph = network(interner, 4);
   graph.outputs.resize(1);
-  CHECK(print_graph(rematerialize(graph, kMaxRematLevel, interner)) == print_graph(graph));
+  CHECK(print_graph(rematerialized(graph, kMaxRematLevel, interner)) == print_graph(graph));
 }
 
 }  // namespace

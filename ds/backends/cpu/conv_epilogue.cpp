@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <unordered_map>
 
 #include "ds/backends/cpu/invalid_flag.h"
@@ -14,55 +15,86 @@ namespace {
 
 /// One operation on the running value; `operand` is the other one, where there is one.
 struct Link {
-  Op op;
+  enum class Kind { relu, add, mul, maximum, minimum };
+  Kind kind;
   const Node* operand;
 };
 
-/// An operand without the expansions around it.
-const Node* without_expand(const Node* node) {
-  while (node->op() == Op::expand_) node = node->input(0).node.get();
+const char* name_of(Link::Kind kind) {
+  static const char* const kNames[] = {"relu", "add", "mul", "maximum", "minimum"};
+  return kNames[static_cast<int>(kind)];
+}
+
+bool is_dtype(DType dtype) { return dtype == DType::f32 || dtype == DType::bf16; }
+
+/// The processor computes in f32, so that roundings between the operations are left out.
+bool is_rounding(const Node& node) {
+  return node.op() == Op::cast_ && is_dtype(node.type().dtype) && is_dtype(node.input(0).dtype());
+}
+
+/// An operand without the expansions and casts around it.
+const Node* bare(const Node* node) {
+  while (node->op() == Op::expand_ || is_rounding(*node)) node = node->input(0).node.get();
   return node;
+}
+
+double number(const Node& constant) {
+  const double value = constant.attr_float("value");
+  return constant.type().dtype == DType::bf16 ? static_cast<float>(bf16(static_cast<float>(value)))
+                                              : value;
+}
+
+/// One per channel.
+bool is_per_channel(const Shape& operand, const Shape& dims) {
+  return operand.rank() == dims.rank() && operand[1] == dims[1] && operand.numel() == dims[1];
 }
 
 /// One number, one per channel, or one per element.
 bool fits(const Shape& operand, const Shape& dims) {
-  if (operand.numel() == 1 || operand == dims) return true;
-  return operand.rank() == dims.rank() && operand[1] == dims[1] && operand.numel() == dims[1];
+  return operand.numel() == 1 || operand == dims || is_per_channel(operand, dims);
 }
 
 std::optional<Link> link(const Node& node, const Node* running, const Shape& dims) {
-  if (node.op() == Op::relu_) return Link{Op::relu_, nullptr};
-  const bool sum = node.op() == Op::add_ || node.op() == Op::mul_;
-  if (!sum && node.op() != Op::maximum_ && node.op() != Op::minimum_) return std::nullopt;
+  Link::Kind kind;
+  switch (node.op()) {
+    case Op::relu_: return Link{Link::Kind::relu, nullptr};
+    case Op::add_: kind = Link::Kind::add; break;
+    case Op::mul_: kind = Link::Kind::mul; break;
+    case Op::maximum_: kind = Link::Kind::maximum; break;
+    case Op::minimum_: kind = Link::Kind::minimum; break;
+    default: return std::nullopt;
+  }
   const bool first = node.input(0).node.get() == running;
-  const Node* other = without_expand(node.input(first ? 1 : 0).node.get());
+  const Node* other = bare(node.input(first ? 1 : 0).node.get());
+  const bool sum = kind == Link::Kind::add || kind == Link::Kind::mul;
   const bool known = other->op() == Op::constant_ || (sum && other->op() == Op::input_);
-  if (!known || other->type().dtype != DType::f32 || !fits(other->type().shape, dims))
+  if (!known || !is_dtype(other->type().dtype) || !fits(other->type().shape, dims))
     return std::nullopt;
-  return Link{node.op(), other};
+  return Link{kind, other};
 }
 
-double number(const Link& link) { return link.operand->attr_float("value"); }
+using Readers = std::unordered_map<const Node*, std::vector<const Node*>>;
 
 /// The operations from the input to the output; nothing when they are no chain.
 std::vector<Link> find_chain(const Node& fused, size_t input) {
   const Graph& body = *fused.body();
   const Shape& dims = fused.type().shape;
   const Node* running = body.inputs[input].get();
-  if (fused.outputs() != 1 || fused.type().dtype != DType::f32 ||
-      !(running->type() == fused.type()))
+  if (fused.outputs() != 1 || !is_dtype(fused.type().dtype) || !(running->type() == fused.type()))
     return {};
-  std::unordered_map<const Node*, std::vector<const Node*>> readers;
+  Readers readers;
   for (const NodePtr& node : body.topological())
     for (const Value& value : node->inputs()) readers[value.node.get()].push_back(node.get());
   std::vector<Link> chain;
   while (running != body.outputs[0].node.get()) {
-    if (readers[running].size() != 1) return {};
-    const Node* next = readers[running][0];
-    const std::optional<Link> found = link(*next, running, dims);
-    if (!found) return {};
-    chain.push_back(*found);
-    running = next;
+    const std::vector<const Node*>& next = readers[running];
+    if (next.size() != 1) return {};
+    if (!is_rounding(*next[0])) {
+      const std::optional<Link> found = link(*next[0], running, dims);
+      if (!found) return {};
+      chain.push_back(*found);
+    }
+    running = next[0];
   }
   return readers[running].empty() ? chain : std::vector<Link>{};
 }
@@ -71,14 +103,15 @@ std::vector<Link> find_chain(const Node& fused, size_t input) {
 struct Epilogue {
   std::vector<PostOp> ops;
   std::vector<const Node*> operands;  // inputs or constants of the body
-  std::string name;
 };
 
 /// maximum and minimum by constants, in either order, as one range.
 std::optional<PostOp> clip(const Link& first, const Link& second) {
-  const bool low_first = first.op == Op::maximum_ && second.op == Op::minimum_;
-  if (!low_first && !(first.op == Op::minimum_ && second.op == Op::maximum_)) return std::nullopt;
-  const double low = number(low_first ? first : second), high = number(low_first ? second : first);
+  const bool low_first = first.kind == Link::Kind::maximum && second.kind == Link::Kind::minimum;
+  if (!low_first && !(first.kind == Link::Kind::minimum && second.kind == Link::Kind::maximum))
+    return std::nullopt;
+  const double low = number(*(low_first ? first : second).operand),
+               high = number(*(low_first ? second : first).operand);
   if (!(low <= high)) return std::nullopt;
   return PostOp{PostOp::Kind::clip, static_cast<float>(low), static_cast<float>(high), {}};
 }
@@ -87,28 +120,37 @@ std::optional<Epilogue> make_epilogue(const std::vector<Link>& chain) {
   Epilogue epilogue;
   for (size_t i = 0; i < chain.size(); ++i) {
     const Link& at = chain[i];
-    epilogue.name += str("+", op_name(at.op));
-    if (at.op == Op::relu_ || (at.op == Op::maximum_ && number(at) == 0 && i + 1 == chain.size())) {
-      epilogue.ops.push_back({PostOp::Kind::relu});
-    } else if (at.op == Op::add_ || at.op == Op::mul_) {
-      epilogue.ops.push_back({at.op == Op::add_ ? PostOp::Kind::add : PostOp::Kind::mul});
+    if (at.kind == Link::Kind::relu ||
+        (at.kind == Link::Kind::maximum && number(*at.operand) == 0 && i + 1 == chain.size())) {
+      epilogue.ops.push_back({PostOp::Kind::relu, 1, 0, {}});
+    } else if (at.kind == Link::Kind::add || at.kind == Link::Kind::mul) {
+      epilogue.ops.push_back(
+          {at.kind == Link::Kind::add ? PostOp::Kind::add : PostOp::Kind::mul, 1, 0, {}});
       epilogue.operands.push_back(at.operand);
     } else {
       const std::optional<PostOp> both =
-          i + 1 < chain.size() && chain[i + 1].operand ? clip(at, chain[i + 1]) : std::nullopt;
+          i + 1 < chain.size() ? clip(at, chain[i + 1]) : std::nullopt;
       if (!both) return std::nullopt;
       epilogue.ops.push_back(*both);
-      epilogue.name += str("+", op_name(chain[++i].op));
+      ++i;
     }
   }
-  if (epilogue.ops.empty()) return std::nullopt;
   return epilogue;
 }
 
-bool can_lose_nan(const Epilogue& epilogue) {
-  return std::any_of(epilogue.ops.begin(), epilogue.ops.end(), [](const PostOp& op) {
-    return op.kind == PostOp::Kind::relu || op.kind == PostOp::Kind::clip;
-  });
+std::string name_of(const std::vector<Link>& chain) {
+  std::string name;
+  for (const Link& at : chain) name += str("+", name_of(at.kind));
+  return name;
+}
+
+/// The first operation that can turn NaN into a number; the length of the chain when none can.
+size_t first_losing(const std::vector<Link>& chain) {
+  const auto loses = [](const Link& at) {
+    return at.kind == Link::Kind::relu || at.kind == Link::Kind::maximum ||
+           at.kind == Link::Kind::minimum;
+  };
+  return static_cast<size_t>(std::find_if(chain.begin(), chain.end(), loses) - chain.begin());
 }
 
 /// Kernels of oneDNN whose ReLU and clip were seen to raise the flag for a NaN, and for nothing
@@ -122,7 +164,7 @@ View find_operand(Lowering& l, const Node& fused, const Node& operand) {
   const int rank = fused.type().shape.rank();
   const Shape ones(std::vector<int64_t>(static_cast<size_t>(rank), 1));
   if (operand.op() == Op::constant_) {
-    const auto value = static_cast<float>(operand.attr_float("value"));
+    const auto value = static_cast<float>(number(operand));
     const char* bytes = reinterpret_cast<const char*>(&value);
     return l.constant(DType::f32, ones, std::vector<char>(bytes, bytes + sizeof value));
   }
@@ -152,31 +194,81 @@ std::vector<View> place_operands(Lowering& l, const Node& conv, const Node& fuse
   return views;
 }
 
+/// The chain's operations in one sweep over `out`, in place.
+Tiles chain_tiles(Lowering& l, const Node& fused, std::span<const Link> chain, const View& out) {
+  Tiles tiles;
+  tiles.dims = out.dims;
+  TileProgram& program = tiles.program;
+  int value = tiles.source(out);
+  for (const Link& at : chain) {
+    if (at.kind == Link::Kind::relu) {
+      value = program.apply(TileOp::relu, value);
+    } else {
+      const int other =
+          at.operand->op() == Op::constant_
+              ? program.constant(static_cast<float>(number(*at.operand)))
+              : tiles.source(expand_view(find_operand(l, fused, *at.operand), out.dims));
+      const TileOp op = at.kind == Link::Kind::add       ? TileOp::add
+                        : at.kind == Link::Kind::mul     ? TileOp::mul
+                        : at.kind == Link::Kind::maximum ? TileOp::maximum
+                                                         : TileOp::minimum;
+      value = program.apply(op, value, other);
+    }
+  }
+  tiles.target(value, out);
+  return tiles;
+}
+
+/// Takes a sum with one number per channel from the front of the chain: the convolution's own bias.
+/// Null when there is none.
+const Node* take_bias(std::vector<Link>& chain, const Shape& dims) {
+  if (chain[0].kind != Link::Kind::add || chain[0].operand->op() != Op::input_ ||
+      !is_per_channel(chain[0].operand->type().shape, dims))
+    return nullptr;
+  const Node* bias = chain[0].operand;
+  chain.erase(chain.begin());
+  return bias;
+}
+
 }  // namespace
 
 bool is_epilogue(const Node& fused, size_t input) {
-  return make_epilogue(find_chain(fused, input)).has_value();
+  const std::vector<Link> chain = find_chain(fused, input);
+  return !chain.empty() && make_epilogue(chain);
 }
 
 bool lower_with_epilogue(Lowering& l, const Node& conv, const Node& fused, std::string& why) {
   size_t input = 0;
   while (fused.input(static_cast<int>(input)).node.get() != &conv) ++input;
-  Epilogue epilogue = *make_epilogue(find_chain(fused, input));
   ConvSpec spec = forward_spec(conv);
   if (Shape(spec.src.dims).numel() == 0 || spec.weights.numel() == 0) {
     why = "nothing to sum";
     return false;
   }
+  std::vector<Link> chain = find_chain(fused, input);
+  const std::string name = name_of(chain);
+  View bias;
+  if (const Node* operand = take_bias(chain, fused.type().shape)) {
+    bias = l.row_major(conv, find_operand(l, fused, *operand));
+    spec.bias = true;
+    spec.bias_dtype = bias.dtype;
+  }
+  // What loses NaN comes after `safe`; where there was one, it is done in a sweep instead.
+  const size_t losing = first_losing(chain);
+  const bool careful = losing < chain.size();
+  Epilogue safe = *make_epilogue({chain.begin(), chain.begin() + static_cast<long>(losing)});
+  Epilogue whole = *make_epilogue(chain);
+  place_operands(l, conv, fused, safe);
+  const std::vector<View> operands = place_operands(l, conv, fused, whole);
+  spec.post_ops = safe.ops;
   const std::shared_ptr<const ConvPlan> plain = ConvPlan::make(spec, &why);
   if (!plain) return false;
-  const bool careful = can_lose_nan(epilogue);
   if (careful && !(has_invalid_flag() && raises_flag(plain->implementation()))) {
     why = str(plain->implementation(), " may lose a NaN unseen");
     return false;
   }
-  const std::vector<View> operands = place_operands(l, conv, fused, epilogue);
-  spec.post_ops = epilogue.ops;
-  const std::shared_ptr<const ConvPlan> plan = ConvPlan::make(spec, &why);
+  spec.post_ops = whole.ops;
+  const std::shared_ptr<const ConvPlan> plan = careful ? ConvPlan::make(spec, &why) : plain;
   if (!plan) return false;
   const PackedLayoutPtr layout = plan->weights_layout();
   if (!layout != !plain->weights_layout() ||
@@ -187,29 +279,37 @@ bool lower_with_epilogue(Lowering& l, const Node& conv, const Node& fused, std::
   const View in = l.channels_last(conv, l.view(conv.input(0)));
   View weights = l.view(conv.input(1));
   weights = layout ? l.packed(conv, weights, layout) : l.row_major(conv, weights);
-  const View out = l.temp(DType::f32, fused.type().shape, spec.dst.strides);
+  const View out = l.temp(fused.type().dtype, fused.type().shape, spec.dst.strides);
   const View space = l.scratch(std::max(plan->scratchpad_bytes(), plain->scratchpad_bytes()));
   l.define(conv, 0, out);
-  Tiles tiles = fused_tiles(l, fused, {out});
   std::vector<View> reads{in, weights, space};
+  if (spec.bias) reads.push_back(bias);
   reads.insert(reads.end(), operands.begin(), operands.end());
-  for (const View& source : tiles.sources)
-    if (source.slot != out.slot) reads.push_back(source);
-  const auto sweep = std::make_shared<TileStep>(std::move(tiles));
+  std::shared_ptr<TileStep> sweep;
+  if (careful) {
+    Tiles tiles = chain_tiles(l, fused, std::span<const Link>(chain).subspan(losing), out);
+    for (const View& source : tiles.sources)
+      if (source.slot != out.slot) reads.push_back(source);
+    sweep = std::make_shared<TileStep>(std::move(tiles));
+  }
+  const size_t safe_operands = safe.operands.size();
   Step& step =
-      l.emit(conv, "dnnl:" + plan->implementation() + epilogue.name, reads, {out},
-             [=](const Frame& frame) {
-               ConvPlan::Pointers at{frame.at(in), frame.at(weights), nullptr, frame.at(out), {}};
-               const ConvPlan::Pointers bare = at;
-               for (const View& operand : operands) at.operands.push_back(frame.at(operand));
-               if (careful) lower_invalid_flag();
-               plan->execute(at, frame.at(space));
-               if (!careful || !take_invalid_flag(plan->threads())) return;
-               // There may have been a NaN, which ReLU has to keep. (Or the team did something
-               // invalid before.)
-               plain->execute(bare, frame.at(space));
-               sweep->run(frame);
-             });
+      l.emit(conv, "dnnl:" + plan->implementation() + name, reads, {out}, [=](const Frame& frame) {
+        ConvPlan::Pointers at{frame.at(in),
+                              frame.at(weights),
+                              spec.bias ? frame.at(bias) : nullptr,
+                              frame.at(out),
+                              {}};
+        for (const View& operand : operands) at.operands.push_back(frame.at(operand));
+        if (careful) lower_invalid_flag();
+        plan->execute(at, frame.at(space));
+        if (!careful || !take_invalid_flag(plan->threads())) return;
+        // There may have been a NaN, which ReLU has to keep. (Or the team did something
+        // invalid before.)
+        at.operands.resize(safe_operands);
+        plain->execute(at, frame.at(space));
+        sweep->run(frame);
+      });
   step.info.flops = forward_flops(conv);
   l.define(fused, 0, out);
   return true;

@@ -44,7 +44,7 @@ Args make_args(const ConvSpec& spec) {
                      ? Md(to_dims(dims), to_dnnl(spec.weights_dtype), dnnl::memory::format_tag::any)
                      : to_desc(row_major(spec.weights_dtype, dims));
   if (spec.bias)
-    args.bias = Md({spec.weights[0]}, to_dnnl(spec.dst.dtype), dnnl::memory::format_tag::a);
+    args.bias = Md({spec.weights[0]}, to_dnnl(spec.bias_dtype), dnnl::memory::format_tag::a);
   args.stride = to_dims(spec.stride);
   args.padding = to_dims(spec.padding);
   args.padding_hi = to_dims(spec.padding_hi);

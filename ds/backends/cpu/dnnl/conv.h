@@ -23,8 +23,9 @@ struct ConvSpec {
   Shape weights;  // [OC, IC/groups, kernel...]
   Shape stride, padding, padding_hi, dilation;
   int64_t groups = 1;
-  /// forward: a bias [OC] of dst's dtype is added; backward_weights: its gradient is computed too.
+  /// forward: a bias [OC] is added; backward_weights: its gradient is computed too.
   bool bias = false;
+  DType bias_dtype = DType::f32;
   std::vector<PostOp> post_ops;  // forward only
   /// oneDNN chooses the layout of the weights (weights_layout()); else they are row-major.
   bool pack_weights = true;

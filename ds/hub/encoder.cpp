@@ -19,6 +19,7 @@ struct EncoderFamily {
   const char* pooler;   // a dense layer on the first token, where there is one
   const char* mapping;  // from the embeddings' size to the layers'
   bool token_types, positions_after_padding, mlp_dropout;
+  bool grouped = false;  // layers of a group share their parameters
 };
 
 namespace {
@@ -49,23 +50,41 @@ constexpr BlockNames kAlbertBlock{.query = "attention.query",
                                   .down = "ffn_output",
                                   .mlp_norm = "full_layer_layer_norm"};
 
+/// RoBERTa and its kin.
+constexpr EncoderFamily roberta(const char* model_type, const char* class_prefix) {
+  return {model_type, class_prefix, "encoder.layer", kBertBlock, "pooler.dense", nullptr, true,
+          true,       true};
+}
+
 constexpr EncoderFamily kFamilies[] = {
     {"bert", "Bert", "encoder.layer", kBertBlock, "pooler.dense", nullptr, true, false, true},
-    {"roberta", "Roberta", "encoder.layer", kBertBlock, "pooler.dense", nullptr, true, true, true},
+    roberta("roberta", "Roberta"),
+    roberta("xlm-roberta", "XLMRoberta"),
+    roberta("camembert", "Camembert"),
+    {"electra", "Electra", "encoder.layer", kBertBlock, nullptr, "embeddings_project", true, false,
+     true},
     {"distilbert", "DistilBert", "transformer.layer", kDistilBlock, nullptr, nullptr, false, false,
      true},
     {"albert", "Albert", "encoder.albert_layer_groups", kAlbertBlock, "pooler",
-     "encoder.embedding_hidden_mapping_in", true, false, false},
+     "encoder.embedding_hidden_mapping_in", true, false, false, true},
 };
 
 const EncoderFamily& family_of(const EncoderConfig& config) {
-  for (const EncoderFamily& family : kFamilies)
+  std::string known;
+  for (const EncoderFamily& family : kFamilies) {
     if (config.model_type == family.model_type) return family;
-  DS_CHECK(false, ValueError, "config: the encoder '", config.model_type,
-           "' is unknown; use bert, roberta, distilbert or albert");
+    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
+  }
+  throw ValueError(
+      str("config: the encoder '", config.model_type, "' is unknown; there are ", known));
 }
 
 int64_t embedding_size(const EncoderConfig& c) { return c.embedding_size.value_or(c.hidden_size); }
+
+/// Embeddings are mapped to the layers' size.
+bool is_mapped(const EncoderConfig& c, const EncoderFamily& family) {
+  return family.mapping && (family.grouped || embedding_size(c) != c.hidden_size);
+}
 
 void check(const EncoderConfig& c) {
   DS_CHECK(c.vocab_size > 0 && c.hidden_size > 0 && c.num_hidden_layers >= 0 &&
@@ -117,9 +136,10 @@ EncoderModel::EncoderModel(const EncoderConfig& config, bool pooling)
   const BlockOptions options = block_options(config, family_.mlp_dropout);
   const auto block = [&] { return std::make_shared<TransformerBlock>(family_.block, options); };
   const auto layers = std::make_shared<nn::ModuleList>();
-  if (family_.mapping) {
+  if (is_mapped(config, family_))
     add_at(*this, family_.mapping,
            std::make_shared<nn::Linear>(embedding_size(config), config.hidden_size));
+  if (family_.grouped) {
     for (int64_t i = 0; i < config.num_hidden_groups; ++i) {
       const auto group = std::make_shared<Group>();
       const auto inner = group->add<nn::ModuleList>("albert_layers");
@@ -160,7 +180,7 @@ std::vector<TransformerBlock*> EncoderModel::path() {
   std::vector<TransformerBlock*> all;
   const nn::ModulePtr layers = get_submodule(family_.layers);
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
-    if (!family_.mapping) {
+    if (!family_.grouped) {
       all.push_back(&layers->child_as<TransformerBlock>(std::to_string(i)));
       continue;
     }
@@ -204,7 +224,7 @@ Tensor EncoderModel::embed(const TextInput& input) {
   x = x + call_at(*this, "embeddings.position_embeddings", positions(input, first));
   x = call_at(*this, "embeddings.LayerNorm", x);
   x = dropout(x, config_.hidden_dropout_prob, is_training());
-  return family_.mapping ? call_at(*this, family_.mapping, x) : x;
+  return is_mapped(config_, family_) ? call_at(*this, family_.mapping, x) : x;
 }
 
 Output EncoderModel::forward(const TextInput& input) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text encoders: BERT, RoBERTa, DistilBERT and ALBERT; names of parameters as in transformers.
+// Text encoders: BERT, RoBERTa and its kin, DistilBERT, ALBERT and ELECTRA; names of parameters as
+// in transformers.
 #pragma once
 
 #include <optional>
@@ -12,10 +13,10 @@ namespace ds::hub {
 
 /// Keys of config.json; other families' keys for the same thing are translated to BERT's.
 struct EncoderConfig : HeadConfig {
-  std::string model_type = "bert";  // bert, roberta, distilbert or albert
+  std::string model_type = "bert";  // a row of the table in encoder.cpp
   int64_t vocab_size = 30522, hidden_size = 768, num_hidden_layers = 12, num_attention_heads = 12;
   int64_t intermediate_size = 3072, max_position_embeddings = 512, type_vocab_size = 2;
-  std::optional<int64_t> embedding_size = {};  // of ALBERT; hidden_size when absent
+  std::optional<int64_t> embedding_size = {};  // of ALBERT and ELECTRA; hidden_size when absent
   /// Of ALBERT: layers of a group share their parameters, and each is so many in a row.
   int64_t num_hidden_groups = 1, inner_group_num = 1;
   std::string hidden_act = "gelu";
@@ -30,7 +31,8 @@ struct EncoderFamily;
 
 /// Embeddings, layers and (with pooling) a dense layer on the first token: last_hidden_state
 /// [B, T, hidden_size] and pooler_output [B, hidden_size]. Devlin et al., "BERT", 2018; Liu et al.,
-/// "RoBERTa", 2019; Sanh et al., "DistilBERT", 2019; Lan et al., "ALBERT", 2019.
+/// "RoBERTa", 2019; Sanh et al., "DistilBERT", 2019; Lan et al., "ALBERT", 2019; Clark et al.,
+/// "ELECTRA", 2020; Conneau et al., "XLM-R", 2019; Martin et al., "CamemBERT", 2019.
 class EncoderModel : public TextModel {
  public:
   explicit EncoderModel(const EncoderConfig& config, bool pooling = true);

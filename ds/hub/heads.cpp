@@ -19,17 +19,18 @@ struct Classifier {
   const char* out = nullptr;  // no such head without it
   Look look = Look::pooled;
   Drop drop = Drop::classifier;
-  const char *dense = nullptr, *activation = nullptr;
+  const char *dense = nullptr, *activation = nullptr;  // the configuration's where it is null
   bool drops_below_dense = false, bias = true;
   const char* body = nullptr;  // where it is not the family's
 };
 
 /// What predicts words: dense, activation (the configuration's where it is null), norm, decoder;
-/// or the decoder alone, without a bias.
+/// or the decoder alone.
 struct Predictor {
   const char *decoder = nullptr, *dense = nullptr, *norm = nullptr;
   const char* bias_of = nullptr;  // also holds the decoder's bias
   const char* activation = nullptr;
+  bool bias = false;  // of a decoder alone
 };
 
 }  // namespace
@@ -45,6 +46,7 @@ struct HeadFamily {
   Classifier sequence, token, question, choice, pair;
   const char* pair_logits = nullptr;  // of pretraining
   bool next_sentence = false;         // pairs have a class of their own, and two classes
+  Classifier replaced = {};           // of tokens that were replaced
 };
 
 namespace {
@@ -58,12 +60,28 @@ constexpr Classifier kAnswerAbove{
     .out = "qa_outputs", .look = Look::every, .drop = Drop::none, .body = "transformer"};
 constexpr Classifier kDistil{"classifier", Look::first, Drop::classifier, "pre_classifier", "relu"};
 constexpr Predictor kHead{"lm_head"};
+constexpr Predictor kHeadWithBias{.decoder = "lm_head", .bias = true};
 
 /// Llama and its kin.
 constexpr HeadFamily decoder(const char* model_type, const char* prefix, const Classifier& token,
                              const Classifier& question, const Classifier& sequence = kScore) {
   return {model_type, prefix,   "model", false, "ForCausalLM", kHead, sequence,
           token,      question, {},      {}};
+}
+
+constexpr HeadFamily roberta(const char* model_type, const char* prefix) {
+  return {.model_type = model_type,
+          .prefix = prefix,
+          .body = "roberta",
+          .masked = true,
+          .causal = "ForCausalLM",
+          .words = {"lm_head.decoder", "lm_head.dense", "lm_head.layer_norm", "lm_head", "gelu"},
+          .sequence = {"classifier.out_proj", Look::first, Drop::classifier, "classifier.dense",
+                       "tanh", true},
+          .token = kTokens,
+          .question = kAnswer,
+          .choice = {"classifier", Look::pooled, Drop::hidden},
+          .pair = {}};
 }
 
 constexpr HeadFamily kFamilies[] = {
@@ -81,18 +99,24 @@ constexpr HeadFamily kFamilies[] = {
      .pair = {"cls.seq_relationship", Look::pooled, Drop::none},
      .pair_logits = "seq_relationship_logits",
      .next_sentence = true},
-    {.model_type = "roberta",
-     .prefix = "Roberta",
-     .body = "roberta",
+    roberta("roberta", "Roberta"),
+    roberta("xlm-roberta", "XLMRoberta"),
+    roberta("camembert", "Camembert"),
+    {.model_type = "electra",
+     .prefix = "Electra",
+     .body = "electra",
      .masked = true,
      .causal = "ForCausalLM",
-     .words = {"lm_head.decoder", "lm_head.dense", "lm_head.layer_norm", "lm_head", "gelu"},
-     .sequence = {"classifier.out_proj", Look::first, Drop::classifier, "classifier.dense", "tanh",
+     .words = {"generator_lm_head", "generator_predictions.dense",
+               "generator_predictions.LayerNorm", nullptr, "gelu"},
+     .sequence = {"classifier.out_proj", Look::first, Drop::classifier, "classifier.dense", "gelu",
                   true},
      .token = kTokens,
      .question = kAnswer,
-     .choice = {"classifier", Look::pooled, Drop::hidden},
-     .pair = {}},
+     .choice = {"classifier", Look::first, Drop::classifier, "sequence_summary.summary", "gelu"},
+     .pair = {},
+     .replaced = {"discriminator_predictions.dense_prediction", Look::every, Drop::none,
+                  "discriminator_predictions.dense"}},
     {.model_type = "distilbert",
      .prefix = "DistilBert",
      .body = "distilbert",
@@ -144,6 +168,53 @@ constexpr HeadFamily kFamilies[] = {
     decoder("smollm3", "SmolLM3", kTokenScore, kAnswerAbove),
     decoder("deepseek_v2", "DeepseekV2", {}, {}),
     decoder("deepseek_v3", "DeepseekV3", kTokenScore, {}),
+    {"gpt_neox",
+     "GPTNeoX",
+     "gpt_neox",
+     false,
+     "ForCausalLM",
+     kHead,
+     kScore,
+     kTokens,
+     kAnswer,
+     {},
+     {}},
+    {"gptj",
+     "GPTJ",
+     "transformer",
+     false,
+     "ForCausalLM",
+     kHeadWithBias,
+     kScore,
+     {},
+     kAnswer,
+     {},
+     {}},
+    {"gpt_neo",
+     "GPTNeo",
+     "transformer",
+     false,
+     "ForCausalLM",
+     kHead,
+     kScore,
+     kTokens,
+     kAnswer,
+     {},
+     {}},
+    {"bloom",
+     "Bloom",
+     "transformer",
+     false,
+     "ForCausalLM",
+     kHead,
+     kScore,
+     kTokens,
+     kAnswer,
+     {},
+     {}},
+    decoder("opt", "OPT", {}, kAnswer),
+    {"phi", "Phi", "model", false, "ForCausalLM", kHeadWithBias, kScore, kTokenScore, {}, {}, {}},
+    decoder("stablelm", "StableLm", kTokenScore, {}),
     {"t5", "T5", "transformer", false, nullptr, {}, {}, kTokens, {}, {}, {}},
 };
 
@@ -160,6 +231,7 @@ const Classifier* classifier_of(const HeadFamily& family, Task task) {
     case Task::next_sentence: return &family.pair;
     case Task::sequence: return &family.sequence;
     case Task::token: return &family.token;
+    case Task::replaced_tokens: return &family.replaced;
     case Task::question_answering: return &family.question;
     case Task::multiple_choice:
     case Task::double_heads: return &family.choice;
@@ -184,7 +256,8 @@ const char* class_of(const HeadFamily& family, Task task) {
   switch (task) {
     case Task::masked_lm: return family.masked ? "ForMaskedLM" : nullptr;
     case Task::causal_lm: return family.causal;
-    case Task::pretraining: return "ForPreTraining";
+    case Task::pretraining:
+    case Task::replaced_tokens: return "ForPreTraining";
     case Task::next_sentence: return family.next_sentence ? "ForNextSentencePrediction" : nullptr;
     case Task::sequence: return "ForSequenceClassification";
     case Task::token: return "ForTokenClassification";
@@ -282,7 +355,7 @@ std::vector<HeadClass> heads_of(const std::string& model_type) {
   std::vector<HeadClass> all;
   const HeadFamily* family = find_family(model_type);
   if (!family) return all;
-  for (int i = 0; i <= static_cast<int>(Task::double_heads); ++i) {
+  for (int i = 0; i <= static_cast<int>(Task::replaced_tokens); ++i) {
     const Task task = static_cast<Task>(i);
     if (const char* name = class_of(*family, task))
       all.push_back({task, name, body_of(*family, task)});
@@ -341,7 +414,7 @@ TextModelWithHead::TextModelWithHead(const std::shared_ptr<TextModel>& body, Tas
       dense(p.dense, s.hidden_size, s.embedding_size);
       add_at(*this, p.norm, std::make_shared<nn::LayerNorm>(Shape{s.embedding_size}, s.eps));
     }
-    const auto decoder = dense(p.decoder, s.embedding_size, s.vocab_size, p.dense != nullptr);
+    const auto decoder = dense(p.decoder, s.embedding_size, s.vocab_size, p.dense || p.bias);
     if (p.bias_of) below(*this, p.bias_of)->register_parameter("bias", decoder->parameter("bias"));
     if (s.tied) decoder->set_parameter("weight", below(*body, s.table)->parameter("weight"));
   }
@@ -349,7 +422,8 @@ TextModelWithHead::TextModelWithHead(const std::shared_ptr<TextModel>& body, Tas
     if (c->dense) dense(c->dense, s.hidden_size, s.hidden_size);
     const bool two =
         task == Task::question_answering || (c == &family_->pair && family_->next_sentence);
-    dense(c->out, s.hidden_size, has_choices(task) ? 1 : two ? 2 : s.labels.num_labels, c->bias);
+    const bool one = has_choices(task) || task == Task::replaced_tokens;
+    dense(c->out, s.hidden_size, one ? 1 : two ? 2 : s.labels.num_labels, c->bias);
   }
 }
 
@@ -392,7 +466,7 @@ Tensor TextModelWithHead::classify(const Output& states, const TextInput& input,
   Tensor x = look(states, input, labels);
   if (c.dense) {
     if (c.drops_below_dense) x = dropout(x, p, is_training());
-    x = activate(c.activation, call_at(*this, c.dense, x));
+    x = activate(c.activation ? c.activation : setting_.activation, call_at(*this, c.dense, x));
   }
   return call_at(*this, c.out, dropout(x, p, is_training()));
 }
@@ -465,6 +539,18 @@ nn::Named<Tensor> TextModelWithHead::results(const Output& states, const TextInp
               {"logits", reshape(logits, {flat[0] / choices, choices, flat[1], flat[2]})},
               {"mc_logits", chosen}};
     }
+    case Task::replaced_tokens:
+      logits = select(classify(states, input, given), -1, 0);
+      if (labelled) {
+        const Tensor target = to_dtype(*given.labels, logits.dtype());
+        const Tensor losses =
+            binary_cross_entropy_with_logits(logits, target, std::nullopt, "none");
+        const Tensor real = present(input.attention_mask)
+                                ? to_dtype(eq(*input.attention_mask, 1), logits.dtype())
+                                : ones_like(logits);
+        loss = sum(losses * real) / sum(real);
+      }
+      break;
     case Task::token:
     case Task::next_sentence:
       logits = classify(states, input, given);

@@ -24,6 +24,7 @@ enum class Task {
   question_answering,  // ForQuestionAnswering
   multiple_choice,     // ForMultipleChoice
   double_heads,        // DoubleHeadsModel: next words and the right choice
+  replaced_tokens,     // ForPreTraining of ELECTRA: whether each token was replaced
 };
 
 /// A head of a family: what follows the family's name in its class (ForCausalLM is LMHeadModel in
@@ -40,7 +41,8 @@ bool looks_at_pooled(const std::string& model_type, Task task);
 /// What is to be predicted; a loss needs all of its task's. -100 marks what is not counted.
 struct Labels {
   /// i64 [B] of classes (f32 for other problem types), of choices and of next_sentence; [B, T] of
-  /// words and tokens, those of causal_lm and double_heads being the input itself.
+  /// words and tokens, those of causal_lm and double_heads being the input itself; of
+  /// replaced_tokens 0 and 1, counted where attention_mask is 1.
   std::optional<Tensor> labels;
   std::optional<Tensor> pair_labels;                     // i64 [B] of pretraining
   std::optional<Tensor> start_positions, end_positions;  // i64 [B] of question_answering

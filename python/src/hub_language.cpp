@@ -3,6 +3,7 @@
 #include <nanobind/stl/variant.h>
 
 #include "ds/base/error.h"
+#include "ds/hub/decoder.h"
 #include "ds/hub/deepseek.h"
 #include "ds/hub/encoder.h"
 #include "ds/hub/gpt2.h"
@@ -81,6 +82,41 @@ void bind_llama_configs(nb::module_& m) {
       .key("first_k_dense_replace", &D::first_k_dense_replace)
       .key("routed_scaling_factor", &D::routed_scaling_factor)
       .key("topk_method", &D::topk_method);
+}
+
+void bind_decoder_config(nb::module_& m) {
+  using D = hub::DecoderConfig;
+  ConfigClass<D>(m, "DecoderConfig")
+      .key("model_type", &D::model_type)
+      .key("vocab_size", &D::vocab_size)
+      .key("hidden_size", &D::hidden_size)
+      .key("num_hidden_layers", &D::num_hidden_layers)
+      .key("num_attention_heads", &D::num_attention_heads)
+      .key("num_key_value_heads", &D::num_key_value_heads)
+      .key("intermediate_size", &D::intermediate_size)
+      .key("embedding_size", &D::embedding_size)
+      .key("hidden_act", &D::hidden_act)
+      .key("max_position_embeddings", &D::max_position_embeddings)
+      .key("layer_norm_eps", &D::layer_norm_eps)
+      .key("initializer_range", &D::initializer_range)
+      .key("attention_dropout", &D::attention_dropout)
+      .key("hidden_dropout", &D::hidden_dropout)
+      .key("embedding_dropout", &D::embedding_dropout)
+      .key("attention_bias", &D::attention_bias)
+      .key("out_bias", &D::out_bias)
+      .key("mlp_bias", &D::mlp_bias)
+      .key("use_parallel_residual", &D::use_parallel_residual)
+      .key("qk_layernorm", &D::qk_layernorm)
+      .key("pre_norm", &D::pre_norm)
+      .key("has_last_norm", &D::has_last_norm)
+      .key("norms_learn", &D::norms_learn)
+      .key("residual_behind_norm", &D::residual_behind_norm)
+      .key("tie_word_embeddings", &D::tie_word_embeddings)
+      .key("pad_token_id", &D::pad_token_id)
+      .key("rope", &D::rope)
+      .key("window", &D::window)
+      .key("layer_types", &D::layer_types)
+      .head_keys();
 }
 
 void bind_configs(nb::module_& m) {
@@ -204,7 +240,8 @@ std::shared_ptr<hub::TextModel> make_body(nb::handle config, hub::Task task) {
   }
   for (auto* make :
        {body_of<hub::GPT2Model, hub::GPT2Config>, body_of<hub::DeepseekModel, hub::DeepseekConfig>,
-        body_of<hub::LlamaModel, hub::LlamaConfig>, body_of<hub::T5EncoderModel, hub::T5Config>})
+        body_of<hub::LlamaModel, hub::LlamaConfig>, body_of<hub::T5EncoderModel, hub::T5Config>,
+        body_of<hub::NormedDecoderModel, hub::DecoderConfig>})
     if (auto body = make(config)) return body;
   throw nb::type_error("config: a configuration of a model of text is expected");
 }
@@ -310,6 +347,7 @@ void bind_text_models(nb::module_& m) {
   bind_decoder<hub::GPT2Model, hub::GPT2Config>(m, "GPT2Model");
   bind_decoder<hub::LlamaModel, hub::LlamaConfig>(m, "LlamaModel");
   bind_decoder<hub::DeepseekModel, hub::DeepseekConfig>(m, "DeepseekModel");
+  bind_decoder<hub::NormedDecoderModel, hub::DecoderConfig>(m, "NormedDecoderModel");
 }
 
 }  // namespace
@@ -355,6 +393,7 @@ void bind_language_models(nb::module_& m) {
   bind_rope(m);
   bind_configs(m);
   bind_llama_configs(m);
+  bind_decoder_config(m);
   bind_text_models(m);
   bind_t5(m);
   bind_heads(m);

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 from deepseek import models
-from test_language_models import CLASSIFIERS, LLAMA, close, compare, heads_of, types_of
-from test_language_models import FAMILIES as OTHERS
+from test_language_models import CLASSIFIERS, LLAMA, close, compare, heads_of
 
 transformers = pytest.importorskip("transformers")
 
@@ -96,12 +95,6 @@ def test_equals_transformers(name, tmp_path):
 
 def test_every_head_is_compared():
     assert heads_of(FAMILIES) == set(CASES)
-    rest = types_of([*FAMILIES, *OTHERS])
-    assert models.AutoConfig.known() - rest == {
-        *("t5", "deepseek_v2", "deepseek_v3"),
-        *("vit", "deit", "resnet", "convnext", "convnextv2", "swin"),
-        *("clip", "clip_text_model", "clip_vision_model"),
-    }
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.endswith("CausalLM")])

@@ -25,6 +25,10 @@ PUBLISHED = {
     "gpt2": 124_439_808,
     "gpt2-xl": 1_557_611_200,
     "distilgpt2": 81_912_576,
+    "xlm-roberta-base": 278_043_648,
+    "gpt-neox-20b": 20_554_567_680,
+    "opt-125m": 125_239_296,
+    "bloom-560m": 559_214_592,
     "clip-vit-base-patch32": 151_277_313,
     "clip-vit-large-patch14": 427_616_513,
 }

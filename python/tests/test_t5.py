@@ -24,11 +24,14 @@ SMALL = dict(
     decoder_start_token_id=0,
 )
 VERSION_1_1 = {**SMALL, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+#: The beginning of names of classes, and the configuration.
+VERSIONS = {"1.0": ("T5", SMALL), "1.1": ("T5", VERSION_1_1), "mT5": ("MT5", VERSION_1_1)}
 
 
-def upstream(head, config):
+def upstream(head, config, family="T5"):
     torch.manual_seed(3)
-    model = getattr(transformers, f"T5{head}")(transformers.T5Config(**config))
+    config_class = getattr(transformers, f"{family}Config")
+    model = getattr(transformers, family + head)(config_class(**config))
     if hasattr(model, "lm_head") and config.get("tie_word_embeddings") is False:
         # As in published checkpoints; transformers ties it when it makes a new model.
         model.lm_head.weight = torch.nn.Parameter(torch.randn(61, 32))
@@ -63,7 +66,7 @@ def inputs(head):
     return given
 
 
-@pytest.mark.parametrize("config", [SMALL, VERSION_1_1], ids=["1.0", "1.1"])
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     "head",
     [
@@ -75,12 +78,13 @@ def inputs(head):
         "ForQuestionAnswering",
     ],
 )
-def test_equals_transformers(head, config, tmp_path):
+def test_equals_transformers(head, version, tmp_path):
+    family, config = VERSIONS[version]
     counted = ("ForSequenceClassification", "ForTokenClassification")
-    theirs = upstream(head, {**config, **({"num_labels": 3} if head in counted else {})})
+    theirs = upstream(head, {**config, **({"num_labels": 3} if head in counted else {})}, family)
     theirs.save_pretrained(tmp_path)
     theirs.set_attn_implementation("eager")  # others give no attentions
-    mine, info = getattr(models, f"T5{head}").from_pretrained(tmp_path, output_loading_info=True)
+    mine, info = getattr(models, family + head).from_pretrained(tmp_path, output_loading_info=True)
     assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
     shapes = {k: tuple(v.shape) for k, v in theirs.state_dict().items()}
     assert {k: tuple(v.shape) for k, v in mine.state_dict().items()} == shapes

@@ -10,13 +10,18 @@ from ._config import (
     AlbertConfig,
     AutoConfig,
     BertConfig,
+    CamembertConfig,
     DistilBertConfig,
+    ElectraConfig,
     GPT2Config,
+    MT5Config,
     PretrainedConfig,
     RobertaConfig,
     T5Config,
+    XLMRobertaConfig,
 )
 from ._decoder_config import DECODERS
+from ._gpt_config import NORMED
 from ._output import ModelOutput
 from ._pretrained import LoadWarning, PreTrainedModel
 from .auto import (
@@ -69,7 +74,7 @@ from .vit import (
     ViTModel,
 )
 
-_DECODER_CONFIGS = {config.__name__: config for config in DECODERS.values()}
+_DECODER_CONFIGS = {config.__name__: config for config in (DECODERS | NORMED).values()}
 globals().update(CLASSES)
 globals().update(_DECODER_CONFIGS)
 globals().update(image_bodies.CLASSES)
@@ -136,6 +141,7 @@ __all__ = [
     "CLIPVisionConfig",
     "CLIPVisionModel",
     "CLIPVisionModelWithProjection",
+    "CamembertConfig",
     "ConvNeXt",
     "DenseNet",
     "DeiTConfig",
@@ -144,6 +150,7 @@ __all__ = [
     "DeiTModel",
     "DistilBertConfig",
     "DynamicCache",
+    "ElectraConfig",
     "EfficientNet",
     "GPT2Config",
     "GenerationConfig",
@@ -151,6 +158,7 @@ __all__ = [
     "ImageProcessor",
     "LoadWarning",
     "MODELS",
+    "MT5Config",
     "ModelOutput",
     "PreTrainedModel",
     "PreTrainedTokenizer",
@@ -167,6 +175,7 @@ __all__ = [
     "ViTForImageClassification",
     "ViTModel",
     "VisionTransformer",
+    "XLMRobertaConfig",
     "create",
     "lenet",
     *CLASSES,

@@ -222,6 +222,47 @@ class RobertaConfig(PretrainedConfig):
     _defaults = {"vocab_size": 50265, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
 
 
+class XLMRobertaConfig(RobertaConfig):
+    """XLM-RoBERTa."""
+
+    model_type = "xlm-roberta"
+    _defaults = {**RobertaConfig._defaults, "vocab_size": 30522}
+
+
+class CamembertConfig(XLMRobertaConfig):
+    """CamemBERT."""
+
+    model_type = "camembert"
+
+
+class ElectraConfig(PretrainedConfig):
+    """ELECTRA."""
+
+    model_type = "electra"
+    _struct = _core._hub.EncoderConfig
+    _made = ("num_hidden_groups", "inner_group_num")
+    _defaults = {
+        "embedding_size": 128,
+        "hidden_size": 256,
+        "num_attention_heads": 4,
+        "intermediate_size": 1024,
+        "summary_type": "first",
+        "summary_use_proj": True,
+        "summary_activation": "gelu",
+        "summary_last_dropout": 0.1,
+    }
+    _head_dropouts = {"ForMultipleChoice": "summary_last_dropout"}
+
+    def _native(self, **changes):
+        summary = (self.summary_type, self.summary_use_proj, self.summary_activation)
+        if summary != ("first", True, "gelu"):
+            raise _core.ValueError(
+                f"config: summary_type, summary_use_proj and summary_activation are {summary}; "
+                "('first', True, 'gelu') alone is known"
+            )
+        return super()._native(**changes)
+
+
 class DistilBertConfig(PretrainedConfig):
     """DistilBERT."""
 
@@ -328,15 +369,37 @@ class T5Config(PretrainedConfig):
         super().__init__(**values)
 
 
+class MT5Config(T5Config):
+    """mT5."""
+
+    model_type = "mt5"
+    _defaults = {
+        **T5Config._defaults,
+        "vocab_size": 250112,
+        "d_ff": 1024,
+        "num_layers": 8,
+        "num_heads": 6,
+        "feed_forward_proj": "gated-gelu",
+        "decoder_start_token_id": 0,
+    }
+
+    def __init__(self, **values):
+        super().__init__(**{**values, "scale_decoder_outputs": False})
+
+
 CONFIGS = {
     c.model_type: c
     for c in (
         AlbertConfig,
         BertConfig,
         RobertaConfig,
+        XLMRobertaConfig,
+        CamembertConfig,
+        ElectraConfig,
         DistilBertConfig,
         GPT2Config,
         T5Config,
+        MT5Config,
     )
 }
 

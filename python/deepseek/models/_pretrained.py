@@ -16,7 +16,9 @@ from ._model_methods import ModelMethods
 from ._quantized import plain_weights
 
 #: Constants that old checkpoints hold beside the weights.
-_CONSTANTS = re.compile(r"(^|\.)(position_ids|token_type_ids|attn\.bias|attn\.masked_bias)$")
+_CONSTANTS = re.compile(
+    r"(^|\.)(position_ids|token_type_ids|inv_freq|(attn|attention)\.(bias|masked_bias))$"
+)
 
 
 class LoadWarning(UserWarning):

@@ -238,6 +238,26 @@ FAMILIES = (
         "weight decay 0.1, at most 10 epochs (table 10)",
     ),
     Family(
+        "XLM-RoBERTa",
+        ("xlm-roberta-",),
+        TOKENS,
+        "Conneau et al., Unsupervised Cross-lingual Representation Learning at Scale, 2019 "
+        "(arXiv:1911.02116)",
+    ),
+    Family(
+        "CamemBERT",
+        ("camembert-",),
+        TOKENS,
+        "Martin et al., CamemBERT: a Tasty French Language Model, 2019 (arXiv:1911.03894)",
+    ),
+    Family(
+        "ELECTRA",
+        ("electra-",),
+        TOKENS,
+        "Clark et al., ELECTRA: Pre-training Text Encoders as Discriminators Rather Than "
+        "Generators, 2020 (arXiv:2003.10555)",
+    ),
+    Family(
         "DistilBERT",
         ("distilbert-", "distilroberta-"),
         TOKENS,
@@ -262,6 +282,47 @@ FAMILIES = (
         ("gpt2", "distilgpt2"),
         NEXT,
         "Radford et al., Language Models are Unsupervised Multitask Learners, 2019",
+    ),
+    Family(
+        "GPT-Neo",
+        ("gpt-neo-",),
+        NEXT,
+        "Black et al., GPT-Neo: Large Scale Autoregressive Language Modeling with "
+        "Mesh-Tensorflow, 2021 (doi:10.5281/zenodo.5297715)",
+    ),
+    Family("GPT-J", ("gpt-j-",), NEXT, "Wang and Komatsuzaki, GPT-J-6B, 2021"),
+    Family(
+        "GPT-NeoX",
+        ("gpt-neox-",),
+        NEXT,
+        "Black et al., GPT-NeoX-20B: An Open-Source Autoregressive Language Model, 2022 "
+        "(arXiv:2204.06745)",
+    ),
+    Family(
+        "Pythia",
+        ("pythia-",),
+        NEXT,
+        "Biderman et al., Pythia: A Suite for Analyzing Large Language Models Across Training and "
+        "Scaling, 2023 (arXiv:2304.01373)",
+    ),
+    Family(
+        "OPT",
+        ("opt-",),
+        NEXT,
+        "Zhang et al., OPT: Open Pre-trained Transformer Language Models, 2022 (arXiv:2205.01068)",
+    ),
+    Family(
+        "BLOOM",
+        ("bloom-",),
+        NEXT,
+        "BigScience Workshop, BLOOM: A 176B-Parameter Open-Access Multilingual Language Model, "
+        "2022 (arXiv:2211.05100)",
+    ),
+    Family(
+        "StableLM",
+        ("stablelm-",),
+        NEXT,
+        "Bellagente et al., Stable LM 2 1.6B Technical Report, 2024 (arXiv:2402.17834)",
     ),
     Family(
         "Llama and its kin",
@@ -296,6 +357,13 @@ FAMILIES = (
         ("gemma-3-",),
         NEXT,
         "Gemma Team, Gemma 3 Technical Report, 2025 (arXiv:2503.19786)",
+    ),
+    Family(
+        "Phi-1 and Phi-2",
+        ("phi-1", "phi-2"),
+        NEXT,
+        "Li et al., Textbooks Are All You Need II: phi-1.5 technical report, 2023 "
+        "(arXiv:2309.05463)",
     ),
     Family(
         "Phi",
@@ -350,6 +418,13 @@ FAMILIES = (
         "Transformer, 2019 (arXiv:1910.10683)",
         "Adafactor, learning rate 1e-3, batch of 2^16 tokens, 2^18 steps (section 3.1.2)",
     ),
+    Family(
+        "mT5",
+        ("mt5-",),
+        PAIRS,
+        "Xue et al., mT5: A Massively Multilingual Pre-trained Text-to-Text Transformer, 2020 "
+        "(arXiv:2010.11934)",
+    ),
 )
 
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
@@ -376,6 +451,20 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "roberta-base": ("roberta", _ROBERTA),
     "roberta-large": ("roberta", {**_ROBERTA, **_BERT_LARGE}),
     "distilroberta-base": ("roberta", {**_ROBERTA, "num_hidden_layers": 6}),
+    "xlm-roberta-base": ("xlm-roberta", {**_ROBERTA, "vocab_size": 250002}),
+    "xlm-roberta-large": ("xlm-roberta", {**_ROBERTA, **_BERT_LARGE, "vocab_size": 250002}),
+    "camembert-base": ("camembert", {**_ROBERTA, "vocab_size": 32005}),
+    "electra-small-discriminator": ("electra", {}),
+    "electra-base-discriminator": (
+        "electra",
+        {
+            "embedding_size": 768,
+            "hidden_size": 768,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+        },
+    ),
+    "electra-large-discriminator": ("electra", {**_BERT_LARGE, "embedding_size": 1024}),
     "distilbert-base-uncased": ("distilbert", {}),
     "distilbert-base-cased": ("distilbert", {"vocab_size": 28996}),
     "distilbert-base-multilingual-cased": ("distilbert", {"vocab_size": 119547}),
@@ -393,6 +482,14 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "gpt2-large": ("gpt2", {"n_embd": 1280, "n_layer": 36, "n_head": 20}),
     "gpt2-xl": ("gpt2", {"n_embd": 1600, "n_layer": 48, "n_head": 25}),
     "distilgpt2": ("gpt2", {"n_layer": 6}),
+    "gpt-neo-1.3b": ("gpt_neo", {}),
+    "gpt-j-6b": ("gptj", {}),
+    "gpt-neox-20b": ("gpt_neox", {}),
+    "opt-125m": ("opt", {}),
+    "bloom-560m": ("bloom", {"hidden_size": 1024, "n_layer": 24, "n_head": 16}),
+    "phi-1_5": ("phi", {}),
+    "phi-1": ("phi", {}),
+    "stablelm-3b-4e1t": ("stablelm", {}),
     "vit-base-patch16-224": ("vit", _IMAGENET),
     "vit-base-patch16-384": ("vit", {**_IMAGENET, "image_size": 384}),
     "vit-large-patch16-224": ("vit", {**_IMAGENET, **_BERT_LARGE}),
@@ -414,7 +511,9 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
 }
 #: The classes whose parameters are counted: what the checkpoints hold, without new heads.
 _COUNTED = {
-    "gpt2": "ForCausalLM",
+    **dict.fromkeys(
+        ("gpt2", "gpt_neo", "gptj", "gpt_neox", "opt", "bloom", "phi", "stablelm"), "ForCausalLM"
+    ),
     "vit": "ForImageClassification",
     "deit": "ForImageClassificationWithTeacher",
 }

@@ -7,12 +7,17 @@ from .. import _core, nn
 from ._config import (
     AlbertConfig,
     BertConfig,
+    CamembertConfig,
     DistilBertConfig,
+    ElectraConfig,
     GPT2Config,
+    MT5Config,
     RobertaConfig,
     T5Config,
+    XLMRobertaConfig,
 )
 from ._decoder_config import DECODERS
+from ._gpt_config import NORMED
 from ._output import ModelOutput
 from ._pretrained import PretrainedMixin
 from .generation import DynamicCache, EncoderDecoderMixin, GenerationConfig, GenerationMixin
@@ -187,6 +192,10 @@ class _MixtralExperts(_WithExperts):
     _file_names = (("block_sparse_moe.", "mlp."),)
 
 
+class _NeoX:
+    _file_names = (("embed_out.", "lm_head."),)
+
+
 def _class(name: str, config: type, base: str, parents: tuple, doc: str, **more) -> type:
     """A class of this module."""
     common = {"config_class": config, "base_model_prefix": base, "__module__": __name__}
@@ -199,7 +208,7 @@ def _family(
     """The classes of a family by what follows its name: the model itself, made by `model` beside
     its C++ class, and one for every head of the table in C++. `names` are of classes that are
     called otherwise than the family."""
-    heads = _hub.heads_of(config.model_type)
+    heads = _hub.heads_of("t5" if config.model_type == "mt5" else config.model_type)
     base = heads[0][2]
     parents = (*mixins, model, native)
     doc = f"{prefix} without a head."
@@ -220,6 +229,25 @@ def _family(
     return classes
 
 
+def _t5_family(prefix: str, config: type) -> dict[str, type]:
+    """T5's classes under another name."""
+    return _family(prefix, config, _Reading, _hub.T5Model) | {
+        suffix: _class(
+            prefix + suffix,
+            config,
+            "transformer",
+            (parent, getattr(_hub, f"T5{suffix}")),
+            f"{prefix}: {suffix}.",
+        )
+        for suffix, parent in (
+            ("EncoderModel", _Model),
+            ("ForConditionalGeneration", _Answering),
+            ("ForSequenceClassification", _Model),
+            ("ForQuestionAnswering", _Model),
+        )
+    }
+
+
 #: How the experts of families are read and written.
 _EXPERTS = {
     "mixtral": (_MixtralExperts,),
@@ -231,7 +259,12 @@ _OTHER_NAMES = {"gemma3_text": {"ForCausalLM": "Gemma3ForCausalLM"}}
 #: Classes by model type and by what follows the family's name.
 FAMILIES: dict[str, dict[str, type]] = {
     "bert": _family("Bert", BertConfig, _Encoder, _hub.EncoderModel),
-    "roberta": _family("Roberta", RobertaConfig, _Encoder, _hub.EncoderModel),
+    **{
+        config.model_type: _family(
+            config.__name__.removesuffix("Config"), config, _Encoder, _hub.EncoderModel
+        )
+        for config in (RobertaConfig, XLMRobertaConfig, CamembertConfig, ElectraConfig)
+    },
     "distilbert": _family("DistilBert", DistilBertConfig, _Encoder, _hub.EncoderModel),
     "albert": _family("Albert", AlbertConfig, _Encoder, _hub.EncoderModel),
     "gpt2": _family("GPT2", GPT2Config, _Decoder, _hub.GPT2Model),
@@ -246,22 +279,18 @@ FAMILIES: dict[str, dict[str, type]] = {
         )
         for kind, config in DECODERS.items()
     },
-    "t5": _family("T5", T5Config, _Reading, _hub.T5Model)
-    | {
-        suffix: _class(
-            f"T5{suffix}",
-            T5Config,
-            "transformer",
-            (parent, getattr(_hub, f"T5{suffix}")),
-            f"T5: {suffix}.",
+    **{
+        kind: _family(
+            config.__name__.removesuffix("Config"),
+            config,
+            _Decoder,
+            _hub.NormedDecoderModel,
+            (_NeoX,) if kind == "gpt_neox" else (),
         )
-        for suffix, parent in (
-            ("EncoderModel", _Model),
-            ("ForConditionalGeneration", _Answering),
-            ("ForSequenceClassification", _Model),
-            ("ForQuestionAnswering", _Model),
-        )
+        for kind, config in NORMED.items()
     },
+    "t5": _t5_family("T5", T5Config),
+    "mt5": _t5_family("MT5", MT5Config),
 }
 #: All classes by name; they are attributes of this module, where pickles find them.
 CLASSES = {c.__name__: c for family in FAMILIES.values() for c in family.values()}

@@ -51,12 +51,45 @@ SOURCES: dict[str, Source] = {
         for version in ("v1", "v2")
     },
     "distilroberta-base": Source("distilbert/distilroberta-base", "apache-2.0"),
+    "xlm-roberta-base": Source("FacebookAI/xlm-roberta-base", "mit"),
+    "xlm-roberta-large": Source("FacebookAI/xlm-roberta-large", "mit"),
+    "camembert-base": Source("almanach/camembert-base", "mit"),
+    **{
+        f"electra-{size}-{part}": Source(f"google/electra-{size}-{part}", "apache-2.0")
+        for size in ("small", "base", "large")
+        for part in ("discriminator", "generator")
+    },
     "all-minilm-l6-v2": Source("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
     "gpt2": Source("openai-community/gpt2", "mit"),
     "gpt2-medium": Source("openai-community/gpt2-medium", "mit"),
     "gpt2-large": Source("openai-community/gpt2-large", "mit"),
     "gpt2-xl": Source("openai-community/gpt2-xl", "mit"),
     "distilgpt2": Source("distilbert/distilgpt2", "apache-2.0"),
+    "gpt-neo-125m": Source("EleutherAI/gpt-neo-125m", "mit"),
+    "gpt-neo-1.3b": Source("EleutherAI/gpt-neo-1.3B", "mit"),
+    "gpt-neo-2.7b": Source("EleutherAI/gpt-neo-2.7B", "mit"),
+    "gpt-j-6b": Source("EleutherAI/gpt-j-6b", "apache-2.0"),
+    "gpt-neox-20b": Source("EleutherAI/gpt-neox-20b", "apache-2.0"),
+    **{
+        f"pythia-{size}": Source(f"EleutherAI/pythia-{size}", "apache-2.0")
+        for size in ("70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b")
+    },
+    **{
+        f"opt-{size}": Source(f"facebook/opt-{size}", "other")
+        for size in ("125m", "350m", "1.3b", "2.7b", "6.7b")
+    },
+    **{
+        f"bloom-{size}": Source(f"bigscience/bloom-{size}", "bigscience-bloom-rail-1.0")
+        for size in ("560m", "1b1", "1b7", "3b", "7b1")
+    },
+    "phi-1": Source("microsoft/phi-1", "mit"),
+    "phi-1_5": Source("microsoft/phi-1_5", "mit"),
+    "phi-2": Source("microsoft/phi-2", "mit"),
+    "stablelm-3b-4e1t": Source("stabilityai/stablelm-3b-4e1t", "cc-by-sa-4.0"),
+    "stablelm-2-1_6b": Source("stabilityai/stablelm-2-1_6b", "other"),
+    "mt5-small": Source("google/mt5-small", "apache-2.0"),
+    "mt5-base": Source("google/mt5-base", "apache-2.0"),
+    "mt5-large": Source("google/mt5-large", "apache-2.0"),
     "t5-small": Source("google-t5/t5-small", "apache-2.0"),
     "t5-base": Source("google-t5/t5-base", "apache-2.0"),
     "t5-large": Source("google-t5/t5-large", "apache-2.0"),

@@ -24,8 +24,9 @@ struct State {
   ProgramCache cache;
   EngineStats stats;
   ProgramPtr last;
-  /// The last planned program and the most similar one before it: explained when asked.
-  ProgramPtr planned, similar;
+  /// The last planned program and some before it: compared when asked, not while planning.
+  ProgramPtr planned;
+  std::vector<std::weak_ptr<Program>> before;
   ProgramPtr last_step;  // the last with a backward pass
   ProgramPtr largest;    // by peak, since it was reset
   std::vector<ProgramPtr> profiled;
@@ -111,7 +112,7 @@ ProgramPtr plan(const EvaluateRequest& request, const Trace& trace, const CacheE
   for (const auto& [output, input] : options.donations)
     options.any_output_layout[static_cast<size_t>(output)] = true;
   s.planned = program;
-  s.similar = s.cache.most_similar(program->imported);
+  s.before = s.cache.newest();
   program->parameters = find_parameters(trace);
   program->small = is_small(program->imported);
   std::optional<ThreadLimit> limit;
@@ -205,13 +206,23 @@ EngineStats engine_stats() {
 // Texts of places are made without the lock: a language binding may wait for a lock of its own
 // that a thread holds which waits for ours.
 std::string explain_recompile() {
-  ProgramPtr now, before;
+  ProgramPtr now;
+  std::vector<ProgramPtr> earlier;
   {
     const std::lock_guard lock(graph_mutex());
     now = state().planned;
-    before = state().similar;
+    for (const std::weak_ptr<Program>& program : state().before)
+      if (ProgramPtr kept = program.lock()) earlier.push_back(std::move(kept));
   }
   if (!now) return {};
+  ProgramPtr before;
+  size_t most = 0;
+  for (const ProgramPtr& program : earlier) {
+    const size_t common = common_prefix(now->imported, program->imported);
+    if (before && common <= most) continue;
+    before = program;
+    most = common;
+  }
   if (before) return "planned again: " + describe_difference(now->imported, before->imported);
   const std::vector<NodePtr> nodes = now->imported.topological();
   const auto recorded = std::count_if(nodes.begin(), nodes.end(),

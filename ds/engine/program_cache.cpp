@@ -8,8 +8,8 @@ namespace {
 
 // A training script has a handful of steps; sequence lengths may add some dozens.
 constexpr size_t kMaxEntries = 128;
-// Comparing with every cached program would make planning quadratic.
-constexpr int kCompared = 8;
+// Enough for what a new plan is compared with.
+constexpr size_t kCompared = 8;
 
 }  // namespace
 
@@ -42,20 +42,14 @@ void ProgramCache::evict() {
   }
 }
 
-ProgramPtr ProgramCache::most_similar(const Graph& graph) const {
-  ProgramPtr best;
-  size_t most = 0;
-  int compared = 0;
+std::vector<std::weak_ptr<Program>> ProgramCache::newest() const {
+  std::vector<std::weak_ptr<Program>> programs;
   for (const CacheEntry& entry : entries_)
     for (const auto& [hash, program] : entry.programs) {
-      if (++compared > kCompared) return best;
-      const size_t common = common_prefix(graph, program->imported);
-      if (!best || common > most) {
-        best = program;
-        most = common;
-      }
+      if (programs.size() == kCompared) return programs;
+      programs.push_back(program);
     }
-  return best;
+  return programs;
 }
 
 void ProgramCache::clear() {

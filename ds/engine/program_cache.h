@@ -7,7 +7,9 @@
 #pragma once
 
 #include <list>
+#include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "ds/engine/executor.h"
 #include "ds/engine/trace.h"
@@ -25,8 +27,8 @@ class ProgramCache {
  public:
   /// The entry of a trace, made when absent; its `lifted` covers all constants that ever differed.
   CacheEntry& entry(const Trace& trace);
-  /// The program most like `graph` among the entries, null when there is none.
-  ProgramPtr most_similar(const Graph& graph) const;
+  /// A few programs that were used last.
+  std::vector<std::weak_ptr<Program>> newest() const;
   void clear();
 
  private:

@@ -120,42 +120,76 @@ std::string Recurrent::suffix(int64_t layer, bool reverse) const {
   return str("_l", layer, reverse ? "_reverse" : "");
 }
 
+RecurrentLengths::RecurrentLengths(const Tensor& lengths, int64_t steps) {
+  const int64_t batch = lengths.size(0);
+  const Tensor columns = arange(batch), length = unsqueeze(lengths, 0);
+  const Tensor times = unsqueeze(arange(steps), 1);
+  valid = gt(length, times);
+  last = (lengths - 1) * batch + columns;
+  mirrored = flatten(where(valid, length - 1 - times, times) * batch + columns);
+}
+
+std::pair<Tensor, RecurrentState> Recurrent::run_at_once(const Tensor& projected,
+                                                         const RecurrentState& state,
+                                                         const Tensor& weight, bool reverse,
+                                                         const RecurrentLengths* lengths) {
+  const DType dtype = promote(projected.dtype(), state.h.dtype());
+  const auto f32 = [](const Tensor& t) { return to_dtype(t, DType::f32); };
+  const auto rows_at = [](const Tensor& t, const Tensor& places) {
+    return index_select(flatten(t, 0, 1), 0, places);
+  };
+  // Sequences that end at different times start there when they run backwards.
+  const bool mirrored = reverse && lengths;
+  const auto mirror = [&](const Tensor& t) {
+    return reshape(rows_at(t, lengths->mirrored), t.shape());
+  };
+  const Tensor gates = mirrored ? mirror(f32(projected)) : f32(projected);
+  const std::vector<Tensor> out = record_all(
+      Op::lstm_, {gates, f32(state.h), f32(state.c), f32(weight)}, {reverse && !lengths});
+  Tensor h = to_dtype(out[0], dtype);
+  const Tensor c = to_dtype(out[1], dtype);
+  if (!lengths) {
+    const int64_t last = reverse ? 0 : projected.size(0) - 1;
+    return {h, {select(h, 0, last), select(c, 0, last)}};
+  }
+  const RecurrentState end{rows_at(h, lengths->last), rows_at(c, lengths->last)};
+  if (mirrored) h = mirror(h);
+  return {where(unsqueeze(lengths->valid, 2), h, zeros_like(h)), end};
+}
+
 std::pair<Tensor, RecurrentState> Recurrent::run_direction(const Tensor& x, int64_t layer,
                                                            bool reverse, RecurrentState state,
-                                                           const std::optional<Tensor>& lengths) {
+                                                           const RecurrentLengths* lengths) {
   const std::string end = suffix(layer, reverse);
   const auto bias = [&](const char* name) {
     return options_.bias ? optional_parameter(name + end) : std::nullopt;
   };
   Tensor projected = linear(x, parameter("weight_ih" + end), bias("bias_ih"));
-  // What is the same in every step is done once: the weight's transpose, and where the gates add up
-  // both parts as they are, the second bias.
-  const Tensor weight_hh = transpose(parameter("weight_hh" + end), 0, 1);
+  // Where the gates add up both parts as they are, the second bias is added once for all steps.
   std::optional<Tensor> bias_hh = bias("bias_hh");
   if (bias_hh && autocast()) bias_hh = to_dtype(*bias_hh, projected.dtype());
   if (bias_hh && kind_ != CellKind::gru) projected = projected + *std::exchange(bias_hh, {});
-  const int64_t steps = x.size(0);
-  if (kind_ == CellKind::lstm && !lengths && options_.proj_size == 0 &&
-      runs_at_once(projected.dtype(), state.h)) {
-    const DType dtype = promote(projected.dtype(), state.h.dtype());
-    const auto f32 = [](const Tensor& t) { return to_dtype(t, DType::f32); };
-    const std::vector<Tensor> out = record_all(
-        Op::lstm_, {f32(projected), f32(state.h), f32(state.c), f32(parameter("weight_hh" + end))},
-        {reverse});
-    const Tensor h = to_dtype(out[0], dtype), c = to_dtype(out[1], dtype);
-    const int64_t last = reverse ? 0 : steps - 1;
-    return {h, {select(h, 0, last), select(c, 0, last)}};
+  const Tensor weight = parameter("weight_hh" + end);
+  const bool is_lstm = kind_ == CellKind::lstm && options_.proj_size == 0;
+  // As in PyTorch, whose GRU and packed LSTM keep f32 states.
+  if (autocast() && ((is_lstm && !lengths) || gate_count(kind_) == 1)) {
+    state.h = to_dtype(state.h, projected.dtype());
+    if (is_lstm) state.c = to_dtype(state.c, projected.dtype());
   }
+  if (is_lstm && runs_at_once(projected.dtype(), state.h))
+    return run_at_once(projected, state, weight, reverse, lengths);
+  const int64_t steps = x.size(0);
+  const Tensor turned = transpose(weight, 0, 1);
   std::vector<Tensor> outputs(static_cast<size_t>(steps));
   for (int64_t i = 0; i < steps; ++i) {
     const int64_t t = reverse ? steps - 1 - i : i;
-    Tensor recurrent = matmul(state.h, weight_hh);
+    Tensor recurrent = matmul(state.h, turned);
     if (bias_hh) recurrent = recurrent + *bias_hh;
     RecurrentState next = step(kind_, select(projected, 0, t), recurrent, state);
     if (options_.proj_size > 0) next.h = linear(next.h, parameter("weight_hr" + end));
     Tensor out = next.h;
     if (lengths) {
-      const Tensor valid = unsqueeze(gt(*lengths, t), 1);
+      const Tensor valid = unsqueeze(select(lengths->valid, 0, t), 1);
       out = where(valid, next.h, zeros_like(next.h));
       next.h = where(valid, next.h, state.h);
       if (next.c.defined()) next.c = where(valid, next.c, state.c);
@@ -197,12 +231,14 @@ std::pair<Tensor, RecurrentState> Recurrent::forward(const Tensor& input,
     };
     return {pick(initial->h), kind_ == CellKind::lstm ? pick(initial->c) : Tensor()};
   };
+  std::optional<RecurrentLengths> packed;
+  if (lengths) packed.emplace(*lengths, x.size(0));
   std::vector<Tensor> last_h, last_c;
   for (int64_t layer = 0; layer < o.num_layers; ++layer) {
     std::vector<Tensor> sides;
     for (int64_t d = 0; d < directions; ++d) {
-      auto [side, state] =
-          run_direction(x, layer, d == 1, initial_state(layer * directions + d), lengths);
+      auto [side, state] = run_direction(x, layer, d == 1, initial_state(layer * directions + d),
+                                         packed ? &*packed : nullptr);
       sides.push_back(side);
       last_h.push_back(state.h);
       last_c.push_back(state.c);

@@ -28,6 +28,14 @@ struct RecurrentState {
   Tensor c;
 };
 
+/// Where sequences of different lengths (i64 [N]) stand in [T, N].
+struct RecurrentLengths {
+  RecurrentLengths(const Tensor& lengths, int64_t steps);
+  Tensor valid;     // [T, N] bool
+  Tensor last;      // [N], the place of the last step in [T * N]
+  Tensor mirrored;  // [T * N], the place of the step as far from the end as this from the start
+};
+
 /// RNN, LSTM and GRU: input [T, N, input_size] ([N, T, ...] with batch_first, or without N) ->
 /// output [T, N, D * hidden_size] and the last state [D * num_layers, N, hidden_size].
 /// The input projection of a layer is one matmul over all steps.
@@ -49,7 +57,11 @@ class Recurrent : public Module {
  private:
   std::pair<Tensor, RecurrentState> run_direction(const Tensor& x, int64_t layer, bool reverse,
                                                   RecurrentState state,
-                                                  const std::optional<Tensor>& lengths);
+                                                  const RecurrentLengths* lengths);
+  /// All steps of an LSTM in one operation.
+  std::pair<Tensor, RecurrentState> run_at_once(const Tensor& projected,
+                                                const RecurrentState& state, const Tensor& weight,
+                                                bool reverse, const RecurrentLengths* lengths);
   std::string suffix(int64_t layer, bool reverse) const;
 
   CellKind kind_;

@@ -383,15 +383,18 @@ def test_packed_sequences_equal_torch(name, batch_first):
     shape = (3, 6, 4) if batch_first else (6, 3, 4)
     data = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     lengths = [2, 6, 4]
+    start = np.random.default_rng(1).standard_normal((2, 4, 3, 5)).astype(np.float32)
     x, y = torch.tensor(data, requires_grad=True), ds.tensor(data, requires_grad=True)
     results = []
-    for layer, value, rnn in ((theirs, x, torch.nn.utils.rnn), (ours, y, nn.utils.rnn)):
+    for layer, value, lib in ((theirs, x, torch), (ours, y, ds)):
+        rnn, begin = lib.nn.utils.rnn, [lib.from_numpy(part) for part in start]
         packed = rnn.pack_padded_sequence(value, lengths, batch_first, enforce_sorted=False)
-        out, state = layer(packed)
+        out, state = layer(packed, tuple(begin) if name == "LSTM" else begin[0])
         padded, sizes = rnn.pad_packed_sequence(out, batch_first, total_length=7)
         assert sizes.tolist() == lengths
-        padded.sum().backward()
-        results.append((packed, padded, state[0] if name == "LSTM" else state))
+        state = lib.cat(state) if name == "LSTM" else state
+        (padded.sum() + state.sum()).backward()
+        results.append((packed, padded, state))
     (packed, padded, state), (own_packed, own_padded, own_state) = results
     assert own_packed.batch_sizes.tolist() == packed.batch_sizes.tolist()
     close(own_packed.data, packed.data)
@@ -400,6 +403,21 @@ def test_packed_sequences_equal_torch(name, batch_first):
     close(y.grad, x.grad, 1e-4)
     for p, q in zip(theirs.parameters(), ours.parameters(), strict=False):
         close(q.grad, p.grad, 1e-4)
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_recurrent_dtypes_under_autocast_are_torchs(name, packed):
+    dtypes = []
+    for lib, layer in zip((torch, ds), pair(name, (4, 5), {}), strict=True):
+        x = lib.ones(6, 3, 4)
+        if packed:
+            x = lib.nn.utils.rnn.pack_padded_sequence(x, [6, 4, 1])
+        with lib.autocast("cpu", dtype=lib.bfloat16):
+            out, state = layer(x)
+        parts = [out.data if packed else out, *(state if name == "LSTM" else [state])]
+        dtypes.append([str(part.dtype).split(".")[-1] for part in parts])
+    assert dtypes[0] == dtypes[1]
 
 
 def test_sequences_are_padded_and_packed():

@@ -28,6 +28,7 @@ from . import (  # noqa: E402
     data,
     datasets,
     debug,
+    distributions,
     func,
     hub,
     io,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vision transformers as transformers has them (ViT and DeiT): names of parameters are its own.
+// Vision transformers as transformers has them (ViT, DeiT and DINOv2): names of parameters are its
+// own.
 // vision_transformer.h has those of timm.
 #pragma once
 
@@ -13,7 +14,7 @@ namespace ds::hub {
 
 /// Keys of config.json.
 struct ViTConfig : HeadConfig {
-  std::string model_type = "vit";  // vit or deit, which has a token for distillation
+  std::string model_type = "vit";  // vit, deit, which has a token for distillation, or dinov2
   int64_t hidden_size = 768, num_hidden_layers = 12, num_attention_heads = 12;
   int64_t intermediate_size = 3072;
   std::string hidden_act = "gelu";
@@ -23,6 +24,11 @@ struct ViTConfig : HeadConfig {
   bool qkv_bias = true;
   std::optional<int64_t> pooler_output_size = {};  // hidden_size when absent
   std::string pooler_act = "tanh";
+  int64_t encoder_stride = 16;  // pixels a patch of images that are made again
+  // Of DINOv2: what branches are multiplied by at the start, and how often they are left out.
+  double layerscale_value = 1, drop_path_rate = 0;
+  bool use_swiglu_ffn = false;  // networks are gated
+  bool use_mask_token = true;
 };
 
 struct ImageInput {
@@ -30,34 +36,53 @@ struct ImageInput {
   bool output_hidden_states = false, output_attentions = false;
   /// Images of another size: the grid of positions is resized to theirs.
   bool interpolate_pos_encoding = false;
+  std::optional<Tensor> bool_masked_pos = {};  // [N, patches]: those that are hidden
 };
 
+struct ViTFamily;
+
 /// Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020; Touvron et al., "Training
-/// data-efficient image transformers", 2020: last_hidden_state [N, tokens, hidden_size] and, with
-/// pooling, pooler_output [N, pooler_output_size] of the class token.
+/// data-efficient image transformers", 2020; Oquab et al., "DINOv2", 2023: last_hidden_state
+/// [N, tokens, hidden_size] and, with pooling, pooler_output [N, pooler_output_size] of the class
+/// token.
 class ViTModel : public nn::Module {
  public:
-  explicit ViTModel(const ViTConfig& config, bool pooling = true);
+  explicit ViTModel(const ViTConfig& config, bool pooling = true, bool mask_token = false);
   std::string type_name() const override;
   using nn::Module::forward;
-  /// ShapeError for images of another size, unless positions are interpolated.
+  /// ShapeError for images of another size, unless positions are interpolated, as DINOv2's always
+  /// are.
   Output forward(const ImageInput& input);
 
  private:
   Tensor embed(const ImageInput& input);
   Tensor positions(int64_t height, int64_t width) const;
-  int64_t prefix_tokens() const { return config_.model_type == "deit" ? 2 : 1; }
 
   ViTConfig config_;
+  const ViTFamily& family_;
 };
 
-/// Logits [N, num_labels] of the class token, and with labels the loss.
+/// Logits [N, num_labels] of the class token (in DINOv2 of it and the mean patch), and with labels
+/// the loss.
 class ViTForImageClassification : public nn::Module {
  public:
   explicit ViTForImageClassification(const ViTConfig& config);
   std::string type_name() const override;
   using nn::Module::forward;
   Output forward(const ImageInput& input, const std::optional<Tensor>& labels = {});
+
+ private:
+  ViTConfig config_;
+};
+
+/// Images made again of their patches, "reconstruction" [N, num_channels, image_size, image_size]
+/// (Xie et al., "SimMIM", 2021): where patches are hidden, the loss is the mean difference there.
+class ViTForMaskedImageModeling : public nn::Module {
+ public:
+  explicit ViTForMaskedImageModeling(const ViTConfig& config);
+  std::string type_name() const override;
+  using nn::Module::forward;
+  Output forward(const ImageInput& input);
 
  private:
   ViTConfig config_;

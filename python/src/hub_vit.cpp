@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// transformers' ViT and DeiT, in the submodule _hub.
+// transformers' ViT, DeiT and DINOv2, in the submodule _hub.
 #include "ds/hub/vit.h"
 #include "hub_config.h"
 
@@ -27,7 +27,27 @@ void bind_config(nb::module_& m) {
       .key("qkv_bias", &C::qkv_bias)
       .key("pooler_output_size", &C::pooler_output_size)
       .key("pooler_act", &C::pooler_act)
+      .key("encoder_stride", &C::encoder_stride)
+      .key("layerscale_value", &C::layerscale_value)
+      .key("drop_path_rate", &C::drop_path_rate)
+      .key("use_swiglu_ffn", &C::use_swiglu_ffn)
+      .key("use_mask_token", &C::use_mask_token)
       .head_keys();
+}
+
+/// forward() of a model that takes images, and patches to hide in them.
+template <class M>
+void bind_masked_forward(LayerClass<M>& type) {
+  type.def(
+      "forward",
+      [](M& self, Input images, Input masked, bool hidden, bool attentions, bool interpolate,
+         bool return_dict) {
+        return to_python(self.forward({images, hidden, attentions, interpolate, masked}),
+                         return_dict);
+      },
+      "pixel_values"_a = nb::none(), "bool_masked_pos"_a = nb::none(),
+      "output_hidden_states"_a = false, "output_attentions"_a = false,
+      "interpolate_pos_encoding"_a = false, "return_dict"_a = true);
 }
 
 /// forward() of a model that takes images alone.
@@ -47,11 +67,15 @@ void bind_forward(LayerClass<M>& type) {
 void bind_vit(nb::module_& m) {
   bind_config(m);
   using V = hub::ViTModel;
-  LayerClass<V> model(m, "ViTModel", "ViT or DeiT without a head.");
-  model.init([](const hub::ViTConfig& config,
-                bool pooling) { return std::make_shared<V>(config, pooling); },
-             "config"_a, "add_pooling_layer"_a = true);
-  bind_forward(model);
+  LayerClass<V> model(m, "ViTModel", "ViT, DeiT or DINOv2 without a head.");
+  model.init([](const hub::ViTConfig& config, bool pooling,
+                bool mask_token) { return std::make_shared<V>(config, pooling, mask_token); },
+             "config"_a, "add_pooling_layer"_a = true, "use_mask_token"_a = false);
+  bind_masked_forward(model);
+  using R = hub::ViTForMaskedImageModeling;
+  LayerClass<R> masked(m, "ViTForMaskedImageModeling", "ViT or DeiT that makes images again.");
+  masked.init([](const hub::ViTConfig& config) { return std::make_shared<R>(config); }, "config"_a);
+  bind_masked_forward(masked);
   using C = hub::ViTForImageClassification;
   LayerClass<C>(m, "ViTForImageClassification", "ViT or DeiT that tells classes of images.")
       .init([](const hub::ViTConfig& config) { return std::make_shared<C>(config); }, "config"_a)

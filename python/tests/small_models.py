@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small models of transformers, saved with a tokenizer, for tests of Trainer."""
 
+import deepseek as ds
 import numpy as np
 import pytest
 import torch
 import transformers
+from deepseek import models
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] good bad film the was very not a of it an".split()
 _COMMON = {"vocab_size": len(WORDS)}
@@ -70,6 +72,23 @@ def spoken(count: int, seed: int = 0) -> list[dict]:
         silent = int(rng.integers(1, 8))
         rows.append({"input_ids": ids, "labels": [-100] * silent + ids[silent:]})
     return rows
+
+
+def saved_again(theirs, auto, pixels, folder):
+    """A model of images of transformers, as an Auto class finds it, which transformers then loads
+    from what it saves, with the same result."""
+    name = type(theirs).__name__
+    theirs.save_pretrained(folder / "theirs")
+    mine = auto.from_pretrained(folder / "theirs")
+    assert type(mine) is getattr(models, name)
+    assert type(mine.config).__name__ == type(theirs.config).__name__
+    mine.save_pretrained(folder / "mine")
+    again, info = type(theirs).from_pretrained(folder / "mine", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    expected = again.eval()(torch.tensor(pixels))[0].detach().numpy()
+    found = mine(ds.tensor(pixels))[0].detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-5 * np.abs(expected).max())
+    return mine
 
 
 def same(mine, theirs):

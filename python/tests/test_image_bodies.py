@@ -10,6 +10,7 @@ import pytest
 import torch
 from deepseek import models
 from PIL import Image
+from small_models import saved_again
 from test_language_models import close
 from timm_oracle import without_memory
 
@@ -128,17 +129,7 @@ def test_auto_classes_and_saved_models(family, tmp_path):
     ):
         name = family + suffix
         theirs = upstream(name).eval()
-        theirs.save_pretrained(tmp_path / "theirs")
-        mine = auto.from_pretrained(tmp_path / "theirs")
-        assert type(mine) is getattr(models, name)
-        assert type(mine.config) is getattr(models, family + "Config")
-        mine.save_pretrained(tmp_path / "mine")
-        again, info = getattr(transformers, name).from_pretrained(
-            tmp_path / "mine", output_loading_info=True
-        )
-        assert not info["missing_keys"] and not info["unexpected_keys"]
-        pixels = images(theirs)
-        close(mine(ds.tensor(pixels))[0], again.eval()(torch.tensor(pixels))[0])
+        mine = saved_again(theirs, auto, images(theirs), tmp_path)
         new = type(mine)(type(mine.config)(**SMALL[family]))  # saved without ever being theirs
         new.save_pretrained(tmp_path / "new")
         getattr(transformers, name).from_pretrained(tmp_path / "new")

@@ -17,6 +17,7 @@ PUBLISHED = {
     "convnext_tiny": 28_589_128,
     "vit_base_patch16_224": 86_567_656,
     "swin_tiny_patch4_window7_224": 28_288_354,
+    "dinov2-base": 86_580_480,
     "bert-base-uncased": 109_482_240,
     "bert-large-uncased": 335_141_888,
     "roberta-base": 124_645_632,

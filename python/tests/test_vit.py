@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ViT and DeiT with the names of transformers: small random models saved there and loaded here."""
+"""ViT, DeiT and DINOv2 with the names of transformers: small random models saved there and loaded
+here."""
 
 import json
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from deepseek import models
 from PIL import Image
+from small_models import saved_again
 from test_language_models import close
 from timm_oracle import without_memory
 
@@ -30,14 +32,25 @@ CASES = [
     ("DeiTModel", {}),
     ("DeiTForImageClassification", {"hidden_act": "relu"}),
     ("DeiTForImageClassificationWithTeacher", {}),
+    ("ViTForMaskedImageModeling", {"encoder_stride": 8}),
+    ("DeiTForMaskedImageModeling", {"encoder_stride": 8, "num_channels": 1}),
+    ("Dinov2Model", {"layerscale_value": 0.5}),
+    ("Dinov2ForImageClassification", {"use_swiglu_ffn": True, "use_mask_token": False}),
+    ("Dinov2ForImageClassification", {"mlp_ratio": 3, "qkv_bias": False, "hidden_act": "relu"}),
 ]
 NOTHING_LACKS = {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
+
+
+def sizes(name):
+    """Keys of a small configuration of this class."""
+    kept = {"layer_norm_eps": 1e-6} if name.startswith("Dinov2") else {}
+    return kept | {k: v for k, v in SMALL.items() if not (kept and k == "intermediate_size")}
 
 
 def upstream(name, **changes):
     torch.manual_seed(3)
     config = getattr(transformers, name.partition("For")[0].removesuffix("Model") + "Config")
-    model = getattr(transformers, name)(config(**{**SMALL, "num_labels": 3, **changes}))
+    model = getattr(transformers, name)(config(**{**sizes(name), "num_labels": 3, **changes}))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -64,6 +77,8 @@ def test_equals_transformers(name, changes, tmp_path):
         given["labels"] = np.array([0, 2, 1])
         if changes.get("num_labels") == 1:
             given["labels"] = given["labels"].astype(np.float32)
+    if name.endswith("MaskedImageModeling") or name == "Dinov2Model":
+        given["bool_masked_pos"] = np.random.default_rng(2).integers(0, 2, (3, 16)).astype(bool)
     asked = {"output_hidden_states": True, "output_attentions": True}
     t = theirs.train()(**{k: torch.tensor(v) for k, v in given.items()}, **asked)
     given = {k: ds.tensor(v) for k, v in given.items()}
@@ -82,7 +97,8 @@ def test_equals_transformers(name, changes, tmp_path):
     gradients = {k: p.grad for k, p in mine.named_parameters()}
     assert gradients.keys() == {k for k, _ in theirs.named_parameters()}
     for key, parameter in theirs.named_parameters():
-        close(gradients[key], parameter.grad, key)
+        if parameter.grad is not None:  # that of hidden patches, where none is
+            close(gradients[key], parameter.grad, key)
 
 
 @pytest.mark.parametrize("name", ["ViTForImageClassification", "DeiTModel"])
@@ -100,21 +116,46 @@ def test_positions_are_interpolated(name, tmp_path):
         mine(ds.tensor(images(theirs, (7, 32))), interpolate_pos_encoding=True)
 
 
-@pytest.mark.parametrize("name", [name for name, _ in CASES[1::2]] + ["ViTModel"])
+@pytest.mark.parametrize("name", sorted({name for name, _ in CASES}))
 def test_auto_classes_and_saved_models(name, tmp_path):
-    theirs = upstream(name).eval()
-    theirs.save_pretrained(tmp_path / "theirs")
-    auto = models.AutoModel if name.endswith("Model") else models.AutoModelForImageClassification
-    mine = auto.from_pretrained(tmp_path / "theirs")
-    assert type(mine) is getattr(models, name)
-    assert type(models.AutoConfig.from_pretrained(tmp_path / "theirs")) is mine.config_class
-    mine.save_pretrained(tmp_path / "mine")
-    again, info = getattr(transformers, name).from_pretrained(
-        tmp_path / "mine", output_loading_info=True
-    )
-    assert not info["missing_keys"] and not info["unexpected_keys"]
-    pixels = images(theirs)
-    close(mine(ds.tensor(pixels))[0], again.eval()(torch.tensor(pixels))[0])
+    kind = next(k for k in ("MaskedImageModeling", "ImageClassification", "Model") if k in name)
+    auto = getattr(models, f"AutoModelFor{kind}" if kind != "Model" else "AutoModel")
+    theirs = upstream(name, use_swiglu_ffn=True) if "Dinov2" in name else upstream(name)
+    saved_again(theirs.eval(), auto, images(theirs), tmp_path)
+
+
+def test_images_of_any_size_for_dinov2(tmp_path):
+    theirs = upstream("Dinov2ForImageClassification").eval()
+    theirs.save_pretrained(tmp_path)
+    mine = models.Dinov2ForImageClassification.from_pretrained(tmp_path)
+    for side in ((48, 48), (24, 56), (32, 32), (35, 39)):
+        pixels = images(theirs, side)
+        close(mine(ds.tensor(pixels)).logits, theirs(torch.tensor(pixels)).logits, side)
+
+
+def test_older_files_of_dinov2_are_read(tmp_path):
+    """The gated networks' first two matrices are one in files."""
+    upstream("Dinov2Model", use_swiglu_ffn=True).save_pretrained(tmp_path)
+    from safetensors.torch import load_file
+
+    names = set(load_file(tmp_path / "model.safetensors"))
+    assert any("weights_in" in name for name in names)
+    models.Dinov2Model.from_pretrained(tmp_path).save_pretrained(tmp_path / "mine")
+    assert set(load_file(tmp_path / "mine" / "model.safetensors")) == names
+
+
+def test_patches_that_cannot_be_hidden():
+    config = models.ViTConfig(**SMALL, encoder_stride=4)
+    model = models.ViTForMaskedImageModeling(config)
+    marks = ds.ones(1, 16, dtype=ds.bool)
+    with pytest.raises(ds.ValueError, match="encoder_stride 4 is not patch_size 8"):
+        model(ds.zeros(1, 3, 32, 32), marks)
+    assert model(ds.zeros(1, 3, 32, 32)).reconstruction.shape == (1, 3, 16, 16)
+    plain = models.ViTModel(config)
+    with pytest.raises(ds.ValueError, match="no mask_token for bool_masked_pos"):
+        plain(ds.zeros(1, 3, 32, 32), marks)
+    with pytest.raises(ds.ShapeError, match=r"must be \[1, 16\], images and patches"):
+        models.ViTModel(config, use_mask_token=True)(ds.zeros(1, 3, 32, 32), marks[:, :5])
 
 
 def test_new_classes_start_at_random(tmp_path):
@@ -129,7 +170,7 @@ def test_new_classes_start_at_random(tmp_path):
 
 
 def test_default_sizes_have_upstream_shapes():
-    for name in ("ViT", "DeiT"):
+    for name in ("ViT", "DeiT", "Dinov2"):
         theirs = without_memory(
             lambda name=name: getattr(transformers, f"{name}Model")(
                 getattr(transformers, f"{name}Config")()

@@ -107,6 +107,7 @@ AutoModelForTokenClassification = _auto("ForTokenClassification")
 AutoModelForQuestionAnswering = _auto("ForQuestionAnswering")
 AutoModelForMultipleChoice = _auto("ForMultipleChoice")
 AutoModelForNextSentencePrediction = _auto("ForNextSentencePrediction")
+AutoModelForMaskedImageModeling = _auto("ForMaskedImageModeling")
 
 
 class AutoModelForImageClassification(_auto("ForImageClassification")):

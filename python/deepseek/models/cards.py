@@ -183,7 +183,8 @@ FAMILIES = (
             f"vit_{size}_patch14_{kind}"
             for size in ("small", "base", "large")
             for kind in ("dinov2", "reg4_dinov2")
-        ),
+        )
+        + ("dinov2-",),
         STATES,
         "Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, 2023 "
         "(arXiv:2304.07193)",
@@ -494,6 +495,22 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "vit-base-patch16-384": ("vit", {**_IMAGENET, "image_size": 384}),
     "vit-large-patch16-224": ("vit", {**_IMAGENET, **_BERT_LARGE}),
     "deit-base-distilled-patch16-224": ("deit", _IMAGENET),
+    "dinov2-small": (
+        "dinov2",
+        {"hidden_size": 384, "num_attention_heads": 6, "image_size": 518},
+    ),
+    "dinov2-base": ("dinov2", {"image_size": 518}),
+    "dinov2-large": ("dinov2", {**_LARGE, "image_size": 518}),
+    "dinov2-giant": (
+        "dinov2",
+        {
+            "hidden_size": 1536,
+            "num_hidden_layers": 40,
+            "num_attention_heads": 24,
+            "use_swiglu_ffn": True,
+            "image_size": 518,
+        },
+    ),
     "clip-vit-base-patch32": ("clip", {}),
     "clip-vit-base-patch16": ("clip", {"vision_config": {"patch_size": 16}}),
     "clip-vit-large-patch14": (

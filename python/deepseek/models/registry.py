@@ -23,6 +23,10 @@ SOURCES: dict[str, Source] = {
     "deit-base-distilled-patch16-224": Source(
         "facebook/deit-base-distilled-patch16-224", "apache-2.0"
     ),
+    **{
+        f"dinov2-{size}": Source(f"facebook/dinov2-{size}", "apache-2.0")
+        for size in ("small", "base", "large", "giant")
+    },
     "clip-vit-base-patch32": Source("openai/clip-vit-base-patch32", None),
     "clip-vit-base-patch16": Source("openai/clip-vit-base-patch16", None),
     "clip-vit-large-patch14": Source("openai/clip-vit-large-patch14", None),

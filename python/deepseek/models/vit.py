@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ViT and DeiT with the names of transformers; vision.py has those of timm."""
+"""ViT, DeiT and DINOv2 with the names of transformers; vision.py has those of timm."""
 
 from .. import _core
 from ._config import CONFIGS, PretrainedConfig
@@ -35,7 +35,13 @@ class ViTConfig(ImagePretrainedConfig):
 
     model_type = "vit"
     _struct = _hub.ViTConfig
-    _defaults = {"encoder_stride": 16}
+    _made = (
+        *ImagePretrainedConfig._made,
+        "layerscale_value",
+        "drop_path_rate",
+        "use_swiglu_ffn",
+        "use_mask_token",
+    )
 
     def __init__(self, **values):
         super().__init__(**values)
@@ -46,6 +52,25 @@ class DeiTConfig(ViTConfig):
     """DeiT."""
 
     model_type = "deit"
+
+
+class Dinov2Config(ImagePretrainedConfig):
+    """DINOv2."""
+
+    model_type = "dinov2"
+    _struct = _hub.ViTConfig
+    _made = (
+        *ImagePretrainedConfig._made,
+        "intermediate_size",
+        "pooler_output_size",
+        "pooler_act",
+        "encoder_stride",
+    )
+    _defaults = {"mlp_ratio": 4, "layer_norm_eps": 1e-6, "patch_size": 14}
+
+    def _native(self, **changes):
+        inner = int(self.hidden_size * self.mlp_ratio)
+        return super()._native(intermediate_size=inner, **changes)
 
 
 class _ViT(ImagePreTrainedModel):
@@ -66,12 +91,19 @@ class ViTModel(_ViT, _hub.ViTModel):
     config_class = ViTConfig
     base_model_prefix = "vit"
 
-    def __init__(self, config, add_pooling_layer: bool = True):
-        super().__init__(config, add_pooling_layer)
+    def __init__(self, config, add_pooling_layer: bool = True, use_mask_token: bool = False):
+        super().__init__(config, add_pooling_layer, use_mask_token)
 
 
 class ViTForImageClassification(_ViT, _hub.ViTForImageClassification):
     """ViT that tells classes of images."""
+
+    config_class = ViTConfig
+    base_model_prefix = "vit"
+
+
+class ViTForMaskedImageModeling(_ViT, _hub.ViTForMaskedImageModeling):
+    """ViT that makes images again some of whose patches are hidden."""
 
     config_class = ViTConfig
     base_model_prefix = "vit"
@@ -98,10 +130,68 @@ class DeiTForImageClassificationWithTeacher(_ViT, _hub.DeiTForImageClassificatio
     base_model_prefix = "deit"
 
 
-CONFIGS |= {c.model_type: c for c in (ViTConfig, DeiTConfig)}
-FAMILIES["vit"] = {"Model": ViTModel, "ForImageClassification": ViTForImageClassification}
+class DeiTForMaskedImageModeling(ViTForMaskedImageModeling):
+    """DeiT that makes images again some of whose patches are hidden."""
+
+    config_class = DeiTConfig
+    base_model_prefix = "deit"
+
+
+class _Dinov2(ImagePreTrainedModel):
+    config_class = Dinov2Config
+    base_model_prefix = "dinov2"
+    _file_names = (
+        ("attention.attention.query", "attention.q_proj"),
+        ("attention.attention.key", "attention.k_proj"),
+        ("attention.attention.value", "attention.v_proj"),
+        ("attention.output.dense", "attention.o_proj"),
+        ("mlp.weights_out", "mlp.down_proj"),
+    )
+
+    def _load(self, weights, *arguments):
+        split = {}
+        for name, tensor in weights.items():
+            stem, found, kind = name.rpartition("mlp.weights_in.")
+            if not found:
+                split[name] = tensor
+                continue
+            for part, half in zip(("gate", "up"), tensor.chunk(2, 0), strict=True):
+                split[f"{stem}mlp.{part}_proj.{kind}"] = half
+        return super()._load(split, *arguments)
+
+    def _to_files(self, state: dict) -> dict:
+        joined = {}
+        for name, tensor in state.items():
+            stem, found, kind = name.rpartition("mlp.gate_proj.")
+            if found:
+                both = [tensor, state[f"{stem}mlp.up_proj.{kind}"]]
+                joined[f"{stem}mlp.weights_in.{kind}"] = _core.cat(both, 0)
+            elif "mlp.up_proj." not in name:
+                joined[name] = tensor
+        return super()._to_files(joined)
+
+
+class Dinov2Model(_Dinov2, _hub.ViTModel):
+    """DINOv2 without a head."""
+
+
+class Dinov2ForImageClassification(_Dinov2, _hub.ViTForImageClassification):
+    """DINOv2 that tells classes of images by its class token and the mean patch."""
+
+
+CONFIGS |= {c.model_type: c for c in (ViTConfig, DeiTConfig, Dinov2Config)}
+FAMILIES["vit"] = {
+    "Model": ViTModel,
+    "ForMaskedImageModeling": ViTForMaskedImageModeling,
+    "ForImageClassification": ViTForImageClassification,
+}
+FAMILIES["dinov2"] = {
+    "Model": Dinov2Model,
+    "ForImageClassification": Dinov2ForImageClassification,
+}
 FAMILIES["deit"] = {
     "Model": DeiTModel,
+    "ForMaskedImageModeling": DeiTForMaskedImageModeling,
     "ForImageClassification": DeiTForImageClassification,
     "ForImageClassificationWithTeacher": DeiTForImageClassificationWithTeacher,
 }

@@ -304,11 +304,10 @@ class _Tagged:
 
     def __call__(self, row: Mapping) -> dict:
         words = list(row[self._words])
-        self._tokenizer._prepare(False, True, self._limit, None)
-        found = self._tokenizer._tokenizer.encode(words, is_pretokenized=True)
-        made = {"input_ids": found.ids, "attention_mask": found.attention_mask}
-        if "token_type_ids" in self._tokenizer.model_input_names:
-            made["token_type_ids"] = found.type_ids
+        found = self._tokenizer(
+            words, is_split_into_words=True, truncation=True, max_length=self._limit
+        )
+        made = dict(found)
         if self._tags:
             tags = row[self._tags]
             if len(tags) != len(words):
@@ -317,7 +316,7 @@ class _Tagged:
                 )
             tags = [self._ids[str(tag)] for tag in tags] if self._ids else tags
             labels, before = [], None
-            for word in found.word_ids:
+            for word in found.word_ids():
                 labels.append(-100 if word is None or word == before else int(tags[word]))
                 before = word
             made["labels"] = labels

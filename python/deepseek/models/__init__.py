@@ -50,11 +50,18 @@ from .clip import (
     CLIPVisionModel,
     CLIPVisionModelWithProjection,
 )
+from .criteria import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+from .encoding import BatchEncoding
 from .generation import DynamicCache, GenerationConfig
 from .image_processing import AutoImageProcessor, ImageProcessor
 from .language import CLASSES
 from .streamers import TextIteratorStreamer, TextStreamer
-from .tokenization import AutoTokenizer, BatchEncoding, PreTrainedTokenizer
+from .tokenization import AutoTokenizer, PreTrainedTokenizer
 from .vision import (
     VGG,
     ConvNeXt,
@@ -168,6 +175,8 @@ __all__ = [
     "ImageConfig",
     "ImageProcessor",
     "LoadWarning",
+    "LogitsProcessor",
+    "LogitsProcessorList",
     "MODELS",
     "MT5Config",
     "ModelOutput",
@@ -177,6 +186,8 @@ __all__ = [
     "ResNet",
     "ResNetBlock",
     "RobertaConfig",
+    "StoppingCriteria",
+    "StoppingCriteriaList",
     "SwinTransformer",
     "T5Config",
     "TextIteratorStreamer",

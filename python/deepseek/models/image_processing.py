@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import _core, transforms
 from .._whole_file import write_text
 from ._files import find_optional, read_config, read_json, split_hub_arguments
-from .tokenization import BatchEncoding
+from .encoding import BatchEncoding
 from .vision import ImageConfig
 
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
@@ -235,6 +235,14 @@ class ImageProcessor:
         self.values = values
         self.preparation = preparation or ImagePreparation.of_values(values)
 
+    def __getattr__(self, name: str):
+        """The keys of the file, and those that its kind of processor has by default."""
+        values = self.__dict__.get("values") or {}
+        usual = _KINDS[_kind_of(values)] if values else {}
+        if name in values or name in usual:
+            return values.get(name, usual.get(name))
+        raise AttributeError(f"the image processor has no '{name}'")
+
     @classmethod
     def of_model(cls, model) -> "ImageProcessor":
         """As ImagePreparation.of_model()."""
@@ -244,8 +252,8 @@ class ImageProcessor:
 
     def __call__(self, images, return_tensors: str = "ds") -> BatchEncoding:
         """pixel_values [images, channels, height, width] of an image or a list of them: files, PIL
-        images, arrays or tensors of uint8. return_tensors: ds or np."""
-        if return_tensors not in ("ds", "np"):
+        images, arrays or tensors of uint8. return_tensors: ds (or pt) or np."""
+        if return_tensors not in ("ds", "pt", "np"):
             raise _core.ValueError(
                 f"image processor: return_tensors {return_tensors!r} is unknown; use ds or np"
             )

@@ -3,26 +3,17 @@
 
 import json
 import os
-from collections import UserDict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-import numpy as np
 
 from .. import _core
 from .._whole_file import write_text
 from ..hub import PushToHubMixin
 from . import chat
 from ._files import find_optional, read_json, read_text, split_hub_arguments
+from .encoding import BatchEncoding
+from .special_tokens import FURTHER, SPECIAL, SpecialTokens, text_of
 
-_SPECIAL = (
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-)
 _FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -46,39 +37,6 @@ _GPT2 = {"unk_token": "<|endoftext|>", "bos_token": "<|endoftext|>", "eos_token"
 _NO_LIMIT = 10**20
 
 
-class BatchEncoding(UserDict):
-    """input_ids, attention_mask and so on, as keys and as attributes; `**batch` calls a model.
-    encodings: what the package `tokenizers` made of each row."""
-
-    def __init__(self, data=None, encodings=()):
-        super().__init__(data)
-        self.encodings = encodings
-
-    def __getattr__(self, name: str):
-        if name != "data" and name in self.data:
-            return self.data[name]
-        raise AttributeError(f"the encoding has no '{name}'")
-
-    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
-        """For each token of a row the text it is of: 0, 1 or None for special ones."""
-        return self.encodings[batch_index].sequence_ids
-
-    def word_ids(self, batch_index: int = 0) -> list[int | None]:
-        """For each token of a row the number of its word, None for special ones."""
-        return self.encodings[batch_index].word_ids
-
-    def char_to_token(self, batch_index: int, char_index: int, sequence_index: int = 0):
-        """The token of a row that holds a character of one of its texts; None outside of it."""
-        return self.encodings[batch_index].char_to_token(char_index, sequence_index)
-
-    def to(self, device):
-        """The same on a device."""
-        return BatchEncoding(
-            {k: v.to(device) if isinstance(v, _core.Tensor) else v for k, v in self.data.items()},
-            self.encodings,
-        )
-
-
 def _backend():
     try:
         import tokenizers
@@ -87,11 +45,6 @@ def _backend():
             "tokenizer: the package `tokenizers` is not installed; run pip install tokenizers"
         ) from error
     return tokenizers
-
-
-def _text_of(token) -> str | None:
-    """A special token is written as text or as {"content": text}."""
-    return token.get("content") if isinstance(token, dict) else token
 
 
 def _from_vocabulary(files: dict[str, Path], settings: dict):
@@ -130,8 +83,11 @@ def _from_files(name, files: dict[str, Path], settings: dict):
     )
 
 
-class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
+class PreTrainedTokenizer(SpecialTokens, chat.ChatMixin, PushToHubMixin):
     """Turns texts into ids and back; arguments as in transformers."""
+
+    #: Where it came from.
+    name_or_path = ""
 
     def __init__(
         self,
@@ -141,11 +97,10 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
         padding_side: str = "right",
         truncation_side: str = "right",
         token_types: bool = False,
+        additional_special_tokens: Iterable[str] = (),
     ):
         self._tokenizer = tokenizer
-        special = special or {}
-        for name in _SPECIAL:
-            setattr(self, name, special.get(name))
+        self._set_special(special or {}, additional_special_tokens)
         self.model_max_length = model_max_length
         self.padding_side, self.truncation_side = padding_side, truncation_side
         self.model_input_names = [
@@ -153,7 +108,6 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
             *(["token_type_ids"] if token_types else []),
             "attention_mask",
         ]
-        tokenizer.add_special_tokens(list(dict.fromkeys(filter(None, special.values()))))
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, **arguments):
@@ -174,8 +128,9 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
         tokenizer, special = _from_files(name, files, settings)
         special = {
             **special,
-            **{key: _text_of(settings[key]) for key in _SPECIAL if settings.get(key) is not None},
+            **{key: text_of(settings[key]) for key in SPECIAL if settings.get(key) is not None},
         }
+        further = [text_of(token) for name in FURTHER for token in settings.get(name) or ()]
         templates = {"default": files[chat.FILE]} if chat.FILE in files else {}
         if Path(name).is_dir():  # a hub does not list the files of a folder
             templates.update((f.stem, f) for f in sorted(Path(name, chat.FOLDER).glob("*.jinja")))
@@ -197,7 +152,9 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
             settings.get("padding_side", "right"),
             settings.get("truncation_side", "right"),
             types,
+            dict.fromkeys(further),
         )
+        made.name_or_path = os.fspath(name)
         made.chat_template = chat.templates_of(
             settings, {key: read_text(path) for key, path in templates.items()}
         )
@@ -231,30 +188,7 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, text)
 
-    def __len__(self) -> int:
-        return self._tokenizer.get_vocab_size()
-
-    @property
-    def vocab_size(self) -> int:
-        """Tokens without those that were added to the vocabulary."""
-        return self._tokenizer.get_vocab_size(with_added_tokens=False)
-
-    @property
-    def special_tokens_map(self) -> dict[str, str]:
-        """The special tokens that are set, by name."""
-        return {name: getattr(self, name) for name in _SPECIAL if getattr(self, name)}
-
-    def get_vocab(self) -> dict[str, int]:
-        """Ids by token."""
-        return self._tokenizer.get_vocab()
-
-    def __getattr__(self, name: str):
-        if name.endswith("_token_id") and name.removesuffix("_id") in _SPECIAL:
-            token = getattr(self, name.removesuffix("_id"))
-            return None if token is None else self._tokenizer.token_to_id(token)
-        raise AttributeError(f"the tokenizer has no '{name}'")
-
-    def _prepare(self, padding, truncation, max_length, multiple, stride=0) -> None:
+    def _prepare(self, padding, truncation, max_length, multiple, stride=0, side=None) -> None:
         """Sets the package's padding and truncation for the next call."""
         limit = max_length or self.model_max_length
         if truncation and truncation != "do_not_truncate" and limit:
@@ -269,137 +203,257 @@ class PreTrainedTokenizer(chat.ChatMixin, PushToHubMixin):
             )
         else:
             self._tokenizer.no_truncation()
-        if padding in (False, "do_not_pad", None):
+        if not self._pads(padding):
             self._tokenizer.no_padding()
             return
-        if padding not in (True, "longest", "max_length"):
-            raise _core.ValueError(
-                f"tokenizer: padding {padding!r} is unknown; use True, " "'longest' or 'max_length'"
-            )
-        if self.pad_token is None:
-            raise _core.ValueError(
-                "tokenizer: there is no padding token; set tokenizer.pad_token, "
-                "for example to tokenizer.eos_token"
-            )
         self._tokenizer.enable_padding(
-            direction=self.padding_side,
+            direction=side or self.padding_side,
             pad_id=self.pad_token_id,
             pad_token=self.pad_token,
             length=limit if padding == "max_length" else None,
             pad_to_multiple_of=multiple,
         )
 
+    def _pads(self, padding) -> bool:
+        """Whether `padding` asks for some; ValueError where it cannot be."""
+        if padding in (False, "do_not_pad", None):
+            return False
+        if padding not in (True, "longest", "max_length"):
+            raise _core.ValueError(
+                f"tokenizer: padding {padding!r} is unknown; use True, 'longest' or 'max_length'"
+            )
+        if self.pad_token is None:
+            raise _core.ValueError(
+                "tokenizer: there is no padding token; set tokenizer.pad_token, "
+                "for example to tokenizer.eos_token"
+            )
+        if self.pad_token_id is None:
+            raise _core.ValueError(
+                f"tokenizer: the padding token {self.pad_token!r} is not in the vocabulary; call "
+                f"tokenizer.add_special_tokens({{'pad_token': {self.pad_token!r}}}) and "
+                "model.resize_token_embeddings(len(tokenizer))"
+            )
+        return True
+
     def __call__(
         self,
-        text,
+        text=None,
         text_pair=None,
+        text_target=None,
+        text_pair_target=None,
         *,
         add_special_tokens: bool = True,
         padding=False,
         truncation=False,
         max_length: int | None = None,
         stride: int = 0,
+        is_split_into_words: bool = False,
         pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
         return_tensors: str | None = None,
         return_token_type_ids: bool | None = None,
         return_attention_mask: bool | None = None,
         return_overflowing_tokens: bool = False,
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
+        return_length: bool = False,
     ) -> BatchEncoding:
         """Ids and masks of a text or a list of texts, each with a second one when text_pair is
-        given. return_tensors: "ds" (or "pt") for tensors, "np" for NumPy arrays, None for lists.
-        return_overflowing_tokens: what truncation cuts becomes rows of its own, which share stride
-        tokens with the row before; overflow_to_sample_mapping names their text. ValueError when
-        texts of different lengths are to become one tensor."""
-        single = isinstance(text, str)
-        texts, pairs = ([text], [text_pair]) if single else (list(text), text_pair)
+        given or the list holds pairs. is_split_into_words: a text is a list of words; word_ids() of
+        the result says which of them a token is of. text_target: what is to be written; its ids
+        are the labels. return_tensors: "ds" (or "pt") for tensors, "np" for NumPy arrays, None for
+        lists. return_overflowing_tokens: what truncation cuts becomes rows of its own, which share
+        stride tokens with the row before; overflow_to_sample_mapping names their text.
+        return_length: also the tokens of each row. ValueError when texts of different lengths are
+        to become one tensor."""
+        options = {
+            name: value
+            for name, value in locals().items()
+            if name not in ("self", "text", "text_pair", "text_target", "text_pair_target")
+        }
+        if text is None and text_target is None:
+            raise _core.ValueError("tokenizer: give a text, or text_target")
+        if text is None:
+            return self._encoding(text_target, text_pair_target, **options)
+        made = self._encoding(text, text_pair, **options)
+        if text_target is not None:
+            target = self._encoding(text_target, text_pair_target, **options)
+            made["labels"] = target["input_ids"]
+        return made
+
+    def _rows(self, text, pair, words: bool) -> tuple[list, bool]:
+        """What the package encodes: texts and pairs of them; whether it is one alone."""
+        single = isinstance(text, str) or (words and not _lists(text))
+        texts, pairs = ([text], [pair]) if single else (list(text), pair)
+        if pairs is None and not words and _lists(texts):
+            if any(len(row) != 2 for row in texts):
+                raise _core.ValueError(
+                    "tokenizer: a list of lists is read as pairs of texts, and one has not two; "
+                    "pass is_split_into_words=True where texts are lists of words"
+                )
+            texts, pairs = (list(part) for part in zip(*texts, strict=True))
         pairs = list(pairs) if pairs is not None else [None] * len(texts)
         if len(pairs) != len(texts):
             raise _core.ValueError(f"tokenizer: {len(texts)} texts and {len(pairs)} second texts")
-        for item in (*texts, *pairs):
-            if not isinstance(item, str) and not (item is None and item in pairs):
-                raise _core.ValueError(f"tokenizer: a text is expected, not {item!r}")
-        self._prepare(padding, truncation, max_length, pad_to_multiple_of, stride)
-        rows = [a if b is None else (a, b) for a, b in zip(texts, pairs, strict=True)]
-        found, sample = [], []
-        for i, e in enumerate(self._encode(rows, add_special_tokens)):
-            found += [e, *e.overflowing] if return_overflowing_tokens else [e]
-            sample += [i] * (len(found) - len(sample))
-        types = (
-            "token_type_ids" in self.model_input_names
-            if return_token_type_ids is None
-            else return_token_type_ids
+        for item in (*texts, *(pair for pair in pairs if pair is not None)):
+            _require_text(item, words)
+        if words:
+            texts = [list(row) for row in texts]
+            pairs = [None if row is None else list(row) for row in pairs]
+        return [a if b is None else (a, b) for a, b in zip(texts, pairs, strict=True)], single
+
+    def _encoding(self, text, text_pair, **options) -> BatchEncoding:
+        words, kind = options["is_split_into_words"], options["return_tensors"]
+        rows, single = self._rows(text, text_pair, words)
+        self._prepare(
+            options["padding"],
+            options["truncation"],
+            options["max_length"],
+            options["pad_to_multiple_of"],
+            options["stride"],
+            options["padding_side"],
         )
-        result = {"input_ids": [e.ids for e in found]}
+        overflowing = options["return_overflowing_tokens"]
+        found, sample = [], []
+        for i, e in enumerate(self._encode(rows, options["add_special_tokens"], words)):
+            found += [e, *e.overflowing] if overflowing else [e]
+            sample += [i] * (len(found) - len(sample))
+        types = options["return_token_type_ids"]
+        if types is None:
+            types = "token_type_ids" in self.model_input_names
+        result: dict = {"input_ids": [e.ids for e in found]}
         if types:
             result["token_type_ids"] = [e.type_ids for e in found]
-        if return_attention_mask is not False:
+        if options["return_attention_mask"] is not False:
             result["attention_mask"] = [e.attention_mask for e in found]
-        if return_special_tokens_mask:
+        if options["return_special_tokens_mask"]:
             result["special_tokens_mask"] = [e.special_tokens_mask for e in found]
-        if return_offsets_mapping:
+        if options["return_offsets_mapping"]:
             result["offset_mapping"] = [e.offsets for e in found]
-        if return_overflowing_tokens:
+        if options["return_length"]:
+            result["length"] = [len(e.ids) for e in found]
+        if overflowing:
             result["overflow_to_sample_mapping"] = sample
-        if return_tensors is None:
-            first = single and not return_overflowing_tokens
-            return BatchEncoding({k: v[0] for k, v in result.items()} if first else result, found)
-        return BatchEncoding({k: _array(v, return_tensors) for k, v in result.items()}, found)
+        if kind is None and single and not overflowing:
+            result = {k: v if k == "length" else v[0] for k, v in result.items()}
+        return BatchEncoding(result, found).convert_to_tensors(kind)
 
-    def _encode(self, rows, add_special_tokens: bool):
+    def pad(
+        self,
+        encoded_inputs,
+        padding=True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchEncoding:
+        """Rows that are encoded already, a list of dicts or a dict of lists, at one length: the
+        longest, max_length with padding="max_length", rounded up to pad_to_multiple_of. Columns
+        other than ids and their masks stay as they are."""
+        if not isinstance(encoded_inputs, Mapping):
+            rows = list(encoded_inputs)
+            encoded_inputs = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+        data = {
+            name: values.tolist() if hasattr(values, "tolist") else list(values)
+            for name, values in encoded_inputs.items()
+        }
+        if "input_ids" not in data:
+            raise _core.ValueError(f"tokenizer: pad() needs input_ids; there are {list(data)}")
+        single = bool(data["input_ids"]) and isinstance(data["input_ids"][0], int)
+        if single:
+            data = {name: [values] for name, values in data.items()}
+        data = {
+            name: [v.tolist() if hasattr(v, "tolist") else v for v in values]
+            for name, values in data.items()
+        }
+        if return_attention_mask is not False and "attention_mask" not in data:
+            data["attention_mask"] = [[1] * len(row) for row in data["input_ids"]]
+        if self._pads(padding):
+            length = max(map(len, data["input_ids"]), default=0)
+            if padding == "max_length":
+                length = max_length or self.model_max_length or length
+            multiple = pad_to_multiple_of or 1
+            length = -(-length // multiple) * multiple
+            fillers = {"input_ids": self.pad_token_id, "special_tokens_mask": 1}
+            left = (padding_side or self.padding_side) == "left"
+            for name in {*data} & {*fillers, "attention_mask", "token_type_ids"}:
+                filled = [[fillers.get(name, 0)] * (length - len(row)) for row in data[name]]
+                data[name] = [
+                    more + row if left else row + more
+                    for row, more in zip(data[name], filled, strict=True)
+                ]
+        if single and return_tensors is None:
+            data = {name: values[0] for name, values in data.items()}
+        return BatchEncoding(data).convert_to_tensors(return_tensors)
+
+    def _encode(self, rows, add_special_tokens: bool, words: bool = False):
         try:
-            return self._tokenizer.encode_batch(rows, add_special_tokens=add_special_tokens)
+            return self._tokenizer.encode_batch(
+                rows, add_special_tokens=add_special_tokens, is_pretokenized=words
+            )
         except BaseException as error:  # the package raises bare Exceptions, and panics
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
             raise _core.ValueError(f"tokenizer: {error}") from error
 
-    def encode(self, text: str, text_pair: str | None = None, **arguments) -> list[int]:
-        """The ids of one text."""
-        return self(text, text_pair, **arguments).input_ids
+    def encode(self, text, text_pair=None, **arguments):
+        """The ids of one text; with return_tensors a row of them."""
+        return self(text, text_pair, **arguments)["input_ids"]
 
-    def tokenize(self, text: str) -> list[str]:
-        """The tokens of a text, without special ones."""
-        self._prepare(False, False, None, None)
-        return self._tokenizer.encode(text, add_special_tokens=False).tokens
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **arguments
+    ) -> list[str]:
+        """The tokens of a text, by default without special ones."""
+        return self(text, pair, add_special_tokens=add_special_tokens, **arguments).tokens()
 
-    def decode(self, ids, skip_special_tokens: bool = False) -> str:
-        """The text of ids."""
+    def decode(
+        self, ids, skip_special_tokens: bool = False, clean_up_tokenization_spaces=None
+    ) -> str | list[str]:
+        """The text of ids; of rows of them, a list. clean_up_tokenization_spaces: no space before
+        marks."""
         ids = ids.tolist() if hasattr(ids, "tolist") else ids
         ids = [ids] if isinstance(ids, int) else list(ids)
-        return self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+        if ids and (isinstance(ids[0], list | tuple) or getattr(ids[0], "ndim", 0)):
+            return [
+                self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids
+            ]
+        text = self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+        return _cleaned(text) if clean_up_tokenization_spaces else text
 
-    def batch_decode(self, rows, skip_special_tokens: bool = False) -> list[str]:
+    def batch_decode(
+        self, rows, skip_special_tokens: bool = False, clean_up_tokenization_spaces=None
+    ) -> list[str]:
         """The texts of rows of ids."""
         rows = rows.tolist() if hasattr(rows, "tolist") else rows
-        return [self.decode(row, skip_special_tokens) for row in rows]
-
-    def convert_tokens_to_ids(self, tokens):
-        """The id of a token, or of each in a list; that of unk_token for an unknown one."""
-        if isinstance(tokens, str):
-            found = self._tokenizer.token_to_id(tokens)
-            return self.unk_token_id if found is None else found
-        return [self.convert_tokens_to_ids(token) for token in tokens]
-
-    def convert_ids_to_tokens(self, ids):
-        """The token of an id, or of each in a list."""
-        if isinstance(ids, int):
-            return self._tokenizer.id_to_token(ids)
-        return [self._tokenizer.id_to_token(int(i)) for i in ids]
+        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows]
 
 
-def _array(rows: list, kind: str):
-    if kind not in ("ds", "pt", "np"):
-        raise _core.ValueError(f"tokenizer: return_tensors '{kind}' is unknown; use 'ds' or 'np'")
-    nested = bool(rows) and isinstance(rows[0], list)
-    if nested and len({len(row) for row in rows}) > 1:
-        raise _core.ValueError(
-            "tokenizer: the texts have different lengths; pass padding=True to "
-            "make one tensor of them, and truncation=True to limit it"
-        )
-    array = np.asarray(rows, dtype=np.int64)
-    return array if kind == "np" else _core.tensor(array)
+def _lists(rows) -> bool:
+    """Whether a sequence holds lists."""
+    return bool(rows) and not isinstance(rows, str) and isinstance(rows[0], list | tuple)
+
+
+def _require_text(item, words: bool) -> None:
+    """ValueError for what is no text, or with `words` no list of words."""
+    if words:
+        if not isinstance(item, list | tuple) or not all(isinstance(word, str) for word in item):
+            raise _core.ValueError(
+                f"tokenizer: is_split_into_words needs lists of words, not {item!r}"
+            )
+    elif not isinstance(item, str):
+        listed = isinstance(item, list | tuple)
+        hint = "; pass is_split_into_words=True where texts are lists of words" if listed else ""
+        raise _core.ValueError(f"tokenizer: a text is expected, not {item!r}{hint}")
+
+
+def _cleaned(text: str) -> str:
+    """Without the space that stands before marks and the ends of short forms."""
+    text = text.replace(" .", ".").replace(" ?", "?").replace(" !", "!").replace(" ,", ",")
+    text = text.replace(" ' ", "'")
+    for ending in ("n't", "'m", "'s", "'ve", "'re"):
+        text = text.replace(f" {ending}", ending)
+    return text
 
 
 #: Tokenizers of users' own models, by model type.

@@ -278,6 +278,64 @@ def test_schedules_equal_transformers(name):
         schedules.make_scheduler(name, ours, 0, 20, {"unheard_of": 1})
 
 
+FUNCTIONS = {
+    "get_constant_schedule": {},
+    "get_constant_schedule_with_warmup": {"num_warmup_steps": 3},
+    "get_linear_schedule_with_warmup": {"num_warmup_steps": 3, "num_training_steps": 9},
+    "get_cosine_schedule_with_warmup": {
+        "num_warmup_steps": 3,
+        "num_training_steps": 9,
+        "num_cycles": 1.5,
+    },
+    "get_cosine_with_hard_restarts_schedule_with_warmup": {
+        "num_warmup_steps": 0,
+        "num_training_steps": 9,
+        "num_cycles": 2,
+    },
+    "get_polynomial_decay_schedule_with_warmup": {
+        "num_warmup_steps": 2,
+        "num_training_steps": 9,
+        "lr_end": 1e-3,
+        "power": 2.0,
+    },
+    "get_inverse_sqrt_schedule": {"num_warmup_steps": 3, "timescale": 5},
+}
+
+
+@pytest.mark.parametrize("name", list(FUNCTIONS))
+def test_functions_of_schedules_equal_transformers(name):
+    ours = ds.optim.SGD([ds.nn.Parameter(ds.ones(1))], lr=0.05)
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.05)
+    mine = getattr(ds, name)(ours, **FUNCTIONS[name])
+    other = getattr(transformers, name)(theirs, **FUNCTIONS[name])
+    for _ in range(12):
+        assert mine.get_last_lr() == pytest.approx(other.get_last_lr(), abs=1e-9)
+        theirs.step()
+        mine.step()
+        other.step()
+
+
+def test_schedules_by_name_say_what_they_need():
+    optimizer = ds.optim.SGD([ds.nn.Parameter(ds.ones(1))], lr=0.05)
+    rate = ds.get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=4)
+    rate.step()
+    assert rate.get_last_lr() == pytest.approx([0.0375])
+    with pytest.raises(ds.ValueError, match="'linear' needs num_training_steps"):
+        ds.get_scheduler("linear", optimizer, 0)
+    with pytest.raises(ds.ValueError, match="'cosine' needs num_warmup_steps"):
+        ds.get_scheduler("cosine", optimizer)
+    with pytest.raises(ds.ValueError, match="'line' is unknown; use linear"):
+        ds.get_scheduler("line", optimizer)
+
+
+def test_who_says_how_often_means_steps():
+    args = ds.TrainingArguments("out", save_steps=10, logging_steps=5, eval_steps=20)
+    strategies = args.save_strategy, args.logging_strategy, args.eval_strategy
+    assert strategies == ("steps", "steps", "steps")
+    args = ds.TrainingArguments("out", save_steps=10, save_strategy="epoch")
+    assert (args.save_strategy, args.logging_strategy) == ("epoch", "epoch")
+
+
 def test_every_argument_of_transformers_is_known(tmp_path):
     refused = set(arguments.UNSUPPORTED) | arguments.WITHOUT_EFFECT
     assert set(THEIRS) <= OURS | refused

@@ -325,6 +325,11 @@ def test_collators_equal_transformers(tmp_path, tokenizer, side, multiple):
     assert mine["input_ids"].tolist() == theirs["input_ids"].tolist()
     with pytest.raises(ds.ValueError, match="needs max_length"):
         ds.DataCollatorWithPadding(own, padding="max_length")(plain)
+    for kind in (ds.DataCollatorForSeq2Seq, ds.DataCollatorForTokenClassification):
+        arrays = kind(own, return_tensors="np")(FEATURES)
+        assert all(isinstance(values, np.ndarray) for values in arrays.values())
+    with pytest.raises(ds.ValueError, match="'tf' is unknown; use 'ds' or 'np'"):
+        ds.DataCollatorWithPadding(own, return_tensors="tf")(plain)
 
 
 def test_default_collator_equals_transformers():
@@ -335,6 +340,9 @@ def test_default_collator_equals_transformers():
     mine, theirs = ds.default_data_collator(rows), transformers.default_data_collator(rows)
     assert {k: v.tolist() for k, v in mine.items()} == {k: v.tolist() for k, v in theirs.items()}
     assert mine["labels"].dtype == ds.int64
+    assert ds.DefaultDataCollator()(rows).keys() == mine.keys()
+    arrays = ds.DefaultDataCollator(return_tensors="np")(rows)
+    assert all(isinstance(values, np.ndarray) for values in arrays.values())
 
 
 def test_masks_have_the_shares_that_were_asked_for(tmp_path, tokenizer):

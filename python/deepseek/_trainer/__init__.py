@@ -17,9 +17,20 @@ from .collators import (
     DataCollatorForSeq2Seq,
     DataCollatorForTokenClassification,
     DataCollatorWithPadding,
+    DefaultDataCollator,
     default_data_collator,
 )
 from .evaluation import EvalPrediction
+from .schedules import (
+    get_constant_schedule,
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_cosine_with_hard_restarts_schedule_with_warmup,
+    get_inverse_sqrt_schedule,
+    get_linear_schedule_with_warmup,
+    get_polynomial_decay_schedule_with_warmup,
+    get_scheduler,
+)
 from .seq2seq import Seq2SeqTrainer, Seq2SeqTrainingArguments
 from .setup import set_seed
 from .trainer import Trainer
@@ -30,6 +41,7 @@ __all__ = [
     "DataCollatorForSeq2Seq",
     "DataCollatorForTokenClassification",
     "DataCollatorWithPadding",
+    "DefaultDataCollator",
     "EarlyStoppingCallback",
     "EvalPrediction",
     "PrinterCallback",
@@ -43,5 +55,13 @@ __all__ = [
     "TrainerState",
     "TrainingArguments",
     "default_data_collator",
+    "get_constant_schedule",
+    "get_constant_schedule_with_warmup",
+    "get_cosine_schedule_with_warmup",
+    "get_cosine_with_hard_restarts_schedule_with_warmup",
+    "get_inverse_sqrt_schedule",
+    "get_linear_schedule_with_warmup",
+    "get_polynomial_decay_schedule_with_warmup",
+    "get_scheduler",
     "set_seed",
 ]

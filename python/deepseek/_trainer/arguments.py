@@ -53,7 +53,8 @@ WITHOUT_EFFECT = frozenset(
     skip_memory_metrics use_cache average_tokens_across_devices tf32 run_name project local_rank
     logging_nan_inf_filter restore_callback_states_from_checkpoint gradient_checkpointing_kwargs
     ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph
-    ddp_backend ddp_timeout eval_use_gather_object use_cpu no_cuda hub_always_push""".split()
+    ddp_backend ddp_timeout eval_use_gather_object use_cpu no_cuda hub_always_push
+    log_level log_level_replica""".split()
 )
 _NOTHING = (None, False, "", [], {})
 #: Arguments of transformers that are not supported: values that ask for nothing, and what to do.
@@ -65,8 +66,6 @@ UNSUPPORTED: dict[str, tuple[tuple, str]] = {
     "liger_kernel_config": (_NOTHING, "steps are fused anyway"),
     "neftune_noise_alpha": (_NOTHING, "override compute_loss()"),
     "include_num_input_tokens_seen": ((*_NOTHING, "no"), "count in a TrainerCallback"),
-    "log_level": ((*_NOTHING, "passive"), "configure Python's logging"),
-    "log_level_replica": ((*_NOTHING, "warning"), "configure Python's logging"),
     "bf16_full_eval": (_NOTHING, "call model.to(deepseek.bfloat16) before evaluate()"),
     "fp16_full_eval": (_NOTHING, "call model.to(deepseek.float16) before evaluate()"),
     "eval_do_concat_batches": ((None, True), "leave it out: batches are joined"),
@@ -178,6 +177,9 @@ class TrainingArguments:
             value = given.get(field.name, field.default)
             # Enumerations of transformers, such as IntervalStrategy.STEPS, hold the text.
             setattr(self, field.name, getattr(value, "value", value))
+        for kind in ("eval", "save", "logging"):  # whoever says how often means steps
+            if given.get(f"{kind}_steps") is not None and f"{kind}_strategy" not in given:
+                setattr(self, f"{kind}_strategy", "steps")
         self._check()
         self._complete()
 

@@ -27,7 +27,16 @@ def _array(values: Sequence) -> np.ndarray:
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-def default_data_collator(features: Sequence) -> dict:
+def _as(batch: dict, kind: str) -> dict:
+    """Tensors ("ds" or "pt") or arrays ("np")."""
+    if kind not in ("ds", "pt", "np"):
+        raise _core.ValueError(f"collator: return_tensors {kind!r} is unknown; use 'ds' or 'np'")
+    if kind != "np":
+        return batch
+    return {k: v.numpy() if isinstance(v, _core.Tensor) else v for k, v in batch.items()}
+
+
+def default_data_collator(features: Sequence, return_tensors: str = "ds") -> dict:
     """Stacks every column; label and label_ids become labels. Texts and None are left out."""
     rows = [row if isinstance(row, Mapping) else vars(row) for row in features]
     batch = {}
@@ -35,7 +44,17 @@ def default_data_collator(features: Sequence) -> dict:
         if value is not None and not isinstance(value, str):
             key = "labels" if name in _LABELS else name
             batch[key] = _core.tensor(_array([row[name] for row in rows]))
-    return batch
+    return _as(batch, return_tensors)
+
+
+@dataclass
+class DefaultDataCollator:
+    """default_data_collator() as a class."""
+
+    return_tensors: str = "ds"
+
+    def __call__(self, features: Sequence) -> dict:
+        return default_data_collator(features, self.return_tensors)
 
 
 def _filled(row, length: int, filler, left: bool) -> list:
@@ -55,6 +74,7 @@ class DataCollatorWithPadding:
     padding: bool | str = True
     max_length: int | None = None
     pad_to_multiple_of: int | None = 8
+    return_tensors: str = "ds"
     fillers: dict = field(default_factory=dict)
     pad_labels: bool = True
 
@@ -105,7 +125,7 @@ class DataCollatorWithPadding:
         if "attention_mask" not in batch:
             mask = [_filled([1] * len(row["input_ids"]), length, 0, left) for row in rows]
             batch["attention_mask"] = _core.tensor(np.asarray(mask, dtype=np.int64))
-        return batch
+        return _as(batch, self.return_tensors)
 
 
 class DataCollatorForTokenClassification(DataCollatorWithPadding):
@@ -119,9 +139,11 @@ class DataCollatorForTokenClassification(DataCollatorWithPadding):
         max_length: int | None = None,
         pad_to_multiple_of: int | None = 8,
         label_pad_token_id: int = -100,
+        return_tensors: str = "ds",
     ):
+        fillers = {"labels": label_pad_token_id}
         super().__init__(
-            tokenizer, padding, max_length, pad_to_multiple_of, {"labels": label_pad_token_id}
+            tokenizer, padding, max_length, pad_to_multiple_of, return_tensors, fillers
         )
 
 
@@ -145,7 +167,7 @@ class DataCollatorForSeq2Seq(DataCollatorForTokenClassification):
         batch["labels"] = _core.tensor(
             _array([_filled(label, length, filler, left) for label in labels])
         )
-        return batch
+        return _as(batch, self.return_tensors)
 
 
 @dataclass
@@ -157,6 +179,7 @@ class DataCollatorForMultipleChoice:
     padding: bool | str = True
     max_length: int | None = None
     pad_to_multiple_of: int | None = 8
+    return_tensors: str = "ds"
 
     def __call__(self, rows: Sequence[Mapping]) -> dict:
         counts = {len(row["input_ids"]) for row in rows}
@@ -176,7 +199,7 @@ class DataCollatorForMultipleChoice:
         }
         if label is not None:
             batch["labels"] = _core.tensor(np.asarray([int(row[label]) for row in rows]))
-        return batch
+        return _as(batch, self.return_tensors)
 
 
 @dataclass
@@ -191,6 +214,7 @@ class DataCollatorForLanguageModeling:
     mask_replace_prob: float = 0.8
     random_replace_prob: float = 0.1
     pad_to_multiple_of: int | None = 8
+    return_tensors: str = "ds"
     seed: int | None = None
 
     def __post_init__(self):
@@ -225,7 +249,7 @@ class DataCollatorForLanguageModeling:
         else:
             ids[batch["attention_mask"].numpy() == 0] = -100
             batch["labels"] = _core.tensor(ids)
-        return batch
+        return _as(batch, self.return_tensors)
 
     def _special_ids(self) -> list[int]:
         names = ("bos", "eos", "sep", "pad", "cls", "mask")

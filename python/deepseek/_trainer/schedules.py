@@ -238,3 +238,81 @@ def make_scheduler(name: str, optimizer, warmup: int, steps: int, options: Mappi
         return _made.LambdaLR(optimizer, rule(warmup, steps, **options))
     except TypeError as error:
         raise _core.ValueError(f"lr_scheduler_kwargs of '{name}': {error}") from error
+
+
+def get_scheduler(
+    name,
+    optimizer,
+    num_warmup_steps: int | None = None,
+    num_training_steps: int | None = None,
+    scheduler_specific_kwargs: Mapping | None = None,
+):
+    """A schedule by the name that lr_scheduler_type has. ValueError for an unknown name, and where
+    the schedule needs a number of steps that is not given."""
+    name = getattr(name, "value", name)
+    if name not in SCHEDULES:
+        raise _core.ValueError(
+            f"get_scheduler: the schedule {name!r} is unknown; use {', '.join(SCHEDULES)}"
+        )
+    warms = name not in ("constant", "reduce_lr_on_plateau")
+    ends = warms and name not in ("constant_with_warmup", "inverse_sqrt")
+    for needed, what, value in (
+        (warms, "num_warmup_steps", num_warmup_steps),
+        (ends, "num_training_steps", num_training_steps),
+    ):
+        if needed and value is None:
+            raise _core.ValueError(f"get_scheduler: the schedule '{name}' needs {what}")
+    return make_scheduler(
+        name, optimizer, num_warmup_steps or 0, num_training_steps or 0, scheduler_specific_kwargs
+    )
+
+
+def get_constant_schedule(optimizer):
+    """The optimizer's rate."""
+    return get_scheduler("constant", optimizer)
+
+
+def get_constant_schedule_with_warmup(optimizer, num_warmup_steps: int):
+    """Rises on a line in num_warmup_steps, then stays."""
+    return get_scheduler("constant_with_warmup", optimizer, num_warmup_steps)
+
+
+def get_linear_schedule_with_warmup(optimizer, num_warmup_steps: int, num_training_steps: int):
+    """Rises on a line in num_warmup_steps, then falls on one to 0 at num_training_steps."""
+    return get_scheduler("linear", optimizer, num_warmup_steps, num_training_steps)
+
+
+def get_cosine_schedule_with_warmup(
+    optimizer, num_warmup_steps: int, num_training_steps: int, num_cycles: float = 0.5
+):
+    """Rises on a line in num_warmup_steps, then falls as num_cycles waves of a cosine do."""
+    options = {"num_cycles": num_cycles}
+    return get_scheduler("cosine", optimizer, num_warmup_steps, num_training_steps, options)
+
+
+def get_cosine_with_hard_restarts_schedule_with_warmup(
+    optimizer, num_warmup_steps: int, num_training_steps: int, num_cycles: int = 1
+):
+    """The same, where each of num_cycles falls to 0 and the next begins at the top."""
+    options = {"num_cycles": num_cycles}
+    return get_scheduler(
+        "cosine_with_restarts", optimizer, num_warmup_steps, num_training_steps, options
+    )
+
+
+def get_polynomial_decay_schedule_with_warmup(
+    optimizer,
+    num_warmup_steps: int,
+    num_training_steps: int,
+    lr_end: float = 1e-7,
+    power: float = 1.0,
+):
+    """Rises on a line in num_warmup_steps, then falls to lr_end as a power of what is left."""
+    options = {"lr_end": lr_end, "power": power}
+    return get_scheduler("polynomial", optimizer, num_warmup_steps, num_training_steps, options)
+
+
+def get_inverse_sqrt_schedule(optimizer, num_warmup_steps: int, timescale: int | None = None):
+    """Rises on a line in num_warmup_steps, then falls as one over the root of the step."""
+    options = {"timescale": timescale}
+    return get_scheduler("inverse_sqrt", optimizer, num_warmup_steps, None, options)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -101,9 +102,13 @@ class TrainerSetup:
 
     # --- what it is made of ---
 
+    #: The run of hyperparameter_search() that a model is made for.
+    _trial = None
+
     def _made_model(self):
         set_seed(self.args.seed)
-        return self.model_init()
+        takes_trial = bool(inspect.signature(self.model_init).parameters)
+        return self.model_init(self._trial) if takes_trial else self.model_init()
 
     def _own_tokenizer(self):
         from ..models import AutoTokenizer

@@ -36,7 +36,9 @@ from .evaluation import (
     speed,
 )
 from .interrupt import Interrupt
+from .model_card import ModelCard
 from .questions import Windows
+from .search import HyperparameterSearch
 from .setup import TrainerSetup, set_seed
 
 #: Steps that are recorded before the loss of the first of them is read.
@@ -64,13 +66,14 @@ _NO_PREDICTIONS = (
 )
 
 
-class Trainer(TrainerSetup):
+class Trainer(HyperparameterSearch, ModelCard, TrainerSetup):
     """Fine-tunes a model and evaluates it.
 
     Rows of the data sets are dicts: with input_ids or pixel_values, or with text, which the model's
     own tokenizer (or processing_class) turns into what its head needs; the guide says which columns
     are taken. compute_metrics gets an EvalPrediction, which is also the pair (predictions,
-    label_ids), and returns a dict. model_init makes a model for every train(). compute_loss_func
+    label_ids), and returns a dict. model_init makes a model for every train(); with an
+    argument it gets the trial of hyperparameter_search(), or None. compute_loss_func
     gets (outputs, labels, num_items_in_batch=) and replaces the model's loss. optimizers: an
     optimizer and a schedule, or None for those of the arguments. optimizer_cls_and_kwargs: a class
     and its arguments. preprocess_logits_for_metrics(logits, labels) makes what is kept of a batch.
@@ -488,10 +491,15 @@ class Trainer(TrainerSetup):
         """Writes trainer_state.json into output_dir."""
         self.state.save_to_json(Path(self.args.output_dir) / checkpoints.STATE)
 
-    def push_to_hub(self, commit_message: str = "End of training", token: str | None = None):
+    def push_to_hub(
+        self, commit_message: str = "End of training", token: str | None = None, **card
+    ):
         """Saves the model and sends it, with its tokenizer, to the repository hub_model_id of a hub
-        (by default named after output_dir), which is made when it is not there."""
+        (by default named after output_dir), which is made when it is not there. Other arguments are
+        those of create_model_card(), which is called when there are any."""
         self.save_model()
+        if card:
+            self.create_model_card(**card)
         return self._push(Path(self.args.output_dir), commit_message, token)
 
     def _push(self, folder: Path, message: str, token: str | None = None):

@@ -35,6 +35,11 @@ class ModelMethods:
         return next(iter(self.parameters())).device
 
     @property
+    def num_labels(self) -> int:
+        """Classes of the model's configuration."""
+        return self.config.num_labels
+
+    @property
     def main_input_name(self) -> str:
         """The input that all others go with."""
         images = getattr(self.config, "num_channels", None) or getattr(

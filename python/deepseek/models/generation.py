@@ -273,6 +273,24 @@ class GenerationMixin:
             past_key_values=past_key_values,
         )
 
+    def compute_transition_scores(
+        self, sequences, scores, beam_indices=None, normalize_logits: bool = False
+    ):
+        """The scores by which the tokens of generate() were chosen, [sequences, new tokens], from
+        its sequences, scores and of beam search beam_indices; normalize_logits: as logarithms of
+        probabilities. 0 behind the end of a beam."""
+        steps = _core.stack(list(scores)).float()  # [steps, rows, vocabulary]
+        steps = (steps.log_softmax(-1) if normalize_logits else steps).numpy()
+        tokens = sequences.numpy()
+        if beam_indices is None:
+            rows = np.broadcast_to(np.arange(len(tokens))[:, None], (len(tokens), len(steps)))
+        else:
+            rows = beam_indices.numpy()
+            rows = rows[:, : int((rows >= 0).sum(-1).max())]
+        tokens = tokens[:, tokens.shape[1] - rows.shape[1] :]
+        found = steps[np.arange(rows.shape[1]), np.maximum(rows, 0), tokens]
+        return _core.tensor(np.where(rows < 0, np.float32(0), found))
+
     def _settings(self, config: GenerationConfig | None, options: dict) -> dict:
         unknown = sorted(set(options) - set(_KEYS) - set(self._tensors))
         if unknown:

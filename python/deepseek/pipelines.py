@@ -2,108 +2,28 @@
 """pipeline(task, model): texts and images in, labels and texts out, in transformers' shapes."""
 
 import os
+import re
 
 import numpy as np
 
 from . import _core, _questions, models
-from ._modes import no_grad
+from ._pipeline import Pipeline
+from ._text_pipelines import (
+    SummarizationPipeline,
+    Text2TextGenerationPipeline,
+    TokenClassificationPipeline,
+    TranslationPipeline,
+    ZeroShotClassificationPipeline,
+)
 from .models._files import find_optional
 from .models.image_processing import ImagePreparation
 
-
-class Pipeline:
-    """A model with what turns inputs into tensors and its results into plain values. Inputs of a
-    list run in batches of `batch_size`."""
-
-    task = ""
-    _auto: type
-    _reads_text = True
-    #: Options of a call and their defaults.
-    _options: dict = {}
-
-    def __init__(self, model, tokenizer=None, batch_size: int = 8, **options):
-        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
-        self._defaults = self._checked(options)
-
-    def _checked(self, options: dict) -> dict:
-        """ValueError names an option that this task does not have."""
-        unknown = [name for name in options if name not in self._options]
-        if unknown:
-            raise _core.ValueError(
-                f"pipeline '{self.task}': the option '{unknown[0]}' is unknown; there are "
-                f"{', '.join(('batch_size', *self._options))}"
-            )
-        return options
-
-    def __call__(self, inputs, batch_size: int | None = None, **options):
-        options = {**self._options, **self._defaults, **self._checked(options)}
-        single = not isinstance(inputs, list | tuple)
-        items = [inputs] if single else list(inputs)
-        size = batch_size or self.batch_size
-        if not isinstance(size, int) or size < 1:
-            raise _core.ValueError(f"pipeline: batch_size {size!r} must be a positive integer")
-        results: list = []
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with no_grad():
-                for start in range(0, len(items), size):
-                    results += self._run(items[start : start + size], options)
-        finally:
-            self.model.train(was_training)
-        return self._shaped(results, single, options)
-
-    def _run(self, items: list, options: dict) -> list:
-        raise NotImplementedError
-
-    def _shaped(self, results: list, single: bool, options: dict):
-        return results[0] if single else results
-
-    def _encoded(self, items: list, **arguments):
-        """Texts, and pairs of them as {"text": ..., "text_pair": ...}, as one padded batch."""
-        texts, pairs = [], []
-        for item in items:
-            text, pair = (item, None)
-            if isinstance(item, dict):
-                text, pair = item.get("text"), item.get("text_pair")
-            if not isinstance(text, str):
-                raise _core.ValueError(
-                    f"pipeline '{self.task}': {item!r} is no text; give a string, or "
-                    '{"text": ..., "text_pair": ...}'
-                )
-            texts.append(text)
-            pairs.append(pair)
-        return self.tokenizer(
-            texts,
-            pairs if any(pair is not None for pair in pairs) else None,
-            padding=len(texts) > 1,
-            return_tensors="ds",
-            **arguments,
-        )
-
-    def _scores(self, logits, function: str | None) -> list[list[float]]:
-        """Rows of scores: softmax, or sigmoid for one class or several labels at once, or none."""
-        config = self.model.config
-        problem, count = getattr(config, "problem_type", None), config.num_labels
-        if function is None:
-            several = problem == "multi_label_classification" or count == 1
-            function = "none" if problem == "regression" else "sigmoid" if several else "softmax"
-        logits = logits.float()
-        if function == "softmax":
-            return logits.softmax(-1).tolist()
-        if function == "sigmoid":
-            return logits.sigmoid().tolist()
-        if function != "none":
-            raise _core.ValueError(
-                f"pipeline: function_to_apply '{function}' is unknown; use softmax, sigmoid or none"
-            )
-        return logits.tolist()
-
-    def _ranked(self, row: list[float], top_k: int | None) -> list[dict]:
-        """The labels of the highest scores, best first."""
-        names = self.model.config.id2label or {i: f"LABEL_{i}" for i in range(len(row))}
-        order = sorted(range(len(row)), key=lambda i: -row[i])
-        return [{"label": names[i], "score": row[i]} for i in order[:top_k]]
+#: Options that go to the tokenizer.
+_ENCODED = {"truncation": False, "max_length": None, "padding": None}
+#: Arguments of transformers' pipeline() that change nothing here.
+_WITHOUT_EFFECT = ("framework", "use_fast", "trust_remote_code")
+#: Arguments that are those of from_pretrained().
+_OF_LOADING = ("revision", "token", "device_map", "config")
 
 
 class TextClassificationPipeline(Pipeline):
@@ -112,12 +32,10 @@ class TextClassificationPipeline(Pipeline):
 
     task = "text-classification"
     _auto = models.AutoModelForSequenceClassification
-    _options = {"top_k": "", "function_to_apply": None, "truncation": False, "max_length": None}
+    _options = {"top_k": "", "function_to_apply": None, **_ENCODED}
 
     def _run(self, items, options):
-        batch = self._encoded(
-            items, truncation=options["truncation"], max_length=options["max_length"]
-        )
+        batch = self._encoded(items, **{name: options[name] for name in _ENCODED})
         rows = self._scores(self.model(**batch).logits, options["function_to_apply"])
         if options["top_k"] == "":
             return [self._ranked(row, 1)[0] for row in rows]
@@ -204,12 +122,10 @@ class FeatureExtractionPipeline(Pipeline):
 
     task = "feature-extraction"
     _auto = models.AutoModel
-    _options = {"return_tensors": False, "truncation": False, "max_length": None}
+    _options = {"return_tensors": False, **_ENCODED}
 
     def _run(self, items, options):
-        batch = self._encoded(
-            items, truncation=options["truncation"], max_length=options["max_length"]
-        )
+        batch = self._encoded(items, **{name: options[name] for name in _ENCODED})
         states = self.model(**batch)[0]
         real = batch["attention_mask"].numpy() != 0
         results = []
@@ -442,6 +358,31 @@ class ImageClassificationPipeline(Pipeline):
         return [self._ranked(row, options["top_k"]) for row in rows]
 
 
+class ImageFeatureExtractionPipeline(Pipeline):
+    """The model's first output for each image, or with pool its pooler_output: nested lists, or
+    with return_tensors tensors."""
+
+    task = "image-feature-extraction"
+    _auto = models.AutoModel
+    _reads_text = False
+    _options = {"pool": False, "return_tensors": False}
+
+    def __init__(self, model, tokenizer=None, batch_size: int = 8, **options):
+        super().__init__(model, None, batch_size, **options)
+        self.prepare = ImagePreparation.of_model(model)
+
+    def _run(self, items, options):
+        output = self.model(_stacked(self.model, self.prepare, items))
+        if options["pool"] and getattr(output, "pooler_output", None) is None:
+            raise _core.ValueError(
+                f"pipeline '{self.task}': {type(self.model).__name__} has no pooler_output; leave "
+                "pool out"
+            )
+        found = output.pooler_output if options["pool"] else output[0]
+        rows = [found[i : i + 1] for i in range(len(items))]
+        return rows if options["return_tensors"] else [row.tolist() for row in rows]
+
+
 class ZeroShotImageClassificationPipeline(Pipeline):
     """Which of candidate_labels fits an image: a list of {"score", "label"}, best first."""
 
@@ -483,33 +424,69 @@ TASKS: dict[str, type[Pipeline]] = {
     kind.task: kind
     for kind in (
         TextClassificationPipeline,
-        FillMaskPipeline,
-        FeatureExtractionPipeline,
-        TextGenerationPipeline,
+        TokenClassificationPipeline,
         QuestionAnsweringPipeline,
+        FillMaskPipeline,
+        SummarizationPipeline,
+        TranslationPipeline,
+        Text2TextGenerationPipeline,
+        TextGenerationPipeline,
+        ZeroShotClassificationPipeline,
+        FeatureExtractionPipeline,
         ImageClassificationPipeline,
+        ImageFeatureExtractionPipeline,
         ZeroShotImageClassificationPipeline,
     )
 }
-_ALIASES = {"sentiment-analysis": "text-classification"}
+_ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 
 
 def _has_tokenizer(name: str) -> bool:
     return any(find_optional(name, file) for file in ("tokenizer.json", "vocab.txt", "vocab.json"))
 
 
-def pipeline(task: str, model=None, tokenizer=None, *, device=None, dtype=None, **options):
-    """A callable for a task: text-classification (or sentiment-analysis), fill-mask,
-    feature-extraction, text-generation, question-answering, image-classification,
-    zero-shot-image-classification.
-
-    model: its name on a hub, its folder, or the model itself, which then needs a tokenizer when it
-    reads text. Other arguments are options of the task's calls, and batch_size."""
-    kind = TASKS.get(_ALIASES.get(task, task))
+def _kind_of(task: str) -> type[Pipeline]:
+    pair = re.fullmatch(r"translation_\w+_to_\w+", task)
+    kind = TASKS.get("translation" if pair else _ALIASES.get(task, task))
     if kind is None:
         raise _core.ValueError(
             f"pipeline: the task {task!r} is unknown; use {', '.join([*TASKS, *_ALIASES])}"
         )
+    return kind
+
+
+def _device_of(device):
+    """A device; numbers as in transformers: -1 is the processor, others are accelerators."""
+    if isinstance(device, int) and not isinstance(device, bool):
+        return "cpu" if device < 0 else f"cuda:{device}"
+    return device
+
+
+def pipeline(
+    task: str,
+    model=None,
+    tokenizer=None,
+    *,
+    image_processor=None,
+    device=None,
+    dtype=None,
+    torch_dtype=None,
+    model_kwargs: dict | None = None,
+    **options,
+):
+    """A callable for a task: text-classification (or sentiment-analysis), token-classification (or
+    ner), question-answering, fill-mask, summarization, translation (or translation_en_to_de),
+    text2text-generation, text-generation, zero-shot-classification, feature-extraction,
+    image-classification, image-feature-extraction, zero-shot-image-classification.
+
+    model: its name on a hub, its folder, or the model itself, which then needs a tokenizer when it
+    reads text. image_processor: an ImageProcessor, by default the model's. revision, token,
+    device_map, config and model_kwargs are arguments of from_pretrained(). Others are options of
+    the task's calls, and batch_size."""
+    kind = _kind_of(task)
+    dtype = torch_dtype if dtype is None else dtype
+    loading = {name: options.pop(name) for name in _OF_LOADING if name in options}
+    options = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
     if model is None:
         raise _core.ValueError(
             f"pipeline: give the model for '{task}', for example a name that `deepseek models "
@@ -517,16 +494,23 @@ def pipeline(task: str, model=None, tokenizer=None, *, device=None, dtype=None, 
         )
     name = str(model) if isinstance(model, str | os.PathLike) else model.name_or_path
     if isinstance(model, str | os.PathLike):
-        model = kind._auto.from_pretrained(model, dtype=dtype)
+        loading.update(model_kwargs or {})
+        model = kind._auto.from_pretrained(model, **{"dtype": dtype, **loading})
     elif dtype is not None:
         model = model.to(dtype)
     if device is not None:
-        model = model.to(device)
+        model = model.to(_device_of(device))
     if kind._reads_text:
         if tokenizer is None and not name:
             raise _core.ValueError(f"pipeline: give the tokenizer of the model for '{task}'")
         if tokenizer is None and hasattr(model, "peft_config") and not _has_tokenizer(name):
             tokenizer = model.name_or_path  # an adapter may have come without one
         if tokenizer is None or isinstance(tokenizer, str | os.PathLike):
-            tokenizer = models.AutoTokenizer.from_pretrained(tokenizer or name)
-    return kind(model, tokenizer, **options)
+            hub = {key: loading[key] for key in ("revision", "token") if key in loading}
+            tokenizer = models.AutoTokenizer.from_pretrained(tokenizer or name, **hub)
+    made = kind(model, tokenizer, **options)
+    if image_processor is not None:
+        made.prepare = image_processor.preparation
+    if isinstance(made, TranslationPipeline):
+        made.task = task
+    return made

@@ -23,13 +23,14 @@ SMALL = dict(
 )
 
 
-def saved(folder, head, **changes):
+def saved(folder, head, words=WORDS, **changes):
     """A random BERT of transformers and its tokenizer; and transformers' own pipeline parts."""
-    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    (folder / "vocab.txt").write_text("\n".join(words))
+    changes = {**SMALL, "vocab_size": len(words), **changes}
     tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=16)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    model = getattr(transformers, head)(transformers.BertConfig(**SMALL, **changes)).eval()
+    model = getattr(transformers, head)(transformers.BertConfig(**changes)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))

@@ -146,6 +146,37 @@ constexpr DecoderFamily kFamilies[] = {
      .one_norm = true,
      .drops_attention = false,
      .pads = true},
+    {.model_type = "starcoder2",
+     .class_prefix = "Starcoder2",
+     .position = Position::halves,
+     .words = "embed_tokens",
+     .layers = "layers",
+     .last_norm = "norm",
+     .attention_norm = "input_layernorm",
+     .mlp_norm = "post_attention_layernorm",
+     .query = "self_attn.q_proj",
+     .key = "self_attn.k_proj",
+     .value = "self_attn.v_proj",
+     .out = "self_attn.o_proj",
+     .up = "mlp.c_fc",
+     .down = "mlp.c_proj",
+     .pads = true},
+    {.model_type = "olmo",
+     .class_prefix = "Olmo",
+     .position = Position::halves,
+     .words = "embed_tokens",
+     .layers = "layers",
+     .last_norm = "norm",
+     .attention_norm = "input_layernorm",
+     .mlp_norm = "post_attention_layernorm",
+     .query = "self_attn.q_proj",
+     .key = "self_attn.k_proj",
+     .value = "self_attn.v_proj",
+     .out = "self_attn.o_proj",
+     .gate = "mlp.gate_proj",
+     .up = "mlp.up_proj",
+     .down = "mlp.down_proj",
+     .pads = true},
 };
 
 const DecoderFamily& family_of(const DecoderConfig& config) {
@@ -260,6 +291,8 @@ Tensor NormedDecoderLayer::attend(const Tensor& x, const std::optional<Rotation>
       parts.push_back(split_heads(part, part.size(-1) / dim));
     }
   }
+  if (c.clip_qkv)
+    for (Tensor& part : parts) part = clamp(part, -*c.clip_qkv, *c.clip_qkv);
   if (c.qk_layernorm && f.query_norm) {
     parts[0] = call_at(*this, f.query_norm, parts[0]);
     parts[1] = call_at(*this, f.key_norm, parts[1]);

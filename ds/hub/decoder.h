@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decoders with layer norms: GPT-NeoX, GPT-J, GPT-Neo, OPT, BLOOM, Phi and StableLM; names of
-// parameters as in transformers. llama.h has those with root mean square norms.
+// Decoders with layer norms: GPT-NeoX, GPT-J, GPT-Neo, OPT, BLOOM, Phi, StableLM, StarCoder2 and
+// OLMo; names of parameters as in transformers. llama.h has those with root mean square norms.
 #pragma once
 
 #include <optional>
@@ -37,6 +37,7 @@ struct DecoderConfig : HeadConfig {
   /// So many tokens back, itself included, a token of layers whose layer_types say local sees.
   std::optional<int64_t> window = {};
   std::optional<std::vector<std::string>> layer_types = {};  // global or local
+  std::optional<double> clip_qkv = {};                       // a limit of projections
 };
 
 struct DecoderFamily;
@@ -65,8 +66,9 @@ class NormedDecoderLayer : public nn::Module {
 
 /// Black et al., "GPT-NeoX-20B", 2022, and Biderman et al., "Pythia", 2023; Wang and Komatsuzaki,
 /// "GPT-J-6B", 2021; Black et al., "GPT-Neo", 2021; Zhang et al., "OPT", 2022; BigScience, "BLOOM",
-/// 2022; Li et al., "Textbooks Are All You Need II: phi-1.5", 2023; Bellagente et al., "Stable LM 2
-/// 1.6B", 2024: last_hidden_state [B, T, hidden_size], or embedding_size where that differs.
+/// 2022; Lozhkov et al., "StarCoder 2", 2024; Groeneveld et al., "OLMo", 2024; Li et al.,
+/// "Textbooks Are All You Need II: phi-1.5", 2023; Bellagente et al., "Stable LM 2 1.6B", 2024:
+/// last_hidden_state [B, T, hidden_size], or embedding_size where that differs.
 class NormedDecoderModel : public TextModel {
  public:
   explicit NormedDecoderModel(const DecoderConfig& config);

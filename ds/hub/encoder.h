@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text encoders: BERT, RoBERTa and its kin, DistilBERT, ALBERT and ELECTRA; names of parameters as
-// in transformers.
+// Text encoders: BERT, RoBERTa and its kin, DistilBERT, ALBERT, ELECTRA and MPNet; names of
+// parameters as in transformers.
 #pragma once
 
 #include <optional>
@@ -24,7 +24,8 @@ struct EncoderConfig : HeadConfig {
   double layer_norm_eps = 1e-12, initializer_range = 0.02;
   std::optional<int64_t> pad_token_id = 0;
   bool tie_word_embeddings = true;
-  bool is_decoder = false;  // a token sees those before it alone
+  bool is_decoder = false;                      // a token sees those before it alone
+  int64_t relative_attention_num_buckets = 32;  // of MPNet: distances that are told apart
 };
 
 struct EncoderFamily;
@@ -32,7 +33,8 @@ struct EncoderFamily;
 /// Embeddings, layers and (with pooling) a dense layer on the first token: last_hidden_state
 /// [B, T, hidden_size] and pooler_output [B, hidden_size]. Devlin et al., "BERT", 2018; Liu et al.,
 /// "RoBERTa", 2019; Sanh et al., "DistilBERT", 2019; Lan et al., "ALBERT", 2019; Clark et al.,
-/// "ELECTRA", 2020; Conneau et al., "XLM-R", 2019; Martin et al., "CamemBERT", 2019.
+/// "ELECTRA", 2020; Conneau et al., "XLM-R", 2019; Martin et al., "CamemBERT", 2019; Song et al.,
+/// "MPNet", 2020.
 class EncoderModel : public TextModel {
  public:
   explicit EncoderModel(const EncoderConfig& config, bool pooling = true);

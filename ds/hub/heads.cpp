@@ -69,12 +69,13 @@ constexpr HeadFamily decoder(const char* model_type, const char* prefix, const C
           token,      question, {},      {}};
 }
 
-constexpr HeadFamily roberta(const char* model_type, const char* prefix) {
+constexpr HeadFamily roberta(const char* model_type, const char* prefix,
+                             const char* body = "roberta", const char* causal = "ForCausalLM") {
   return {.model_type = model_type,
           .prefix = prefix,
-          .body = "roberta",
+          .body = body,
           .masked = true,
-          .causal = "ForCausalLM",
+          .causal = causal,
           .words = {"lm_head.decoder", "lm_head.dense", "lm_head.layer_norm", "lm_head", "gelu"},
           .sequence = {"classifier.out_proj", Look::first, Drop::classifier, "classifier.dense",
                        "tanh", true},
@@ -102,6 +103,7 @@ constexpr HeadFamily kFamilies[] = {
     roberta("roberta", "Roberta"),
     roberta("xlm-roberta", "XLMRoberta"),
     roberta("camembert", "Camembert"),
+    roberta("mpnet", "MPNet", "mpnet", nullptr),
     {.model_type = "electra",
      .prefix = "Electra",
      .body = "electra",
@@ -215,6 +217,8 @@ constexpr HeadFamily kFamilies[] = {
     decoder("opt", "OPT", {}, kAnswer),
     {"phi", "Phi", "model", false, "ForCausalLM", kHeadWithBias, kScore, kTokenScore, {}, {}, {}},
     decoder("stablelm", "StableLm", kTokenScore, {}),
+    decoder("starcoder2", "Starcoder2", kTokenScore, {}),
+    decoder("olmo", "Olmo", {}, {}),
     {"t5", "T5", "transformer", false, nullptr, {}, {}, kTokens, {}, {}, {}},
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "ds/base/error.h"
+#include "ds/hub/distance_bucket.h"
 #include "ds/hub/heads.h"
 #include "ds/hub/layer_checkpoint.h"
 #include "ds/nn/init.h"
@@ -34,27 +35,6 @@ void check(const T5Config& c) {
            " must be at least 4 and relative_attention_max_distance ",
            c.relative_attention_max_distance, " more than half of it");
   activate(activation_of(c), zeros({1}));
-}
-
-/// The bucket of a distance: one each for near ones, wider and wider ones up to max_distance. An
-/// encoder's looks both ways with half of the buckets each.
-int64_t bucket_of(int64_t distance, bool both_ways, int64_t buckets, int64_t max_distance) {
-  int64_t first = 0;
-  if (both_ways) {
-    buckets /= 2;
-    if (distance > 0) first = buckets;
-    distance = std::abs(distance);
-  } else {
-    distance = std::max<int64_t>(-distance, 0);
-  }
-  const int64_t exact = buckets / 2;
-  if (distance < exact) return first + distance;
-  // In f32 as upstream: some distances lie on a border.
-  const float ratio = std::log(static_cast<float>(distance) / static_cast<float>(exact));
-  const auto span =
-      static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact)));
-  const auto more = static_cast<int64_t>(ratio / span * static_cast<float>(buckets - exact));
-  return first + std::min(exact + more, buckets - 1);
 }
 
 void draw(nn::Module& root, const std::string& name, double deviation) {
@@ -201,8 +181,8 @@ Tensor T5Stack::position_bias(int64_t first, int64_t tokens, int64_t keys) {
   std::vector<int64_t> buckets;
   for (int64_t t = first; t < first + tokens; ++t)
     for (int64_t s = 0; s < keys; ++s)
-      buckets.push_back(bucket_of(s - t, !decoder_, config_.relative_attention_num_buckets,
-                                  config_.relative_attention_max_distance));
+      buckets.push_back(distance_bucket(s - t, !decoder_, config_.relative_attention_num_buckets,
+                                        config_.relative_attention_max_distance));
   nn::Module& table =
       *child("block")->get_submodule("0.layer.0.SelfAttention.relative_attention_bias");
   const Device device = table.parameter("weight").device();

@@ -116,6 +116,7 @@ void bind_decoder_config(nb::module_& m) {
       .key("rope", &D::rope)
       .key("window", &D::window)
       .key("layer_types", &D::layer_types)
+      .key("clip_qkv", &D::clip_qkv)
       .head_keys();
 }
 
@@ -138,6 +139,7 @@ void bind_configs(nb::module_& m) {
       .key("pad_token_id", &E::pad_token_id)
       .key("tie_word_embeddings", &E::tie_word_embeddings)
       .key("is_decoder", &E::is_decoder)
+      .key("relative_attention_num_buckets", &E::relative_attention_num_buckets)
       .key("embedding_size", &E::embedding_size)
       .key("num_hidden_groups", &E::num_hidden_groups)
       .key("inner_group_num", &E::inner_group_num)

@@ -27,6 +27,7 @@ PUBLISHED = {
     "gpt2-xl": 1_557_611_200,
     "distilgpt2": 81_912_576,
     "xlm-roberta-base": 278_043_648,
+    "all-mpnet-base-v2": 109_486_464,
     "gpt-neox-20b": 20_554_567_680,
     "opt-125m": 125_239_296,
     "bloom-560m": 559_214_592,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Further families of text models against transformers: the kin of RoBERTa, ELECTRA, and decoders
-with layer norms. Small random models are saved there and loaded here."""
+"""Further families of text models against transformers: the kin of RoBERTa, ELECTRA, MPNet, and
+decoders with layer norms. Small random models are saved there and loaded here."""
 
 import deepseek as ds
 import numpy as np
@@ -56,6 +56,7 @@ KIN = {**SMALL, "type_vocab_size": 2, "pad_token_id": 1}
 FAMILIES = {
     "XLMRoberta": KIN,
     "Camembert": KIN,
+    "MPNet": {k: v for k, v in KIN.items() if k not in ("type_vocab_size", "classifier_dropout")},
     "Electra": {**SMALL, "embedding_size": 20, "summary_last_dropout": 0.0},
     "GPTNeoX": NEOX,
     "GPTJ": dict(**SIZES, n_embd=32, n_layer=2, n_head=4, n_positions=20, rotary_dim=4),
@@ -64,15 +65,24 @@ FAMILIES = {
     "Bloom": dict(**SIZES, hidden_size=32, n_layer=2, n_head=4),
     "Phi": {**TURNED, "classifier_dropout": 0.0},
     "StableLm": {**TURNED, "num_key_value_heads": 2},
+    "Starcoder2": {
+        **TURNED,
+        "num_key_value_heads": 2,
+        "sliding_window": 4,
+        "classifier_dropout": 0.0,
+    },
+    "Olmo": {**TURNED, "clip_qkv": 0.3},
 }
 GENERAL = ["Model", "ForCausalLM", "ForSequenceClassification"]
 HEADS = {
     "XLMRoberta": [*ENCODERS, "ForCausalLM"],
     "Camembert": [*ENCODERS, "ForCausalLM"],
+    "MPNet": ENCODERS,
     "Electra": [*ENCODERS, "ForCausalLM", "ForPreTraining"],
     **dict.fromkeys(("GPTNeoX", "GPTNeo", "Bloom"), ["Model", "ForCausalLM", *CLASSIFIERS]),
     **dict.fromkeys(("GPTJ", "OPT"), [*GENERAL, "ForQuestionAnswering"]),
-    **dict.fromkeys(("Phi", "StableLm"), [*GENERAL, "ForTokenClassification"]),
+    **dict.fromkeys(("Phi", "StableLm", "Starcoder2"), [*GENERAL, "ForTokenClassification"]),
+    "Olmo": GENERAL,
 }
 CASES = {family + head: family for family, heads in HEADS.items() for head in heads}
 #: Further forms of a family.
@@ -96,6 +106,11 @@ FORMS = {
     ),
     "a Phi with norms of heads": ("PhiForCausalLM", {"qk_layernorm": True}),
     "a Phi with shared keys": ("PhiForCausalLM", {"num_key_value_heads": 2}),
+    "a StarCoder2 without biases that sees everything": (
+        "Starcoder2ForCausalLM",
+        {"use_bias": False, "sliding_window": None},
+    ),
+    "an OLMo with biases": ("OlmoForCausalLM", {"attention_bias": True, "clip_qkv": None}),
     "a StableLM in parallel": (
         "StableLmForCausalLM",
         {"use_parallel_residual": True, "use_qkv_bias": True},
@@ -194,6 +209,7 @@ NAMED = {
         "Camembert",
         dict(vocab_size=32005, max_position_embeddings=514, type_vocab_size=1),
     ),
+    "mpnet-base": ("MPNet", {}),
     "electra-small": ("Electra", {}),
     "electra-base": (
         "Electra",
@@ -227,6 +243,8 @@ NAMED = {
     "bloom-560m": ("Bloom", dict(hidden_size=1024, n_layer=24, n_head=16)),
     "phi-1_5": ("Phi", {}),
     "stablelm-3b-4e1t": ("StableLm", {}),
+    "starcoder2-3b": ("Starcoder2", {}),
+    "olmo-7b": ("Olmo", {}),
 }
 
 

@@ -201,8 +201,13 @@ class PretrainedConfig:
         return f"{type(self).__name__} {json.dumps(self.to_dict(), indent=2, sort_keys=True)}"
 
 
-#: Keys of the struct of encoders that ALBERT alone has.
-_OF_ALBERT = ("embedding_size", "num_hidden_groups", "inner_group_num")
+#: Keys of the struct of encoders that ALBERT, ELECTRA and MPNet alone have.
+_OF_ALBERT = (
+    "embedding_size",
+    "num_hidden_groups",
+    "inner_group_num",
+    "relative_attention_num_buckets",
+)
 
 
 class BertConfig(PretrainedConfig):
@@ -235,12 +240,21 @@ class CamembertConfig(XLMRobertaConfig):
     model_type = "camembert"
 
 
+class MPNetConfig(PretrainedConfig):
+    """MPNet."""
+
+    model_type = "mpnet"
+    _struct = _core._hub.EncoderConfig
+    _made = (*_OF_ALBERT[:3], "is_decoder", "classifier_dropout", "type_vocab_size")
+    _defaults = {"vocab_size": 30527, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+
+
 class ElectraConfig(PretrainedConfig):
     """ELECTRA."""
 
     model_type = "electra"
     _struct = _core._hub.EncoderConfig
-    _made = ("num_hidden_groups", "inner_group_num")
+    _made = _OF_ALBERT[1:]
     _defaults = {
         "embedding_size": 128,
         "hidden_size": 256,
@@ -303,7 +317,7 @@ class AlbertConfig(PretrainedConfig):
     model_type = "albert"
     _struct = _core._hub.EncoderConfig
     _translated = {"classifier_dropout_prob": "classifier_dropout"}
-    _made = ("is_decoder",)
+    _made = ("is_decoder", "relative_attention_num_buckets")
     _defaults = {
         "vocab_size": 30000,
         "embedding_size": 128,
@@ -395,6 +409,7 @@ CONFIGS = {
         RobertaConfig,
         XLMRobertaConfig,
         CamembertConfig,
+        MPNetConfig,
         ElectraConfig,
         DistilBertConfig,
         GPT2Config,

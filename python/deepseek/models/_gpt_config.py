@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configurations of decoders with layer norms: GPT-NeoX, GPT-J, GPT-Neo, OPT, BLOOM, Phi and
-StableLM."""
+"""Configurations of decoders with layer norms: GPT-NeoX, GPT-J, GPT-Neo, OPT, BLOOM, Phi, StableLM,
+StarCoder2 and OLMo."""
 
 from .. import _core
 from ._config import CONFIGS, PretrainedConfig
@@ -24,6 +24,7 @@ _RARE = (
     "rope",
     "window",
     "layer_types",
+    "clip_qkv",
 )
 
 
@@ -35,8 +36,8 @@ class _TurnedConfig(LlamaConfig):
     """Of a family with rotary positions."""
 
     _struct = _hub.DecoderConfig
-    #: The part of a head that is turned, and the names of its keys in older files.
-    _turned = 0.25
+    #: The part of a head that is turned, if not all of it, and names of older files.
+    _turned: float | None = None
     _older: dict[str, str] = {}
 
     def __init__(self, **values):
@@ -46,8 +47,8 @@ class _TurnedConfig(LlamaConfig):
         super().__init__(**values)
 
     def _rope(self, older: dict, scaling: dict, given: dict) -> dict:
-        older = {"partial_rotary_factor": self._turned, **_set(older)}
-        return super()._rope(older, scaling, given)
+        usual = {} if self._turned is None else {"partial_rotary_factor": self._turned}
+        return super()._rope(usual | _set(older), scaling, given)
 
 
 def _of_classifier(config: PretrainedConfig) -> float:
@@ -64,6 +65,7 @@ class GPTNeoXConfig(_TurnedConfig):
     """GPT-NeoX and Pythia."""
 
     model_type = "gpt_neox"
+    _turned = 0.25
     _older = {"rotary_pct": "partial_rotary_factor", "rotary_emb_base": "rope_theta"}
     _made = _without("attention_bias", "use_parallel_residual")
     _defaults = {
@@ -109,6 +111,7 @@ class StableLmConfig(_TurnedConfig):
     """StableLM."""
 
     model_type = "stablelm"
+    _turned = 0.25
     _translated = {"use_qkv_bias": "attention_bias"}
     _made = (
         *_without("num_key_value_heads", "attention_bias", "use_parallel_residual", "qk_layernorm"),
@@ -139,6 +142,81 @@ class StableLmConfig(_TurnedConfig):
             )
         changes.setdefault("classifier_dropout", _of_classifier(self))
         return super()._native(out_bias=False, mlp_bias=False, **changes)
+
+
+class Starcoder2Config(_TurnedConfig):
+    """StarCoder2."""
+
+    model_type = "starcoder2"
+    _translated = {
+        "norm_epsilon": "layer_norm_eps",
+        "residual_dropout": "hidden_dropout",
+        "use_bias": "attention_bias",
+        "sliding_window": "window",
+    }
+    _made = (
+        *_without("num_key_value_heads", "embedding_dropout", "attention_bias", "window"),
+        "classifier_dropout",
+    )
+    _defaults = {
+        "vocab_size": 49152,
+        "hidden_size": 3072,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 2,
+        "hidden_act": "gelu_pytorch_tanh",
+        "max_position_embeddings": 4096,
+        "initializer_range": 0.018042,
+        "bos_token_id": 50256,
+        "eos_token_id": 50256,
+        "rope_parameters": None,
+        "tie_word_embeddings": True,
+    }
+
+    def _native(self, **changes):
+        kind = "global" if self.sliding_window is None else "local"
+        return super()._native(
+            use_parallel_residual=False,
+            out_bias=self.use_bias,
+            mlp_bias=self.use_bias,
+            layer_types=[kind] * self.num_hidden_layers,
+            **changes,
+        )
+
+
+class OlmoConfig(_TurnedConfig):
+    """OLMo."""
+
+    model_type = "olmo"
+    _made = (
+        *_without("num_key_value_heads", "attention_bias", "clip_qkv"),
+        "hidden_dropout",
+        "layer_norm_eps",
+        "classifier_dropout",
+    )
+    _defaults = {
+        "vocab_size": 50304,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "pad_token_id": 1,
+        "eos_token_id": 50279,
+        "rope_parameters": None,
+        "tie_word_embeddings": False,
+    }
+
+    def _native(self, **changes):
+        return super()._native(
+            use_parallel_residual=False,
+            out_bias=self.attention_bias,
+            mlp_bias=False,
+            norms_learn=False,
+            **changes,
+        )
 
 
 class GPTJConfig(PretrainedConfig):
@@ -335,6 +413,8 @@ NORMED: dict[str, type[PretrainedConfig]] = {
         BloomConfig,
         PhiConfig,
         StableLmConfig,
+        Starcoder2Config,
+        OlmoConfig,
     )
 }
 CONFIGS |= NORMED

@@ -252,6 +252,13 @@ FAMILIES = (
         "Martin et al., CamemBERT: a Tasty French Language Model, 2019 (arXiv:1911.03894)",
     ),
     Family(
+        "MPNet",
+        ("mpnet-", "all-mpnet-"),
+        STATES,
+        "Song et al., MPNet: Masked and Permuted Pre-training for Language Understanding, 2020 "
+        "(arXiv:2004.09297)",
+    ),
+    Family(
         "ELECTRA",
         ("electra-",),
         TOKENS,
@@ -374,6 +381,20 @@ FAMILIES = (
         "Phone, 2024 (arXiv:2404.14219)",
     ),
     Family(
+        "StarCoder2",
+        ("starcoder2-",),
+        NEXT,
+        "Lozhkov et al., StarCoder 2 and The Stack v2: The Next Generation, 2024 "
+        "(arXiv:2402.19173)",
+    ),
+    Family(
+        "OLMo",
+        ("olmo-",),
+        NEXT,
+        "Groeneveld et al., OLMo: Accelerating the Science of Language Models, 2024 "
+        "(arXiv:2402.00838)",
+    ),
+    Family(
         "OLMo 2",
         ("olmo-2-",),
         NEXT,
@@ -455,6 +476,8 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "xlm-roberta-base": ("xlm-roberta", {**_ROBERTA, "vocab_size": 250002}),
     "xlm-roberta-large": ("xlm-roberta", {**_ROBERTA, **_BERT_LARGE, "vocab_size": 250002}),
     "camembert-base": ("camembert", {**_ROBERTA, "vocab_size": 32005}),
+    "mpnet-base": ("mpnet", {"max_position_embeddings": 514}),
+    "all-mpnet-base-v2": ("mpnet", {"max_position_embeddings": 514}),
     "electra-small-discriminator": ("electra", {}),
     "electra-base-discriminator": (
         "electra",
@@ -491,6 +514,8 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "phi-1_5": ("phi", {}),
     "phi-1": ("phi", {}),
     "stablelm-3b-4e1t": ("stablelm", {}),
+    "starcoder2-3b": ("starcoder2", {}),
+    "olmo-7b": ("olmo", {}),
     "vit-base-patch16-224": ("vit", _IMAGENET),
     "vit-base-patch16-384": ("vit", {**_IMAGENET, "image_size": 384}),
     "vit-large-patch16-224": ("vit", {**_IMAGENET, **_BERT_LARGE}),
@@ -529,7 +554,19 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
 #: The classes whose parameters are counted: what the checkpoints hold, without new heads.
 _COUNTED = {
     **dict.fromkeys(
-        ("gpt2", "gpt_neo", "gptj", "gpt_neox", "opt", "bloom", "phi", "stablelm"), "ForCausalLM"
+        (
+            "gpt2",
+            "gpt_neo",
+            "gptj",
+            "gpt_neox",
+            "opt",
+            "bloom",
+            "phi",
+            "stablelm",
+            "starcoder2",
+            "olmo",
+        ),
+        "ForCausalLM",
     ),
     "vit": "ForImageClassification",
     "deit": "ForImageClassificationWithTeacher",

@@ -11,6 +11,7 @@ from ._config import (
     DistilBertConfig,
     ElectraConfig,
     GPT2Config,
+    MPNetConfig,
     MT5Config,
     RobertaConfig,
     T5Config,
@@ -263,7 +264,7 @@ FAMILIES: dict[str, dict[str, type]] = {
         config.model_type: _family(
             config.__name__.removesuffix("Config"), config, _Encoder, _hub.EncoderModel
         )
-        for config in (RobertaConfig, XLMRobertaConfig, CamembertConfig, ElectraConfig)
+        for config in (RobertaConfig, XLMRobertaConfig, CamembertConfig, MPNetConfig, ElectraConfig)
     },
     "distilbert": _family("DistilBert", DistilBertConfig, _Encoder, _hub.EncoderModel),
     "albert": _family("Albert", AlbertConfig, _Encoder, _hub.EncoderModel),

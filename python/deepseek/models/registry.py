@@ -57,6 +57,8 @@ SOURCES: dict[str, Source] = {
     "distilroberta-base": Source("distilbert/distilroberta-base", "apache-2.0"),
     "xlm-roberta-base": Source("FacebookAI/xlm-roberta-base", "mit"),
     "xlm-roberta-large": Source("FacebookAI/xlm-roberta-large", "mit"),
+    "mpnet-base": Source("microsoft/mpnet-base", None),
+    "all-mpnet-base-v2": Source("sentence-transformers/all-mpnet-base-v2", "apache-2.0"),
     "camembert-base": Source("almanach/camembert-base", "mit"),
     **{
         f"electra-{size}-{part}": Source(f"google/electra-{size}-{part}", "apache-2.0")
@@ -91,6 +93,11 @@ SOURCES: dict[str, Source] = {
     "phi-2": Source("microsoft/phi-2", "mit"),
     "stablelm-3b-4e1t": Source("stabilityai/stablelm-3b-4e1t", "cc-by-sa-4.0"),
     "stablelm-2-1_6b": Source("stabilityai/stablelm-2-1_6b", "other"),
+    "starcoder2-3b": Source("bigcode/starcoder2-3b", "bigcode-openrail-m"),
+    "starcoder2-7b": Source("bigcode/starcoder2-7b", "bigcode-openrail-m"),
+    "starcoder2-15b": Source("bigcode/starcoder2-15b", "bigcode-openrail-m"),
+    "olmo-1b": Source("allenai/OLMo-1B-hf", "apache-2.0"),
+    "olmo-7b": Source("allenai/OLMo-7B-hf", "apache-2.0"),
     "mt5-small": Source("google/mt5-small", "apache-2.0"),
     "mt5-base": Source("google/mt5-base", "apache-2.0"),
     "mt5-large": Source("google/mt5-large", "apache-2.0"),

@@ -4,6 +4,7 @@
 
 #include "ds/base/error.h"
 #include "ds/tensor/compose.h"
+#include "ds/tensor/function.h"
 #include "ds/tensor/loss_reduction.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops_activation.h"
@@ -225,20 +226,25 @@ Tensor ctc_loss(const Tensor& log_probs, const Tensor& targets, const Tensor& in
   };
   // A label may follow the one before it without a blank when the two differ.
   const Tensor skip = logical_and(ne(extended, blank), ne(extended, shifted(extended, 2, -1.0)));
-  const Tensor state = iota(states, DType::i64, device);
-  Tensor alpha;
-  for (int64_t t = 0; t < steps; ++t) {
-    const Tensor now = reshaped(sliced(log_p, 0, t, 1), {n, c});
-    const Tensor emit = record(Op::gather_, {now, extended}, {1});
-    if (t == 0) {
-      alpha = where(lt(state, 2), emit, kNever);
-      continue;
-    }
+  const Tensor emits = record(Op::gather_, {log_p, expand(extended, {steps, n, states})}, {2});
+  const Tensor going = lt(reshaped(iota(steps, DType::i64, device), {steps, 1}), times);
+  const auto at_time = [](const Tensor& x, int64_t t, const Shape& shape) {
+    return reshaped(sliced(x, 0, t, 1), shape);
+  };
+  // One node for each step: there are hundreds.
+  const auto step = [&](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+    const Tensor &alpha = in[0], &emit = in[1], &goes = in[2], &skips = in[3];
     const Tensor one = shifted(alpha, 1, kNever);
-    const Tensor two = where(skip, shifted(alpha, 2, kNever), kNever);
+    const Tensor two = where(skips, shifted(alpha, 2, kNever), kNever);
     const Tensor next = logaddexp(logaddexp(alpha, one), two) + emit;
-    alpha = where(unsqueeze(lt(t, times), 1), maximum(next, Operand(kNever)), alpha);
-  }
+    return {where(goes, maximum(next, Operand(kNever)), alpha)};
+  };
+  Tensor alpha =
+      where(lt(iota(states, DType::i64, device), 2), at_time(emits, 0, {n, states}), kNever);
+  for (int64_t t = 1; t < steps; ++t)
+    alpha = call_function("ctc step", {},
+                          {alpha, at_time(emits, t, {n, states}), at_time(going, t, {n, 1}), skip},
+                          step)[0];
   const Tensor end = unsqueeze(lengths * 2, 1);
   const Tensor at_blank = record(Op::gather_, {alpha, end}, {1});
   const Tensor before = record(Op::gather_, {alpha, maximum(end - 1, Operand(0))}, {1});

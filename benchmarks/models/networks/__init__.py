@@ -44,6 +44,7 @@ NETWORKS: dict[str, Network] = {
     "char_transformer": Network(text.char_transformer, "tokens", 128, 128, "token"),
     "t5_small": Network(text.t5_small, "tokens", 32128, 32128, "token"),
     "t5_tiny": Network(text.t5_tiny, "tokens", 50, 50, "token"),
+    "textcnn": Network(text.textcnn, "tokens", 2, 5000),
     "lstm": Network(sequence.lstm, "tokens", 1000, 1000, "token"),
     "bilstm": Network(sequence.bilstm, "tokens", 100, 100, "token"),
     "lstm_tiny": Network(sequence.lstm_tiny, "tokens", 20, 20, "token"),

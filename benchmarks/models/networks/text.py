@@ -239,3 +239,24 @@ def t5_small(lib):
 
 def t5_tiny(lib):
     return t5(lib, 1, 16, 2, 32, 50)
+
+
+def textcnn(lib, vocabulary=5000, width=100, channels=64, classes=2):
+    """Kim 2014: convolutions as wide as the embedding, over three, four and five words."""
+    nn, functional = lib.nn, lib.nn.functional
+
+    class TextCnn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(vocabulary, width)
+            self.convs = nn.ModuleList(
+                [nn.Conv2d(1, channels, (words, width)) for words in (3, 4, 5)]
+            )
+            self.fc = nn.Linear(3 * channels, classes)
+
+        def forward(self, tokens):
+            x = self.embedding(tokens).unsqueeze(1)
+            features = [functional.relu(conv(x)).squeeze(3) for conv in self.convs]
+            return self.fc(lib.cat([feature.amax(2) for feature in features], 1))
+
+    return TextCnn()

@@ -7,6 +7,8 @@ from .._core.nn import *  # noqa: F403
 # The packages of these names replace the binding's submodules.
 from . import functional, init, modules, parameter, utils  # noqa: E402, I001
 from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from .lazy import *  # noqa: F403
+from .lazy import __all__ as _lazy
 from .parameter import Buffer, Parameter
 
 __all__ = [
@@ -23,4 +25,5 @@ __all__ = [
     "modules",
     "parameter",
     "utils",
+    *_lazy,
 ]

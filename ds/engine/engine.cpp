@@ -138,6 +138,8 @@ ProgramPtr find_or_plan(const EvaluateRequest& request, const Trace& trace, Cach
     ++state().stats.hits;
     return found->second;
   }
+  // Kernels are timed while nothing else runs.
+  if (tuning() == Tuning::measure) drain();
   ProgramPtr program = plan(request, trace, entry);
   entry.programs[constants] = program;
   return program;
@@ -234,6 +236,14 @@ void clear_plans() {
   const std::lock_guard lock(graph_mutex());
   state().cache.clear();
   state().last = state().last_step = state().largest = nullptr;
+}
+
+void set_kernel_tuning(Tuning how) {
+  const std::lock_guard lock(graph_mutex());
+  const Tuning before = tuning();
+  set_tuning(how);
+  // Plans that were made while kernels were measured have them.
+  if (how != before && (before != Tuning::measure || how == Tuning::off)) clear_plans();
 }
 
 void set_profiling(bool on) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "ds/runtime/backend.h"
+#include "ds/runtime/kernel_choices.h"
 
 namespace ds {
 
@@ -68,6 +69,10 @@ std::string explain_recompile();
 
 /// Forgets all plans.
 void clear_plans();
+
+/// Whether plans made from now on take the kernels that were measured to be the fastest, or measure
+/// them (ds/runtime/kernel_choices.h). Forgets plans that would be others now.
+void set_kernel_tuning(Tuning how);
 
 /// Every program keeps what it does: one line per step of the last evaluated program.
 struct StepReport {

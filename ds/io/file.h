@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "ds/base/atomic_file.h"
+
 namespace ds::io {
 
 using Bytes = std::span<const unsigned char>;
@@ -66,24 +68,6 @@ class ByteReader {
 /// The whole file as text. IOError when it cannot be read.
 std::string read_text(const std::string& path);
 
-/// Writes a file under a temporary name in the same folder; commit() makes it durable and gives it
-/// its name. Without commit() nothing is left behind.
-class AtomicFile {
- public:
-  /// IOError when the folder cannot be written.
-  explicit AtomicFile(std::string path);
-  ~AtomicFile();
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-
-  /// IOError when the disk is full.
-  void write(const void* data, size_t size);
-  void write(std::string_view text) { write(text.data(), text.size()); }
-  void commit();
-
- private:
-  std::string path_, temporary_;
-  int descriptor_ = -1;
-};
+using ds::AtomicFile;
 
 }  // namespace ds::io

@@ -56,6 +56,8 @@ from ._modes import (  # noqa: E402
     set_grad_enabled,
 )
 from ._trainer import *  # noqa: E402, F403
+from ._tune import tune  # noqa: E402
+from ._tune import warn_of_trouble as _warn_of_trouble  # noqa: E402
 from .amp import GradScaler  # noqa: E402
 from .func import vmap  # noqa: E402
 from .pipelines import pipeline  # noqa: E402
@@ -107,5 +109,7 @@ def is_tensor(obj):
     """True for a Tensor."""
     return isinstance(obj, Tensor)
 
+
+_warn_of_trouble()
 
 __all__ = [name for name in dir() if not name.startswith("_")]

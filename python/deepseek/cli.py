@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `deepseek`: train, apply and fine-tune models, profile, plan, show the build."""
+"""The command `deepseek`: train, apply and fine-tune models, profile, tune, plan, show the
+build."""
 
 import argparse
 import json
@@ -159,8 +160,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _profile_model(args: argparse.Namespace) -> ds.debug.profile:
-    """Runs steps of a named model on random images, after two that plan."""
+def _model_step(args: argparse.Namespace):
+    """A function that runs a step of a named model on random images."""
     model = ds.models.create(args.target, args.classes, args.batch[1])
     images = ds.randn(*args.batch).evaluate()
     labels = ds.randint(0, args.classes, (args.batch[0],)).evaluate()
@@ -176,23 +177,18 @@ def _profile_model(args: argparse.Namespace) -> ds.debug.profile:
             ds.nn.functional.cross_entropy(model(images), labels).backward()
             optimizer.step()
 
-    for _ in range(2):
-        step()
-    with ds.debug.profile() as prof:
-        for _ in range(args.steps):
-            step()
-    return prof
+    return step
 
 
-def _profile_script(args: argparse.Namespace) -> tuple[ds.debug.profile, int]:
-    """Runs a Python file as `python FILE ARGUMENTS` would; also its exit status."""
+def _run_script(args: argparse.Namespace, inside) -> int:
+    """Runs a Python file as `python FILE ARGUMENTS` would, inside a context; its exit status."""
     if not os.path.isfile(args.target):
         raise FileNotFoundError(f"cannot open {args.target}: no such file")
     outer, status = (sys.argv, sys.path[0]), 0
     sys.argv = [args.target, *args.arguments]
     sys.path[0] = os.path.dirname(os.path.abspath(args.target))
     try:
-        with ds.debug.profile() as prof:
+        with inside:
             try:
                 runpy.run_path(args.target, run_name="__main__")
             except SystemExit as end:
@@ -202,21 +198,32 @@ def _profile_script(args: argparse.Namespace) -> tuple[ds.debug.profile, int]:
                 status = 1
     finally:
         sys.argv, sys.path[0] = outer
-    return prof, status
+    return status
 
 
-def profile(args: argparse.Namespace) -> int:
-    """Prints a roofline report of a model or of a script."""
-    status = 0
-    if args.target.endswith(".py"):
-        prof, status = _profile_script(args)
-    elif args.arguments:
+def _check_arguments(args: argparse.Namespace) -> bool:
+    """Whether the target is a script; a model takes no arguments."""
+    script = args.target.endswith(".py")
+    if args.arguments and not script:
         raise ds.ValueError(
             f"arguments {' '.join(args.arguments)} belong to a script; "
             f"'{args.target}' is no .py file"
         )
+    return script
+
+
+def profile(args: argparse.Namespace) -> int:
+    """Prints a roofline report of a model or of a script."""
+    status, prof = 0, ds.debug.profile()
+    if _check_arguments(args):
+        status = _run_script(args, prof)
     else:
-        prof = _profile_model(args)
+        step = _model_step(args)
+        for _ in range(2):  # these plan
+            step()
+        with prof:
+            for _ in range(args.steps):
+                step()
     if args.trace:
         prof.export_chrome_trace(args.trace)
     if args.json:
@@ -229,11 +236,22 @@ def profile(args: argparse.Namespace) -> int:
     return status
 
 
-def _profile_command(commands) -> None:
-    command = commands.add_parser(
-        "profile", help="where the time of a model or script goes, against the machine's limits"
-    )
-    command.set_defaults(run=profile)
+def tune(args: argparse.Namespace) -> int:
+    """Measures kernels for what a model or a script computes."""
+    status, tuned = 0, ds.tune()
+    if _check_arguments(args):
+        status = _run_script(args, tuned)
+    else:
+        step = _model_step(args)
+        with tuned:
+            for _ in range(2):  # what changes from step to step makes a second plan
+                step()
+            ds.synchronize()
+    print(tuned)
+    return status
+
+
+def _add_target(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "target",
         metavar="MODEL_OR_SCRIPT",
@@ -251,6 +269,22 @@ def _profile_command(commands) -> None:
     )
     command.add_argument("--classes", type=_count, default=1000, help="default %(default)s")
     command.add_argument("--infer", action="store_true", help="forward only; else training steps")
+
+
+def _tune_command(commands) -> None:
+    command = commands.add_parser(
+        "tune", help="measure which kernels are the fastest here, and keep that for later runs"
+    )
+    command.set_defaults(run=tune)
+    _add_target(command)
+
+
+def _profile_command(commands) -> None:
+    command = commands.add_parser(
+        "profile", help="where the time of a model or script goes, against the machine's limits"
+    )
+    command.set_defaults(run=profile)
+    _add_target(command)
     command.add_argument("--steps", type=_count, default=3, help="default %(default)s")
     command.add_argument(
         "--by",
@@ -335,6 +369,7 @@ def parser() -> argparse.ArgumentParser:
         help="dark on light pictures for a model of light on dark ones",
     )
     _profile_command(commands)
+    _tune_command(commands)
     _finetune_command(commands)
     _models_command(commands)
     _plan_command(commands)

@@ -58,6 +58,25 @@ void bind_engine(nb::module_& m) {
       },
       "Counters of the engine: plans made, plans found, nodes planned, seconds spent planning.");
   m.def("clear_plans", &ds::clear_plans, "Forgets all plans.");
+  m.def("_tuning", [] {
+    const ds::Tuning how = ds::tuning();
+    return how == ds::Tuning::off ? "off" : how == ds::Tuning::use ? "use" : "measure";
+  });
+  m.def("_set_tuning", [](const std::string& how) {
+    const Unlocked unlocked;
+    ds::set_kernel_tuning(how == "off"       ? ds::Tuning::off
+                          : how == "measure" ? ds::Tuning::measure
+                                             : ds::Tuning::use);
+  });
+  m.def("_measured_choices", [] {
+    nb::list list;
+    for (const ds::KernelChoice& c : ds::measured_choices())
+      list.append(nb::make_tuple(c.problem, c.kernel, c.rule, c.seconds, c.rule_seconds));
+    return list;
+  });
+  m.def("_choices_path", &ds::choices_path);
+  m.def("_open_choices", &ds::open_choices);
+  m.def("_choices_trouble", &ds::choices_trouble);
   m.def(
       "evaluate", [](const std::vector<ds::Tensor>& tensors) { ds::evaluate(tensors); },
       "tensors"_a, "Computes several tensors in one plan, without waiting.");

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python snippets of the README and of the guide run; pages that tools write are current."""
 
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,12 @@ def test_snippets_run(page, tmp_path):
     program = tmp_path / "snippets.py"
     program.write_text("\n".join(snippets))
     run = subprocess.run(
-        [sys.executable, program], capture_output=True, text=True, cwd=tmp_path, timeout=300
+        [sys.executable, program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
+        env={**os.environ, "DS_CACHE": str(tmp_path / "cache")},
     )
     assert run.returncode == 0, run.stdout + run.stderr
 

@@ -7,11 +7,10 @@
 #include "ds/backends/cpu/copy.h"
 #include "ds/backends/cpu/depthwise_weights.h"
 #include "ds/backends/cpu/dnnl/conv.h"
-#include "ds/backends/cpu/dnnl/matmul.h"
 #include "ds/backends/cpu/dnnl/reorder.h"
 #include "ds/backends/cpu/lowering.h"
 #include "ds/backends/cpu/matmul_f64.h"
-#include "ds/backends/cpu/matmul_packed.h"
+#include "ds/backends/cpu/matmul_kernels.h"
 #include "ds/backends/cpu/matmul_thin.h"
 #include "ds/base/error.h"
 
@@ -40,28 +39,6 @@ void define_as(Lowering& l, const Node& node, const View& out) {
 
 // --- matmul --------------------------------------------------------------------------------------
 
-std::unique_ptr<MatmulPlan> plan_matmul(const View& lhs, const View& rhs, const Shape& dims,
-                                        std::string& why) {
-  return MatmulPlan::make({lhs.desc(), rhs.desc(), row_major(lhs.dtype, dims), false, {}}, &why);
-}
-
-/// A kernel of our own, where its plan takes the operands.
-template <class Plan>
-bool emit_own_matmul(Lowering& l, const Node& node, const View& lhs, const View& rhs,
-                     const char* kernel) {
-  const std::shared_ptr<const Plan> plan = Plan::make(lhs, rhs, node.type().shape);
-  if (!plan) return false;
-  const View out = l.temp(lhs.dtype, node.type().shape);
-  const View space = l.scratch(plan->scratchpad_bytes());
-  Step& step = l.emit(node, kernel, {lhs, rhs, space}, {out}, [=](const Frame& frame) {
-    plan->execute(frame.at<float>(lhs), frame.at<float>(rhs), frame.at<float>(out),
-                  frame.at(space));
-  });
-  step.info.flops = 2.0 * static_cast<double>(out.numel() * lhs.dims.back());
-  define_as(l, node, out);
-  return true;
-}
-
 /// A matrix times a vector, as the vector (a row) times the transposed matrix: oneDNN reads the
 /// matrix at a tenth of the speed of memory.
 bool emit_matrix_vector(Lowering& l, const Node& node, const View& lhs, const View& rhs) {
@@ -87,22 +64,14 @@ bool emit_matrix_vector(Lowering& l, const Node& node, const View& lhs, const Vi
   return true;
 }
 
-void emit_matmul(Lowering& l, const Node& node, std::shared_ptr<const MatmulPlan> plan,
-                 const View& lhs, const View& rhs) {
-  // Ours are faster for some operands than what oneDNN has without AVX-512, and for a row or a few
-  // than what it has with it (docs/design/2026-11-26-tuner.md).
-  const bool gemm = plan->implementation().rfind("gemm", 0) == 0;
-  const int64_t rows = lhs.numel() / lhs.dims.back();
-  const bool by_columns = rhs.strides[rhs.dims.rank() - 2] == 1 && rhs.strides.back() != 1;
-  const bool thin = gemm || rows == 1 || (rows <= 3 && by_columns);
-  if (thin && emit_own_matmul<ThinMatmulPlan>(l, node, lhs, rhs, "cpu:thin_matmul")) return;
-  if (gemm && emit_own_matmul<PackedMatmulPlan>(l, node, lhs, rhs, "cpu:matmul")) return;
+void emit_matmul(Lowering& l, const Node& node, const Kernel& kernel, const View& lhs,
+                 const View& rhs) {
   const Shape& dims = node.type().shape;
-  const View out = l.temp(lhs.dtype, dims), space = l.scratch(plan->scratchpad_bytes());
-  Step& step = l.emit(
-      node, "dnnl:" + plan->implementation(), {lhs, rhs, space}, {out}, [=](const Frame& frame) {
-        plan->execute({frame.at(lhs), frame.at(rhs), nullptr, frame.at(out), {}}, frame.at(space));
-      });
+  const View out = l.temp(lhs.dtype, dims), space = l.scratch(kernel.scratchpad_bytes);
+  Step& step = l.emit(node, kernel.name, {lhs, rhs, space}, {out},
+                      [run = kernel.run, lhs, rhs, out, space](const Frame& frame) {
+                        run(frame.at(lhs), frame.at(rhs), frame.at(out), frame.at(space));
+                      });
   step.info.flops = 2.0 * static_cast<double>(dims.numel() * lhs.dims.back());
   define_as(l, node, out);
 }
@@ -267,26 +236,25 @@ bool lower_matmul(Lowering& l, const Node& node, std::string& why) {
     return true;
   }
   if (emit_matrix_vector(l, node, lhs, rhs)) return true;
-  if (std::shared_ptr<const MatmulPlan> plan = plan_matmul(lhs, rhs, type.shape, why)) {
-    emit_matmul(l, node, plan, lhs, rhs);
+  if (const auto kernel = choose_matmul(lhs, rhs, type.shape, why)) {
+    emit_matmul(l, node, *kernel, lhs, rhs);
     return true;
   }
   // Strides or batches that oneDNN does not take are copied, dtypes it does not have become f32.
-  std::shared_ptr<const MatmulPlan> plan =
-      plan_matmul(packed_rows(lhs), packed_rows(rhs), type.shape, why);
-  const bool convert = !plan && type.dtype != DType::f32;
+  auto kernel = choose_matmul(packed_rows(lhs), packed_rows(rhs), type.shape, why);
+  const bool convert = !kernel && type.dtype != DType::f32;
   if (convert)
-    plan = plan_matmul(packed_rows(as_f32(lhs)), packed_rows(as_f32(rhs)), type.shape, why);
-  if (!plan) return false;
+    kernel = choose_matmul(packed_rows(as_f32(lhs)), packed_rows(as_f32(rhs)), type.shape, why);
+  if (!kernel) return false;
   if (convert) {
     lhs = broadcast_batch(l.cast(node, l.view(node.input(0)), DType::f32), type.shape);
     rhs = broadcast_batch(l.cast(node, l.view(node.input(1)), DType::f32), type.shape);
-    if (std::shared_ptr<const MatmulPlan> direct = plan_matmul(lhs, rhs, type.shape, why)) {
-      emit_matmul(l, node, direct, lhs, rhs);
+    if (const auto direct = choose_matmul(lhs, rhs, type.shape, why)) {
+      emit_matmul(l, node, *direct, lhs, rhs);
       return true;
     }
   }
-  emit_matmul(l, node, plan, l.row_major(node, lhs), l.row_major(node, rhs));
+  emit_matmul(l, node, *kernel, l.row_major(node, lhs), l.row_major(node, rhs));
   return true;
 }
 

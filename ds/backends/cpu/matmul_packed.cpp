@@ -46,12 +46,14 @@ std::unique_ptr<PackedMatmulPlan> PackedMatmulPlan::make(const View& lhs, const 
   plan->lhs_row_ = left->strides[0];
   plan->lhs_col_ = left->strides[1];
   plan->rhs_row_ = rhs.strides[r - 2];
-  const bool collides = collide(plan->rhs_row_, plan->k_) ||
-                        (plan->lhs_col_ != 1 && collide(plan->lhs_col_, plan->k_));
-  // A few rows are bound by reading rhs, whatever the kernel.
-  if (plan->m_ < 8 || !read_in_place(plan->m_, plan->n_) || !collides) return nullptr;
   plan->choose_split();
   return plan;
+}
+
+bool PackedMatmulPlan::pays() const {
+  const bool collides = collide(rhs_row_, k_) || (lhs_col_ != 1 && collide(lhs_col_, k_));
+  // A few rows are bound by reading rhs, whatever the kernel.
+  return m_ >= 8 && read_in_place(m_, n_) && collides;
 }
 
 /// Threads divide columns, and each packs all of lhs, or rows, and each packs all of rhs: whatever

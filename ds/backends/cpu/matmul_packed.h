@@ -16,11 +16,14 @@ namespace ds::cpu {
 /// or faster (docs/design/2026-11-26-packed-matmul.md).
 class PackedMatmulPlan {
  public:
-  /// Null when the operands are not such ones. `lhs` and `rhs` have the rank of `dims`, that of the
-  /// result, and its batch dimensions.
+  /// Null when the elements of rhs do not follow each other in rows, or those of lhs neither in
+  /// rows nor in columns, or matrices of rhs differ. `lhs` and `rhs` have the rank of `dims`, that
+  /// of the result, and its batch dimensions.
   static std::unique_ptr<PackedMatmulPlan> make(const View& lhs, const View& rhs,
                                                 const Shape& dims);
 
+  /// The operands are such that oneDNN's AVX2 product is slower.
+  bool pays() const;
   size_t scratchpad_bytes() const;
   /// dst is row-major.
   void execute(const float* lhs, const float* rhs, float* dst, void* scratchpad) const;

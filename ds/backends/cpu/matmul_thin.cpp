@@ -11,6 +11,9 @@ namespace {
 
 /// Elements of rhs that a thread begins for: 128 KiB, some ten microseconds of reading.
 constexpr int64_t kWork = 1 << 15;
+/// Rows of lhs where rhs lies by columns: what the kernel takes at once, some times over while the
+/// columns are in a near cache.
+constexpr int64_t kMostRows = 8 * kThinRows;
 
 }  // namespace
 
@@ -24,8 +27,8 @@ std::unique_ptr<ThinMatmulPlan> ThinMatmulPlan::make(const View& lhs, const View
   plan->k_ = lhs.dims[r - 1];
   plan->n_ = dims[r - 1];
   plan->m_ = lhs.numel() / std::max<int64_t>(plan->k_, 1);
-  if (plan->m_ > kThinRows) return nullptr;
   plan->by_columns_ = rhs.strides[r - 1] != 1 && rhs.strides[r - 2] == 1;
+  if (plan->m_ > (plan->by_columns_ ? kMostRows : kThinRows)) return nullptr;
   if (!plan->by_columns_ && rhs.strides[r - 1] != 1) return nullptr;
   plan->rhs_stride_ = rhs.strides[plan->by_columns_ ? r - 1 : r - 2];
   // Of rows a thread reads whole ones, in order: threads that share rows reach half the speed.
@@ -48,8 +51,12 @@ void ThinMatmulPlan::execute(const float* lhs, const float* rhs, float* dst,
   const int64_t pieces = (n_ + kColumns - 1) / kColumns;
   parallel_for(pieces, std::max<int64_t>(1, kWork / (kColumns * k_)),
                [&](int64_t begin, int64_t end) {
-                 thin_product({m_, n_, k_, lhs, k_, rhs, rhs_stride_, by_columns_, dst},
-                              begin * kColumns, std::min(n_, end * kColumns));
+                 const int64_t step = m_ > kThinRows ? 1 : end - begin;
+                 for (int64_t piece = begin; piece < end; piece += step)
+                   for (int64_t row = 0; row < m_; row += kThinRows)
+                     thin_product({std::min(kThinRows, m_ - row), n_, k_, lhs + row * k_, k_, rhs,
+                                   rhs_stride_, by_columns_, dst + row * n_},
+                                  piece * kColumns, std::min(n_, (piece + step) * kColumns));
                });
 }
 

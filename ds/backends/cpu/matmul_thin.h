@@ -8,8 +8,9 @@
 
 namespace ds::cpu {
 
-/// lhs [M, K] x rhs [K, N] -> dst [M, N] in f32 for M up to four: rhs is read once, so memory is
-/// the limit, which oneDNN's AVX2 product does not reach (docs/design/2026-11-26-thin-matmul.md).
+/// lhs [M, K] x rhs [K, N] -> dst [M, N] in f32 for M up to four, or to 32 where rhs lies by
+/// columns: rhs is read once, so memory is the limit, which oneDNN's AVX2 product does not reach
+/// (docs/design/2026-11-26-thin-matmul.md).
 class ThinMatmulPlan {
  public:
   /// Null when there are more rows, or the elements of rhs do not follow each other in rows or in

@@ -62,6 +62,8 @@ TEST_CASE("thin product: sizes around vectors and blocks, rhs by rows and by col
       for (const int64_t n : {1, 7, 8, 17, 65, 1030})
         for (const int64_t k : {1, 3, 4, 5, 16, 37})
           for (const bool by_columns : {false, true}) check({m, k}, n, m, by_columns);
+    for (const int64_t m : {5, 8, 31, 32})
+      for (const int64_t n : {1, 17, 70}) check({m, 37}, n, m, true);
   });
 }
 
@@ -72,6 +74,7 @@ TEST_CASE("thin product: threads, batches with one rhs, nan") {
     for (const bool by_columns : {false, true}) {
       check({1, 300}, 3000, 0, by_columns);
       check({4, 1, 130}, 700, 0, by_columns);
+      if (by_columns) check({9, 130}, 700, 0, by_columns);
       check({3, 261}, 1001, 3, by_columns);
       check({2, 50}, 300, 0, by_columns, kNan);
     }
@@ -86,7 +89,8 @@ TEST_CASE("thin product: what it does not take") {
     return !ThinMatmulPlan::make(lhs, rhs, dims);
   };
   CHECK(!refused(row_major({4, 8}), row_major({8, 6})));
-  CHECK(refused(row_major({5, 8}), row_major({8, 6})));        // more rows
+  CHECK(refused(row_major({5, 8}), row_major({8, 6})));  // more rows
+  CHECK(refused(row_major({33, 8}), right({33, 8}, 6, 8, true)));
   CHECK(refused(row_major({2, 2, 8}), row_major({2, 8, 6})));  // different rhs
   View spread = row_major({8, 6});
   spread.strides = {12, 2};

@@ -40,6 +40,12 @@ dnnl::primitive_attr make_attr(const std::vector<PostOp>& post_ops);
 template <class Desc, class Make>
 bool try_make(Desc& desc, const std::string& what, std::string* why, Make&& make);
 
+/// A primitive descriptor's kernel is plain loops.
+template <class Desc>
+bool is_reference(const Desc& desc) {
+  return std::string_view(desc.impl_info_str()).find("ref") != std::string_view::npos;
+}
+
 /// Throws what a dnnl::error means to our callers.
 [[noreturn]] void throw_dnnl(const dnnl::error& error, const std::string& what);
 
@@ -107,7 +113,7 @@ bool try_make(Desc& desc, const std::string& what, std::string* why, Make&& make
     if (why) *why = what + ": oneDNN has no kernel for it on this processor";
     return false;
   }
-  if (std::string_view(desc.impl_info_str()).find("ref") != std::string_view::npos) {
+  if (is_reference(desc)) {
     if (why) *why = what + ": oneDNN has only its reference kernel";
     return false;
   }

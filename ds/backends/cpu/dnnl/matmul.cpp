@@ -146,7 +146,8 @@ bool normalize(MatmulSpec& spec, bool& swapped, const std::string& what, std::st
 MatmulPlan::MatmulPlan(std::unique_ptr<State> state) : state_(std::move(state)) {}
 MatmulPlan::~MatmulPlan() = default;
 
-std::unique_ptr<MatmulPlan> MatmulPlan::make(const MatmulSpec& given, std::string* why) {
+std::unique_ptr<MatmulPlan> MatmulPlan::make(const MatmulSpec& given, std::string* why,
+                                             int passed_over) {
   const std::string what = describe(given);
   MatmulSpec spec = given;
   bool swapped = false;
@@ -166,6 +167,8 @@ std::unique_ptr<MatmulPlan> MatmulPlan::make(const MatmulSpec& given, std::strin
                      : dnnl::matmul::primitive_desc(dnnl_engine(), lhs, rhs, dst, attr);
   });
   if (!made) return nullptr;
+  for (int i = 0; i < passed_over; ++i)
+    if (!desc.next_impl() || is_reference(desc)) return nullptr;
   auto state = std::unique_ptr<State>(
       new State{Primitive(desc, dnnl::matmul(desc), what), swapped, lhs, rhs, bias, dst, {}});
   for (size_t i = 0; i < spec.post_ops.size(); ++i) {

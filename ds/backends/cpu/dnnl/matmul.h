@@ -25,8 +25,10 @@ struct MatmulSpec {
 class MatmulPlan {
  public:
   /// Null with the reason in `why` (when given) when there is no fast kernel for the dtypes or
-  /// strides on this processor.
-  static std::unique_ptr<MatmulPlan> make(const MatmulSpec& spec, std::string* why = nullptr);
+  /// strides on this processor. oneDNN may have several kernels, the one it prefers first; so many
+  /// of them are passed over.
+  static std::unique_ptr<MatmulPlan> make(const MatmulSpec& spec, std::string* why = nullptr,
+                                          int passed_over = 0);
   ~MatmulPlan();
 
   size_t scratchpad_bytes() const;

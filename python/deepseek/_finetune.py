@@ -4,6 +4,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 
 from . import _core, data, datasets, models, nn, optim
@@ -36,8 +37,8 @@ def add_command(commands) -> None:
         "folder of which a fifth is held out. Texts are in train.csv and test.csv (or tsv, json, "
         "jsonl). Their columns tell the task: a text and label; tokens and tags; question, context "
         "and answers. For fill-mask and text-generation (a column of text) and for "
-        "text2text-generation (two of them) name it by --task. Ctrl-C keeps a checkpoint of a run "
-        "on texts, and --resume goes on from there.",
+        "text2text-generation (two of them) name it by --task. Ctrl-C keeps a checkpoint, and "
+        "--resume goes on from there.",
     )
     command.set_defaults(run=run)
     command.add_argument(
@@ -72,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
         name = f"deepseek/{name}"
     _core.manual_seed(args.seed)
     images = models.AutoModelForImageClassification.takes(read_config(name))
-    if images and (args.task or args.resume):
-        raise _core.ValueError(f"finetune: {name} takes images; --task and --resume are for texts")
+    if images and args.task:
+        raise _core.ValueError(f"finetune: {name} takes images; --task is for texts")
     task, metrics = ("image-classification", _images(name, args)) if images else _texts(name, args)
     if metrics is None:
         print(f"stopped; the same command with --resume goes on from {args.out}", file=sys.stderr)
@@ -101,7 +102,11 @@ class _Classes(nn.Module):
         return getattr(output, "logits", output)
 
 
-def _images(name: str, args: argparse.Namespace) -> dict:
+def _images(name: str, args: argparse.Namespace) -> dict | None:
+    """What held-out images say; None for a run that was stopped."""
+    kept = os.path.join(args.out, "checkpoint")
+    if args.resume and not os.path.isdir(kept):
+        raise _core.IOError(f"finetune: {args.out} has no checkpoint to go on from")
     split = datasets.load(f"imagefolder:{args.data}")
     model = models.AutoModelForImageClassification.from_pretrained(
         name, num_labels=len(split.classes), ignore_mismatched_sizes=True
@@ -133,12 +138,17 @@ def _images(name: str, args: argparse.Namespace) -> dict:
         metrics=["accuracy"],
         max_grad_norm=1.0,
         progress=not args.quiet,
+        checkpoint_dir=kept,
+        resume=args.resume,
     )
     held_out = loader(split.test)
     trainer.fit(train, args.epochs)
+    if trainer.interrupted:
+        return None
     metrics = trainer.evaluate(held_out)
     model.save_pretrained(args.out)
     processor.save_pretrained(args.out)
+    shutil.rmtree(kept)
     return metrics
 
 

@@ -153,6 +153,38 @@ def test_every_task_of_texts(tmp_path, capsys, task):
 
 
 @pytest.mark.filterwarnings("ignore::deepseek.models.LoadWarning")
+def test_a_stopped_run_on_images_goes_on(tmp_path, capsys, monkeypatch):
+    ds.manual_seed(0)
+    model = models.ResNet([1, 1], num_classes=7, width=8)
+    model.config.pretrained_cfg["input_size"] = [3, 32, 32]
+    model.save_pretrained(tmp_path / "model")
+    pictures(tmp_path / "data" / "train", 8)
+    pictures(tmp_path / "data" / "test", 2)
+    options = (tmp_path / "model", "--data", tmp_path / "data", "--batch-size", 6, "--quiet")
+
+    class Press(ds.train.Callback):
+        def on_step_end(self, trainer, log):
+            if trainer.step_count == 6:  # in the middle of the second epoch
+                os.kill(os.getpid(), signal.SIGINT)
+
+    kind = _finetune.MixedPrecisionTrainer
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            _finetune, "MixedPrecisionTrainer", lambda *a, **n: kind(*a, **n, callbacks=[Press()])
+        )
+        said = run(capsys, *options, "--out", tmp_path / "out", code=130)
+    assert "stopped; the same command with --resume goes on" in said
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    run(capsys, *options, "--out", tmp_path / "out", "--resume")
+    run(capsys, *options, "--out", tmp_path / "straight")
+    a, b = (ds.load(tmp_path / name / "model.safetensors") for name in ("out", "straight"))
+    assert all(a[name].tolist() == b[name].tolist() for name in b)
+    assert not (tmp_path / "out" / "checkpoint").exists()
+    said = run(capsys, *options, "--out", tmp_path / "out", "--resume", code=1)
+    assert "has no checkpoint to go on from" in said
+
+
+@pytest.mark.filterwarnings("ignore::deepseek.models.LoadWarning")
 def test_a_stopped_run_goes_on(tmp_path, capsys, monkeypatch):
     small_models = pytest.importorskip("small_models")
     small_models.save_model(tmp_path / "model", "BertForMaskedLM")

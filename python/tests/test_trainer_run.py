@@ -116,7 +116,7 @@ def test_resume_finds_the_last_checkpoint_or_says_what_is_wrong(folder, tmp_path
         with pytest.raises(ds.FileFormatError, match="is no state of a trainer"):
             again.train(saved)
     (saved / "training_state.safetensors").unlink()
-    with pytest.raises(ds.IOError, match="has no training_state.safetensors"):
+    with pytest.raises(ds.IOError, match="has no training_state.safetensors, nor optimizer.pt"):
         again.train(saved)
     for text in ("", "[]", '{"global_step": "x"}', "{" * 5000):
         (saved / "trainer_state.json").write_text(text)

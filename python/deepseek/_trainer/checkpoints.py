@@ -14,6 +14,10 @@ from .. import _core, serialization
 _PATTERN = re.compile(r"checkpoint-(\d+)")
 STATE, TRAINING = "trainer_state.json", "training_state.safetensors"
 _WEIGHTS = "model.safetensors"
+#: Where transformers keeps the state of an optimizer.
+_OPTIMIZERS = ("optimizer.pt", "optimizer.bin")
+#: What of it has the shape of the parameter.
+_LIKE_PARAMETERS = {"exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "sum"}
 
 
 def save_model(model, folder: Path) -> None:
@@ -124,9 +128,12 @@ def read(trainer, folder: Path) -> dict:
     """Restores model, optimizer, schedule, scale and random numbers; returns where the run was."""
     path = folder / TRAINING
     if not path.is_file():
+        other = next((folder / name for name in _OPTIMIZERS if (folder / name).is_file()), None)
+        if other is not None:
+            return _read_other(trainer, folder, other)
         raise _core.IOError(
-            f"Trainer: {folder} has no {TRAINING}: it was written with save_only_model, or by "
-            "another library; load the model with from_pretrained() instead"
+            f"Trainer: {folder} has no {TRAINING}, nor optimizer.pt of transformers: it was "
+            "written with save_only_model; load the model with from_pretrained() instead"
         )
     values = serialization.load(path)
     if not _is_state(values):
@@ -144,3 +151,54 @@ def read(trainer, folder: Path) -> dict:
             raise
         raise _core.FileFormatError(f"{path}: does not fit this run: {error}") from error
     return values["where"]
+
+
+def _require_fit(optimizer, values: dict, path: Path) -> None:
+    """FileFormatError for a state that is of other parameters."""
+    groups, state = optimizer.param_groups, values["state"]
+    sizes = [[len(g["params"]) for g in found] for found in (groups, values["param_groups"])]
+    if sizes[0] != sizes[1]:
+        raise _core.FileFormatError(
+            f"{path}: does not fit this run: its groups have {sizes[1]} parameters, the model's "
+            f"{sizes[0]}"
+        )
+    for ours, theirs in zip(groups, values["param_groups"], strict=True):
+        for parameter, index in zip(ours["params"], theirs["params"], strict=True):
+            for name in _LIKE_PARAMETERS & state.get(index, {}).keys():
+                if state[index][name].shape != parameter.shape:
+                    raise _core.FileFormatError(
+                        f"{path}: does not fit this run: {name} of parameter {index} has the shape "
+                        f"{tuple(state[index][name].shape)}, the parameter "
+                        f"{tuple(parameter.shape)}"
+                    )
+
+
+def _read_other(trainer, folder: Path, path: Path) -> dict:
+    """The same from a checkpoint of transformers. Its order of rows and its random numbers are
+    those of another generator, so a run goes on at the same place of an order of ours."""
+    values = serialization.load(path)
+    groups = values.get("param_groups") if isinstance(values, dict) else None
+    if not isinstance(groups, list) or not isinstance(values.get("state"), dict):
+        raise _core.FileFormatError(f"{path}: is no state of an optimizer")
+    # transformers keeps groups without parameters.
+    kept = {**values, "param_groups": [group for group in groups if group["params"]]}
+    try:
+        _require_fit(trainer.optimizer, kept, path)
+        trainer.optimizer.load_state_dict(kept)
+        for name, part in (("scheduler", trainer.lr_scheduler), ("scaler", trainer._scaler)):
+            if part is not None and (folder / f"{name}.pt").is_file():
+                part.load_state_dict(serialization.load(folder / f"{name}.pt"))
+        load_model(trainer.model, folder)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        if isinstance(error, _core.Error):
+            raise
+        raise _core.FileFormatError(f"{folder}: does not fit this run: {error}") from error
+    step, accumulation = trainer.state.global_step, trainer._accumulation
+    epoch = 0
+    if trainer._batches is not None:
+        epoch, step = divmod(step, -(-trainer._batches // accumulation))
+    where = {"epoch": epoch, "batch": step * accumulation, "logs": {}}
+    loader = trainer._train_dataloader
+    place = dict(loader.state_dict()) if hasattr(loader, "state_dict") else {}
+    where["loader"] = {**place, "epoch": epoch, "position": where["batch"]}
+    return where

@@ -303,8 +303,11 @@ class TextGenerationPipeline(Pipeline):
                 )
             else:
                 batch = self._encoded([item])
-            ids = batch["input_ids"]
-            rows = self.model.generate(ids, attention_mask=batch["attention_mask"], **settings)
+            ids, mask = batch["input_ids"], batch["attention_mask"]
+            first = getattr(self.model.config, "bos_token_id", None)
+            if ids.shape[1] == 0 and first is not None:  # of no text the model writes a beginning
+                ids, mask = _core.tensor([[first]]), None
+            rows = self.model.generate(ids, attention_mask=mask, **settings)
             made = [self._new(item, ids[0], row) for row in rows]
             if options["return_full_text"]:
                 made = [

@@ -140,7 +140,7 @@ def test_labels_that_do_not_fit(folder):
     rows = [{"text": "good", "label": i} for i in range(3)]
     with pytest.raises(ds.ValueError, match="num_labels=3"):
         ds.Trainer(model, args, train_dataset=rows).train()
-    with pytest.raises(ds.ValueError, match="missing or empty"):
+    with pytest.raises(ds.ValueError, match="train_dataset is missing"):
         ds.Trainer(model, args).train()
     with pytest.raises(ds.ValueError, match="no column"):
         ds.Trainer(model, args, train_dataset=[{"label": "1"}]).train()

@@ -295,3 +295,49 @@ def test_prefixes_and_forced_tokens_of_an_encoder_decoder(beams, tmp_path):
         mine.generate(**rows, encoder_outputs=encoded)
     with pytest.raises(ds.ShapeError, match=r"must be \[batch, tokens, 16\]"):
         mine.generate(encoder_outputs=encoded[:, :, :3])
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_scores_of_chosen_tokens(pair, beams, normalize):  # noqa: F811
+    found = []
+    for model, kind in zip(pair, (torch, ds), strict=True):
+        out = model.generate(
+            **{k: kind.tensor(v) for k, v in prompts().items()},
+            num_beams=beams,
+            max_new_tokens=9,
+            eos_token_id=ENDS,
+            pad_token_id=2,
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        scores = model.compute_transition_scores(
+            out.sequences, out.scores, getattr(out, "beam_indices", None), normalize
+        )
+        found.append(np.asarray(scores.numpy()))
+    np.testing.assert_allclose(found[1], found[0], atol=2e-4)
+
+
+def test_classes_of_criteria_and_processors(pair):  # noqa: F811
+    class Stop(models.StoppingCriteria):
+        def __call__(self, input_ids, scores, **kwargs):
+            return ds.tensor([row[-1] != 7 for row in input_ids.tolist()])
+
+    class Seven(models.LogitsProcessor):
+        def __call__(self, input_ids, scores):
+            wanted = ds.zeros_like(scores)
+            wanted[:, 7 if input_ids.shape[1] < 8 else 9] = 1e4
+            return scores + wanted
+
+    ids = ds.tensor(prompts(1, 5)["input_ids"])
+    found = pair[1].generate(
+        ids,
+        max_new_tokens=20,
+        stopping_criteria=models.StoppingCriteriaList([Stop()]),
+        logits_processor=models.LogitsProcessorList([Seven()]),
+    )
+    assert found[0, 5:].tolist() == [7, 7, 7, 9]
+    for kind, given in ((models.StoppingCriteria, 2), (models.LogitsProcessor, 2)):
+        with pytest.raises(NotImplementedError, match="a subclass defines __call__"):
+            kind()(*[None] * given)

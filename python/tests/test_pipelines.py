@@ -110,6 +110,7 @@ def test_text_generation(tmp_path):
     options = dict(max_new_tokens=6, do_sample=False)
     same(mine(TEXTS[0], **options), theirs(TEXTS[0], **options))
     same(mine(TEXTS[:2], **options), theirs(TEXTS[:2], **options))
+    assert mine("", **options)[0]["generated_text"]  # behind the first token of all texts
     options.update(num_beams=3, num_return_sequences=2, return_full_text=False)
     same(mine(TEXTS[0], **options), theirs(TEXTS[0], **options))
     template = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content ~ '\\n' }}{% endfor %}"

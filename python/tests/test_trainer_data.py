@@ -75,7 +75,7 @@ def test_classified_texts_of_a_csv_file(tmp_path, tokenizer):
         ("text,label\na,x\nb,y\nc,z\n", r"3 classes \(x, y, z\), the model 2"),
         ("text,grade\na,1\n", "no column of .*'grade'.* is a label; name one of them"),
         ("label,number\n1,2\n", "no column of .* holds text"),
-        ("text,label\n", "missing or empty"),
+        ("text,label\n", "is empty"),
     ],
 )
 def test_labels_that_are_missing_or_do_not_fit(tmp_path, text, error):
@@ -533,7 +533,13 @@ def test_choices_and_sentences_that_follow(tmp_path, tokenizer):
     theirs = transformers.BertForMultipleChoice.from_pretrained(folder).eval()
     metrics = trainer.evaluate()
     assert metrics["eval_loss"] == pytest.approx(theirs(**expected).loss.item(), rel=1e-4)
+    assert metrics["eval_steps_per_second"] > 0
     assert trainer.train().global_step == 1
+    raw = [{"sent1": "the film was", "ending0": "good", "ending1": "bad", "label": 0}] * 2
+    with pytest.raises(
+        ds.ValueError, match="a list for each choice.*there are .'sent1', 'ending0'"
+    ):
+        trainer.evaluate(raw)
     with pytest.raises(ds.ValueError, match=r"rows have \[2, 3\] choices"):
         ds.DataCollatorForMultipleChoice()([rows[0], {"input_ids": [[1], [2]], "label": 0}])
 
@@ -559,3 +565,81 @@ def test_texts_by_language(tmp_path):
     ]
     (a,), (b,) = map(batches, loaders)
     assert {k: v.tolist() for k, v in a.items()} == {k: v.tolist() for k, v in b.items()}
+
+
+class Metric:
+    """compute_metrics that forgets to return a dict."""
+
+    def __call__(self, result):
+        return 3.0
+
+
+PLAIN = [{"input_ids": [2, 5, 3], "label": 1}, {"input_ids": [2, 6, 7, 3], "label": 0}]
+WRONG = {
+    "label above": ([{**row, "label": 5} for row in PLAIN], {}, "5 to 5, the model 2; load it"),
+    "label below": ([{**row, "label": -1} for row in PLAIN], {}, "-1, the model 2; count from 0"),
+    "no label": (
+        ds.datasets.Dataset.from_list([{"input_ids": [2, 3], "mood": 1}]),
+        {},
+        "no loss for the inputs .*of the columns input_ids, mood.; name the column .*'labels'",
+    ),
+    "splits": ({"train": PLAIN, "test": PLAIN}, {}, "splits train, test; give one.*'train'"),
+    "nothing": (None, {}, "train_dataset is missing"),
+    "no rows": ([], {}, "train_dataset is empty"),
+    "another tokenizer": (
+        [{"input_ids": [2, 99, 3], "label": 0}],
+        {},
+        "token 99, the model's vocabulary 16 tokens; use the tokenizer that belongs",
+    ),
+    "collator": (
+        PLAIN,
+        {"data_collator": ds.default_data_collator},
+        "rows of 'input_ids' have the shapes .3,., .4,.; pass data_collator=DataCollatorWithPad",
+    ),
+    "metric": (
+        PLAIN,
+        {"compute_metrics": Metric(), "eval_dataset": PLAIN},
+        "compute_metrics returned a float; return a dict",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_what_is_wrong_with_data_is_told(tmp_path, name):
+    rows, more, error = WRONG[name]
+    folder = small_models.save_model(tmp_path / "model", "BertForSequenceClassification")
+    model = ds.models.BertForSequenceClassification.from_pretrained(folder)
+    args = ds.TrainingArguments(tmp_path, num_train_epochs=1, disable_tqdm=True)
+    with pytest.raises(ds.ValueError, match=error):
+        ds.Trainer(model, args, train_dataset=rows, **more).train()
+
+
+def test_classes_that_are_stored_as_floats_are_classes(tmp_path):
+    folder = small_models.save_model(tmp_path / "model", "BertForSequenceClassification")
+    losses = []
+    for kind in (int, float):
+        rows = [{**row, "label": kind(row["label"])} for row in PLAIN]
+        model = ds.models.BertForSequenceClassification.from_pretrained(folder)
+        args = ds.TrainingArguments(tmp_path / "out", disable_tqdm=True)
+        losses.append(ds.Trainer(model, args, eval_dataset=rows).evaluate()["eval_loss"])
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"model": "bert-base-uncased"}, "model is a str; give a model"),
+        ({"model": ds.models.BertForMaskedLM}, "model is a class; give a model"),
+        ({"model": PLAIN}, "model is a list; give a model"),
+        ({"model": ds.nn.Linear(1, 1), "args": {"output_dir": "x"}}, "args is a dict; give Train"),
+    ],
+)
+def test_arguments_of_another_kind(given, error):
+    with pytest.raises(TypeError, match=error):
+        ds.Trainer(train_dataset=PLAIN, **given)
+
+
+def test_an_evaluation_needs_data(tmp_path):
+    trainer = ds.Trainer(ds.nn.Linear(1, 1), ds.TrainingArguments(tmp_path))
+    with pytest.raises(ds.ValueError, match="data set to evaluate is missing; give it to Trainer"):
+        trainer.evaluate()

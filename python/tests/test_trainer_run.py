@@ -233,6 +233,29 @@ class Custom(ds.Trainer):
         return [collate(ROWS[i : i + 4]) for i in range(0, 20, 4)]
 
 
+class Popping(ds.Trainer):
+    """A loss as in many tutorials, which takes the labels out of the inputs."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        loss = ds.nn.functional.cross_entropy(outputs.get("logits"), labels)
+        return (loss, outputs) if return_outputs else loss
+
+
+def test_labels_may_be_taken_out(folder, tmp_path):
+    args = arguments(tmp_path / "out", gradient_accumulation_steps=2, eval_strategy="epoch")
+    runs = []
+    for kind in (ds.Trainer, Popping):
+        trainer = kind(load(folder), args, train_dataset=ROWS, eval_dataset=ROWS)
+        trainer.train()
+        metrics = trainer.evaluate()
+        runs.append((weights(trainer.model), metrics["eval_loss"], metrics["eval_accuracy"]))
+    assert runs[0][1:] == pytest.approx(runs[1][1:], rel=1e-5)
+    for name, values in runs[0][0].items():
+        np.testing.assert_allclose(values, runs[1][0][name], atol=1e-5, err_msg=name)
+
+
 def test_overridden_parts_are_used(folder, tmp_path):
     trainer = Custom(load(folder), arguments(tmp_path / "out"), eval_dataset=ROWS)
     before = ds.Trainer(load(folder), trainer.args, eval_dataset=ROWS).evaluate()["eval_loss"]
@@ -542,7 +565,10 @@ def test_progress_is_shown(folder, tmp_path, capsys):
     bar = ds.ProgressCallback(terminal)
     bar.SECONDS = 0
     args.disable_tqdm = True
-    ds.Trainer(load(folder), args, train_dataset=ROWS, callbacks=[bar]).train()
+    trainer = ds.Trainer(load(folder), args, train_dataset=ROWS, callbacks=[bar])
+    trainer.train()
+    trainer.predict(ROWS)
+    assert "evaluating, batch 1 of 3" in terminal.text and "batch 3 of 3" in terminal.text
     assert "step 12/12, epoch 2.00" in terminal.text and "steps/s" in terminal.text
     assert "learning_rate" in capsys.readouterr().out
 

@@ -206,8 +206,12 @@ def test_processors_equal_transformers(kind, tmp_path):
     )  # whose rows every Pillow takes first
     pictures = [Image.fromarray(rng.integers(0, 256, (*side, 3), dtype=np.uint8)) for side in sides]
     expected = theirs(pictures, return_tensors="np")["pixel_values"]
-    got = mine(pictures)
+    got = mine(pictures, return_tensors="pt")
     np.testing.assert_allclose(got.pixel_values.numpy(), expected, atol=1e-5)
+    assert list(mine.image_mean) == list(theirs.image_mean)
+    assert dict(mine.size) == dict(theirs.size)
+    with pytest.raises(AttributeError, match="has no 'sizes'"):
+        mine.sizes  # noqa: B018
     np.testing.assert_allclose(
         mine(pictures[0], return_tensors="np")["pixel_values"], expected[:1], atol=1e-5
     )

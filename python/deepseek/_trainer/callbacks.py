@@ -253,6 +253,7 @@ class ProgressCallback(TrainerCallback):
     def __init__(self, stream=None):
         self._stream = stream
         self._drawn, self._width, self._start, self._first = 0.0, 0, 0.0, 0
+        self._batches = 0  # of the evaluation
 
     @property
     def _out(self):
@@ -293,7 +294,18 @@ class ProgressCallback(TrainerCallback):
         )
 
     def on_prediction_step(self, args, state, control, eval_dataloader=None, **kwargs):
-        self._draw("evaluating")
+        self._batches += 1
+        try:
+            count = f" of {len(eval_dataloader)}"
+        except TypeError:  # a stream
+            count = ""
+        self._draw(f"evaluating, batch {self._batches}{count}")
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        self._batches = 0
+        self._clear()
+
+    on_predict = on_evaluate
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         self._clear()

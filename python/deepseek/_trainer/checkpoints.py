@@ -16,6 +16,8 @@ STATE, TRAINING = "trainer_state.json", "training_state.safetensors"
 _WEIGHTS = "model.safetensors"
 #: Where transformers keeps the state of an optimizer.
 _OPTIMIZERS = ("optimizer.pt", "optimizer.bin")
+#: Families whose parameters have the order that they have there.
+SAME_ORDER = frozenset("bert distilbert gpt2 t5 llama mistral qwen2 qwen3 gemma gemma2".split())
 #: What of it has the shape of the parameter.
 _LIKE_PARAMETERS = {"exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "sum"}
 
@@ -176,6 +178,13 @@ def _require_fit(optimizer, values: dict, path: Path) -> None:
 def _read_other(trainer, folder: Path, path: Path) -> dict:
     """The same from a checkpoint of transformers. Its order of rows and its random numbers are
     those of another generator, so a run goes on at the same place of an order of ours."""
+    kind = getattr(getattr(trainer.model, "config", None), "model_type", None)
+    if kind not in SAME_ORDER or hasattr(trainer.model, "peft_config"):
+        raise _core.NotImplementedError(
+            f"Trainer: {path} lists what belongs to parameters in the order of transformers, which "
+            f"is known for {', '.join(sorted(SAME_ORDER))}; load the model with "
+            f"from_pretrained('{folder}') and begin a new run"
+        )
     values = serialization.load(path)
     groups = values.get("param_groups") if isinstance(values, dict) else None
     if not isinstance(groups, list) or not isinstance(values.get("state"), dict):

@@ -20,10 +20,17 @@ def _is_row(value) -> bool:
     return isinstance(value, list | tuple) or getattr(value, "ndim", 0) > 0
 
 
-def _array(values: Sequence) -> np.ndarray:
-    """Numbers, lists or tensors of one shape."""
-    values = [v.numpy() if hasattr(v, "numpy") else v for v in values]
-    array = np.stack([np.asarray(v) for v in values])
+def _array(values: Sequence, name: str = "labels") -> np.ndarray:
+    """Numbers, lists or tensors of one shape, of the column `name`."""
+    arrays = [np.asarray(v.numpy() if hasattr(v, "numpy") else v) for v in values]
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        raise _core.ValueError(
+            f"collator: rows of '{name}' have the shapes {', '.join(map(str, sorted(shapes)))}; "
+            "pass data_collator=DataCollatorWithPadding(tokenizer), or padding='max_length' to the "
+            "tokenizer"
+        )
+    array = np.stack(arrays)
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
@@ -43,7 +50,7 @@ def default_data_collator(features: Sequence, return_tensors: str = "ds") -> dic
     for name, value in rows[0].items():
         if value is not None and not isinstance(value, str):
             key = "labels" if name in _LABELS else name
-            batch[key] = _core.tensor(_array([row[name] for row in rows]))
+            batch[key] = _core.tensor(_array([row[name] for row in rows], name))
     return _as(batch, return_tensors)
 
 
@@ -121,7 +128,7 @@ class DataCollatorWithPadding:
                 if max(map(len, values)) > length:  # labels of another sequence
                     own = self._length(max(map(len, values)))
                 values = [_filled(v, own, fillers.get(name, 0), left) for v in values]
-            batch[name] = _core.tensor(_array(values))
+            batch[name] = _core.tensor(_array(values, name))
         if "attention_mask" not in batch:
             mask = [_filled([1] * len(row["input_ids"]), length, 0, left) for row in rows]
             batch["attention_mask"] = _core.tensor(np.asarray(mask, dtype=np.int64))

@@ -168,9 +168,10 @@ def label_ids(rows, name: str, config, training: bool) -> dict[str, int] | None:
             )
         low, high = int(min(values)), int(max(values))
         if low < 0 or high >= count:
+            more = f"load it with num_labels={high + 1} and " if high >= count else ""
             raise _core.ValueError(
-                f"Trainer: column '{name}' has classes {low} to {high}, the model {count}; load it "
-                f"with num_labels={high + 1} and count from 0"
+                f"Trainer: column '{name}' has classes {low} to {high}, the model {count}; {more}"
+                "count from 0"
             )
     return None
 
@@ -388,12 +389,20 @@ def rows_of(
     stride: int | None = None,
 ):
     """The data set as one of the model's inputs."""
+    which = "train_dataset" if training else "the data set to evaluate"
+    if dataset is None:
+        raise _core.ValueError(f"Trainer: {which} is missing; give it to Trainer")
+    if isinstance(dataset, Mapping):
+        raise _core.ValueError(
+            f"Trainer: {which} holds the splits {', '.join(map(str, dataset))}; give one of them, "
+            f"dataset['{next(iter(dataset), 'train')}']"
+        )
     sized = hasattr(dataset, "__len__")
-    if dataset is None or (sized and len(dataset) == 0):
-        raise _core.ValueError("Trainer: the data set is missing or empty")
+    if sized and len(dataset) == 0:
+        raise _core.ValueError(f"Trainer: {which} is empty")
     first = dataset[0] if sized else next(iter(dataset), None)
     if first is None:
-        raise _core.ValueError("Trainer: the data set is empty")
+        raise _core.ValueError(f"Trainer: {which} is empty")
     kind, task, config = Rows if sized else Stream, task_of(model), getattr(model, "config", None)
     if task == "image":
         encode = _Pictured(first, plain_model(model), processing_class)
@@ -404,6 +413,12 @@ def rows_of(
         return dataset
     inputs = {"input_ids", "inputs_embeds", "pixel_values"} | _arguments(model)[0] - {*LABELS}
     tokenised = any(name in first for name in inputs)
+    if not tokenised and type(plain_model(model)).__name__.endswith("ForMultipleChoice"):
+        raise _core.ValueError(
+            f"Trainer: {type(plain_model(model)).__name__} takes rows of tokens, a list for each "
+            f"choice: input_ids [choices, tokens]; there are {list(first)}. Tokenise the text with "
+            "each of its choices by dataset.map(), as the guide shows"
+        )
     if tokenised or not task:
         return kind(dataset, _labelled(dataset, first, model, everything, label_names, training))
     if processing_class is None:
@@ -450,9 +465,19 @@ def _labelled(dataset, first: Mapping, model, everything, label_names, training:
     if training and ids is None:
         name_classes(dataset, label, model.config)
 
+    config = model.config
+    whole = config.num_labels > 1 and getattr(config, "problem_type", None) in (
+        None,
+        "single_label_classification",
+    )
+
     def encode(row: Mapping) -> dict:
         made = columns(row)
         value = made.pop(label)
-        return {**made, "labels": ids[str(value)] if ids else value}
+        if ids:
+            value = ids[str(value)]
+        elif whole and isinstance(value, float):  # of a column that once had gaps
+            value = int(value)
+        return {**made, "labels": value}
 
     return encode

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from .. import _core
+from .. import _core, nn
 from ..amp import GradScaler
 from ..data import BucketBatchSampler, DataLoader, IterableDataset
 from ..train import MixedPrecisionTrainer
@@ -67,7 +67,17 @@ class TrainerSetup:
         for name in others:
             hint = "; give it as processing_class" if name == "tokenizer" else ""
             raise TypeError(f"Trainer: the argument '{name}' is unknown{hint}")
-        self.args = args or TrainingArguments()
+        self.args = TrainingArguments() if args is None else args
+        if not isinstance(self.args, TrainingArguments):
+            raise TypeError(
+                f"Trainer: args is a {type(args).__name__}; give TrainingArguments(...)"
+            )
+        if model is not None and not isinstance(model, nn.Module):
+            what = "a class" if isinstance(model, type) else f"a {type(model).__name__}"
+            raise TypeError(
+                f"Trainer: model is {what}; give a model, for example that of "
+                "AutoModelForSequenceClassification.from_pretrained(name)"
+            )
         if (model is None) == (model_init is None):
             raise _core.ValueError("Trainer: give a model, or a function model_init that makes it")
         if data_collator is not None and not callable(data_collator):

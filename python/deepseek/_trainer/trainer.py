@@ -105,9 +105,12 @@ class Trainer(HyperparameterSearch, ModelCard, TrainerSetup):
         else:
             loss = _part(outputs, "loss")
         if loss is None:
+            columns = getattr(self.train_dataset, "column_names", None)
+            given = f" (of the columns {', '.join(columns)})" if columns else ""
             raise _core.ValueError(
-                f"Trainer: the model returned no loss for the inputs {', '.join(inputs)}; give "
-                "labels, or override compute_loss()"
+                f"Trainer: the model returned no loss for the inputs {', '.join(inputs)}{given}; "
+                "name the column with the labels 'labels' or set label_names, or override "
+                "compute_loss()"
             )
         return (loss, outputs) if return_outputs else loss
 
@@ -143,12 +146,27 @@ class Trainer(HyperparameterSearch, ModelCard, TrainerSetup):
             raise _core.ValueError(
                 f"Trainer: a batch must be a dict of tensors, not a {type(inputs).__name__}"
             )
+        self._require_known(inputs.get("input_ids"))
         return {k: v for k, v in inputs.items() if v is not None}
+
+    def _require_known(self, ids) -> None:
+        """ValueError for a token that the model does not have."""
+        count = getattr(getattr(self.model, "config", None), "vocab_size", None)
+        if not isinstance(count, int) or not isinstance(ids, _core.Tensor) or not ids.numel():
+            return
+        highest = int(ids.numpy().max())
+        if highest >= count:
+            raise _core.ValueError(
+                f"Trainer: input_ids has the token {highest}, the model's vocabulary {count} "
+                "tokens; use the tokenizer that belongs to the model, or call "
+                "model.resize_token_embeddings(len(tokenizer))"
+            )
 
     def training_step(self, model, inputs, num_items_in_batch: int | None = None):
         """Forward and backward pass of one batch; returns its part of the step's loss."""
         with self._autocast():
-            loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+            # A copy, as overridden ones often take the labels out.
+            loss = self.compute_loss(model, dict(inputs), num_items_in_batch=num_items_in_batch)
         scaled = self.loss_is_scaled_for_ga
         if scaled is None:
             scaled = self.compute_loss_func is not None and num_items_in_batch is not None
@@ -533,7 +551,7 @@ class Trainer(HyperparameterSearch, ModelCard, TrainerSetup):
                 self.current_gradient_accumulation_steps = 1
                 items = self._items(inputs) if self.compute_loss_func is not None else None
                 loss, outputs = self.compute_loss(
-                    model, inputs, return_outputs=True, num_items_in_batch=items
+                    model, dict(inputs), return_outputs=True, num_items_in_batch=items
                 )
             elif self._task == "image":
                 loss, outputs = None, _classes(model, inputs)
@@ -581,6 +599,7 @@ class Trainer(HyperparameterSearch, ModelCard, TrainerSetup):
         self.model.train(training)
         if not counts:
             raise _core.ValueError("Trainer: the data to evaluate gave no batch")
+        self._evaluated = len(counts)
         predictions, ids = joined(found), joined(labels)
         metrics = {}
         if losses and losses[0][0] is not None:
@@ -598,7 +617,13 @@ class Trainer(HyperparameterSearch, ModelCard, TrainerSetup):
     def _metrics(self, result: EvalPrediction) -> dict:
         """What compute_metrics says; without it the accuracy of a classifier."""
         if self.compute_metrics is not None:
-            return dict(self.compute_metrics(result))
+            found = self.compute_metrics(result)
+            if not isinstance(found, Mapping):
+                raise _core.ValueError(
+                    f"Trainer: compute_metrics returned a {type(found).__name__}; return a dict "
+                    "such as {'accuracy': 0.9}"
+                )
+            return dict(found)
         if self._answers():
             return self._eval_dataloader.dataset.measures(*result.predictions)
         if not self._classifies():
@@ -634,7 +659,7 @@ class Trainer(HyperparameterSearch, ModelCard, TrainerSetup):
         )
         metrics = dict(output.metrics)
         seconds = time.monotonic() - began
-        metrics.update(speed(metric_key_prefix, seconds, output.num_samples, None))
+        metrics.update(speed(metric_key_prefix, seconds, output.num_samples, self._evaluated))
         self.log(metrics)
         self._call("on_evaluate", metrics=metrics)
         return metrics
@@ -667,7 +692,7 @@ class Trainer(HyperparameterSearch, ModelCard, TrainerSetup):
         output = self.evaluation_loop(loader, "Prediction", False, ignore_keys, metric_key_prefix)
         metrics = dict(output.metrics)
         seconds = time.monotonic() - began
-        metrics.update(speed(metric_key_prefix, seconds, output.num_samples, None))
+        metrics.update(speed(metric_key_prefix, seconds, output.num_samples, self._evaluated))
         self._call("on_predict", metrics=metrics)
         return PredictionOutput(output.predictions, output.label_ids, metrics)
 

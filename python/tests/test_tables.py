@@ -457,6 +457,9 @@ def test_folders_of_images(tmp_path):
         {"image": [{"bytes": content, "path": None}]}, Features(image=Image())
     )
     assert stored[0]["image"].max().item() == 10
+    for rows in (stored, found["train"].select([1])):
+        picture = rows.cast_column("image", Image(mode="pil"))[0]["image"].convert("RGB")
+        assert np.asarray(picture).transpose(2, 0, 1).tolist() == rows[0]["image"].tolist()
     (tmp_path / "b" / "test" / "metadata.csv").write_text("file_name,caption\ncat.png,x\n")
     with pytest.raises(ds.ValueError, match="dog.png has no row in metadata.csv"):
         load_dataset(tmp_path / "b")

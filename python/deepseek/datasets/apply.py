@@ -2,6 +2,7 @@
 """map(): a function over the rows of a table, here or in several processes."""
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import tempfile
 import traceback
@@ -13,6 +14,7 @@ from .. import _core
 from .._download import cache_folder
 from ..data.worker import Failure, WorkerError
 from .arrow import BATCH_ROWS, batch_of, collect, map_file, pyarrow, write_stream
+from .progress import Progress
 
 
 class Job(NamedTuple):
@@ -43,15 +45,16 @@ def _call(job: Job, given: Mapping, where) -> dict | None:
     return made
 
 
-def _batches(job: Job, start: int, stop: int) -> Iterator:
+def _batches(job: Job, start: int, stop: int, done: Callable[[int], None]) -> Iterator:
     """Batches of the rows from start to stop; nothing where the function returns nothing. What it
-    leaves as it is stays as it is stored."""
+    leaves as it is stays as it is stored. done: is told how many rows went through."""
     step = job.batch_size if job.batched else BATCH_ROWS
     for begin in range(start, stop, step):
         end = min(begin + step, stop)
         if job.batched and job.drop_last_batch and end - begin < step:
             return
         made = (_made_of_batch if job.batched else _made_of_rows)(job, begin, end)
+        done(end - begin)
         if made is None:
             continue
         stored = job.rows.table_of(slice(begin, end))
@@ -95,7 +98,7 @@ def _work(job: Job, start: int, stop: int, path: Path, pipe) -> None:
     """One process's share, into a file."""
     _core.set_num_threads(1)
     try:
-        table = collect(_batches(job, start, stop), path, job.schema)
+        table = collect(_batches(job, start, stop, pipe.send), path, job.schema)
         if not path.exists():
             write_stream(path, table.to_batches(), table.schema)
         pipe.send(None)
@@ -105,7 +108,7 @@ def _work(job: Job, start: int, stop: int, path: Path, pipe) -> None:
     os._exit(0)  # nothing of the main process is to be torn down here
 
 
-def _in_processes(job: Job, count: int):
+def _in_processes(job: Job, count: int, bar: Progress):
     """The tables of `count` processes, in order."""
     _core.synchronize()  # no lock of the engine may be held while forking
     context = multiprocessing.get_context("fork")
@@ -123,17 +126,11 @@ def _in_processes(job: Job, count: int):
             theirs.close()
             running.append((process, mine, path))
         try:
-            for number, (process, pipe, _) in enumerate(running):
-                try:
-                    failure = pipe.recv()
-                except EOFError:
-                    process.join()
-                    raise WorkerError(
-                        f"map: process {number} ended with exit status {process.exitcode}; it may "
-                        "have run out of memory. num_proc=1 shows the error here"
-                    ) from None
-                if failure is not None:
-                    raise _error_of(failure, number)
+            left = {pipe: (number, process) for number, (process, pipe, _) in enumerate(running)}
+            while left:
+                for pipe in multiprocessing.connection.wait(list(left)):
+                    if _finished(pipe, *left[pipe], bar):
+                        del left[pipe]
         finally:
             for process, pipe, _ in running:
                 pipe.close()
@@ -141,6 +138,24 @@ def _in_processes(job: Job, count: int):
                     process.terminate()
                 process.join()
         return [map_file(path) for _, _, path in running]
+
+
+def _finished(pipe, number: int, process, bar: Progress) -> bool:
+    """Takes what a process says, rows that are done or its end; raises its error."""
+    try:
+        said = pipe.recv()
+    except EOFError:
+        process.join()
+        raise WorkerError(
+            f"map: process {number} ended with exit status {process.exitcode}; it may "
+            "have run out of memory. num_proc=1 shows the error here"
+        ) from None
+    if isinstance(said, int):
+        bar.add(said)
+        return False
+    if said is not None:
+        raise _error_of(said, number)
+    return True
 
 
 def _error_of(failure: Failure, number: int) -> Exception:
@@ -151,9 +166,11 @@ def _error_of(failure: Failure, number: int) -> Exception:
         return RuntimeError(message)
 
 
-def map_table(rows, function: Callable, num_proc: int, path: Path | None, **asked):
+def map_table(
+    rows, function: Callable, num_proc: int, path: Path | None, label: str = "map", **asked
+):
     """The table of map(), kept in a file where there is a path; None when the function returned
-    nothing for every row."""
+    nothing for every row. label: of the line that shows progress."""
     if rows.format["type"] in ("arrow", "pandas"):
         rows = rows.with_format(None, rows.format["columns"])
     job = Job(rows, function, **asked)
@@ -161,10 +178,12 @@ def map_table(rows, function: Callable, num_proc: int, path: Path | None, **aske
         raise _core.ValueError(f"map: num_proc {num_proc!r} must be at least 1")
     count = min(num_proc, len(rows))
     always = None if path is None else -1
-    if count <= 1:
-        table = collect(_batches(job, 0, len(rows)), path, job.schema, always)
-        return table if table.num_columns else None
-    tables = [t for t in _in_processes(job, count) if t.num_columns]
+    with Progress(label, len(rows)) as bar:
+        if count <= 1:
+            batches = _batches(job, 0, len(rows), bar.add)
+            table = collect(batches, path, job.schema, always)
+            return table if table.num_columns else None
+        tables = [t for t in _in_processes(job, count, bar) if t.num_columns]
     if not tables:
         return None
     if path is None and all(t.schema.equals(tables[0].schema) for t in tables):

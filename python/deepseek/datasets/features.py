@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the columns of a data set hold, written to files as the package `datasets` writes it."""
 
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,16 +39,20 @@ class ClassLabel:
         """How many there are."""
         return len(self.names)
 
-    def str2int(self, name: str) -> int:
-        """The number of a class. ValueError when there is none."""
+    def str2int(self, name):
+        """The number of a class, or of each in a list. ValueError when there is none."""
+        if not isinstance(name, str):
+            return [self.str2int(each) for each in name]
         if name not in self.names:
             raise _core.ValueError(
                 f"ClassLabel: there is no class '{name}'; there are {', '.join(self.names[:10])}"
             )
         return self.names.index(name)
 
-    def int2str(self, number: int) -> str:
-        """The name of a class. IndexError when there is none."""
+    def int2str(self, number):
+        """The name of a class, or of each in a list. IndexError when there is none."""
+        if hasattr(number, "__len__"):
+            return [self.int2str(int(each)) for each in number]
         if not 0 <= number < len(self.names):
             raise _core.IndexError(f"ClassLabel: class {number} of {len(self.names)}")
         return self.names[number]
@@ -61,10 +66,17 @@ class List:
     length: int = -1
 
 
+def Sequence(feature: Any, length: int = -1):  # noqa: N802, the name of the package `datasets`
+    """List(feature, length); of a dict a dict of lists."""
+    if isinstance(feature, Mapping):
+        return {name: Sequence(inner, length) for name, inner in feature.items()}
+    return List(feature, length)
+
+
 @dataclass(frozen=True)
 class Image:
-    """JPEG or PNG, as a path or as bytes; a row holds it as a tensor uint8 [C, H, W], without
-    `decode` as {"path", "bytes"}."""
+    """JPEG or PNG, as a path or as bytes; a row holds it as a tensor uint8 [C, H, W], with mode
+    "pil" as an image of Pillow, without `decode` as {"path", "bytes"}."""
 
     decode: bool = True
     mode: str = "rgb"
@@ -73,6 +85,10 @@ class Image:
         """The pixels."""
         if value is None or not self.decode:
             return value
+        if self.mode == "pil":
+            import PIL.Image
+
+            return PIL.Image.open(io.BytesIO(value["bytes"]) if value["bytes"] else value["path"])
         if value["bytes"] is not None:
             return _core._io.decode_image(value["bytes"], value["path"] or "image", self.mode)
         return _core._io.read_image(value["path"], self.mode)

@@ -28,6 +28,9 @@ _VERBS = {
     "take",
     "skip",
     "batch",
+    "flatten",
+    "repeat",
+    "align_labels_with_mapping",
 }
 _PROPERTIES = {"num_rows", "num_columns", "shape", "column_names", "features"}
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dataset: rows of named columns in Apache Arrow, with the verbs of the package `datasets`."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from .arrow import (
     map_file,
     pyarrow,
 )
-from .features import ClassLabel, Feature, Features, Value, arrow_type
+from .features import ClassLabel, Feature, Features, List, Value, arrow_type
 from .formats import check_kind, format_batch, format_column, format_row
 
 Names = str | Sequence[str]
@@ -117,6 +118,43 @@ class Dataset(_Dataset):
         schema = features.schema if features else None
         rows = generator(**(gen_kwargs or {}))
         return cls(collect(batches_of_rows(rows, schema), schema=schema), features)
+
+    @classmethod
+    def _of_files(cls, kind: str, paths, features, options) -> "Dataset":
+        from .loading import load_dataset
+
+        made = load_dataset(kind, data_files=paths, split="train", **options)
+        return made if features is None else made.cast(features)
+
+    @classmethod
+    def from_csv(cls, paths, features: Features | None = None, **options) -> "Dataset":
+        """Of one CSV file or several; options are those of load_dataset()."""
+        return cls._of_files("csv", paths, features, options)
+
+    @classmethod
+    def from_json(cls, paths, features: Features | None = None, **options) -> "Dataset":
+        """Of one file of JSON or of a JSON object a line, or of several."""
+        return cls._of_files("json", paths, features, options)
+
+    @classmethod
+    def from_parquet(cls, paths, features: Features | None = None, **options) -> "Dataset":
+        """Of one Parquet file or several."""
+        return cls._of_files("parquet", paths, features, options)
+
+    @classmethod
+    def from_text(cls, paths, features: Features | None = None, **options) -> "Dataset":
+        """The lines of one file of text or of several, as a column text."""
+        return cls._of_files("text", paths, features, options)
+
+    @staticmethod
+    def load_from_disk(path: str | os.PathLike) -> "Dataset":
+        """What save_to_disk() wrote."""
+        from .loading import load_from_disk
+
+        made = load_from_disk(path)
+        if not isinstance(made, Dataset):
+            raise _core.ValueError(f"Dataset: {path} holds several splits; use load_from_disk()")
+        return made
 
     # ---- looking
 
@@ -279,6 +317,16 @@ class Dataset(_Dataset):
         """Python's values again."""
         self.set_format()
 
+    @contextlib.contextmanager
+    def formatted_as(self, type: str | None = None, columns: Names | None = None):
+        """set_format() inside `with`."""
+        before = (self._kind, self._shown, self._transform)
+        self.set_format(type, columns)
+        try:
+            yield
+        finally:
+            self._kind, self._shown, self._transform = before
+
     # ---- rows
 
     def _choose(self, rows: np.ndarray) -> "Dataset":
@@ -305,6 +353,36 @@ class Dataset(_Dataset):
         """All but the first n rows."""
         return self.select(range(min(n, len(self)), len(self)))
 
+    def repeat(self, num_times: int) -> "Dataset":
+        """The rows num_times one after the other."""
+        return self.select(np.tile(np.arange(len(self)), max(num_times, 0)))
+
+    def add_item(self, item: Mapping) -> "Dataset":
+        """The same with one more row at the end."""
+        from .mix import concatenate_datasets
+
+        missing = [name for name in self.column_names if name not in item]
+        if missing or len(item) != self.num_columns:
+            raise _core.ValueError(
+                f"add_item: the row has {', '.join(item)}; the columns are "
+                f"{', '.join(self.column_names)}"
+            )
+        row = {name: item[name] for name in self.column_names}
+        return concatenate_datasets([self, Dataset.from_list([row], self._features)])
+
+    def batch(self, batch_size: int, drop_last_batch: bool = False) -> "Dataset":
+        """Rows whose values are lists of batch_size values of rows one after the other."""
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise _core.ValueError(f"batch: batch_size {batch_size!r} must be a positive integer")
+        return self.with_format(None).map(
+            lambda rows: {name: [values] for name, values in rows.items()},
+            batched=True,
+            batch_size=batch_size,
+            drop_last_batch=drop_last_batch,
+            features=Features({name: List(f) for name, f in self._features.items()}),
+            desc="batch",
+        )
+
     def shard(self, num_shards: int, index: int, contiguous: bool = True) -> "Dataset":
         """Part `index` of num_shards of about the same size: neighbours, or every num_shards-th."""
         if not 0 <= index < num_shards:
@@ -326,6 +404,7 @@ class Dataset(_Dataset):
         fn_kwargs: dict | None = None,
         load_from_cache_file: bool = True,
         keep_in_memory: bool = False,
+        desc: str | None = None,
     ) -> "Dataset":
         """The rows of which function(row) is true; with `batched` it returns a list of truths."""
 
@@ -346,6 +425,7 @@ class Dataset(_Dataset):
             fn_kwargs=fn_kwargs,
             load_from_cache_file=load_from_cache_file,
             keep_in_memory=keep_in_memory,
+            desc=desc or "filter",
         )
         if len(kept) != len(self):
             raise _core.ValueError(f"filter: {len(kept)} truths for {len(self)} rows")
@@ -424,6 +504,7 @@ class Dataset(_Dataset):
         load_from_cache_file: bool = True,
         cache_file_name: str | os.PathLike | None = None,
         keep_in_memory: bool = False,
+        writer_batch_size: int | None = None,
     ) -> "Dataset":
         """Rows (with `batched` dicts of columns) through a function whose dict adds or replaces
         columns; with `batched` it may return more or fewer rows than it got.
@@ -431,7 +512,8 @@ class Dataset(_Dataset):
         num_proc: processes that share the rows. Of rows that come from files the result is kept in
         the cache and taken from there when the same function, with the same values around it, is
         asked for the same rows; load_from_cache_file=False computes it anew, keep_in_memory keeps
-        nothing, cache_file_name names the file. `desc` is accepted and changes nothing."""
+        nothing, cache_file_name names the file. desc: stands before the progress on a
+        terminal; writer_batch_size is accepted and changes nothing."""
         removed = self._check(remove_columns)
         asked = dict(
             with_indices=with_indices,
@@ -451,7 +533,7 @@ class Dataset(_Dataset):
             path = origin and self._kept / f"map-{origin}.arrow"
         made = found(path) if path and load_from_cache_file and path.is_file() else None
         if made is None:
-            made = map_table(self, function, num_proc or 1, path, **asked)
+            made = map_table(self, function, num_proc or 1, path, desc or "map", **asked)
         if made is None:  # the function returned nothing: it was for its effects
             return self.remove_columns(removed)
         known = features or Features.from_schema(made.schema).known(self._features)
@@ -515,6 +597,52 @@ class Dataset(_Dataset):
         table = flat._table.append_column(name, array)
         features = Features({**self._features, name: Features.from_schema(table.schema)[name]})
         return flat._with(table=table, features=features)
+
+    def flatten(self) -> "Dataset":
+        """Columns of dicts as a column for each of their keys, named column.key."""
+        made = self.flatten_indices()
+        while any(isinstance(feature, dict) for feature in made._features.values()):
+            features = {}
+            for name, feature in made._features.items():
+                inner = feature if isinstance(feature, dict) else {None: feature}
+                for key, value in inner.items():
+                    features[name if key is None else f"{name}.{key}"] = value
+            # Only these: an image is stored as such a column too.
+            parts = []
+            for name, feature in made._features.items():
+                part = made._table.select([name])
+                parts.append(part.flatten() if isinstance(feature, dict) else part)
+            columns = [column for part in parts for column in part.columns]
+            table = pyarrow().Table.from_arrays(columns, names=list(features))
+            made = made._with(table=table, features=Features(features), shown=None)
+        return made
+
+    def align_labels_with_mapping(self, label2id: Mapping[str, int], label_column: str):
+        """A column of classes with the numbers that a model has for their names."""
+        self._check(label_column)
+        classes = self._features[label_column]
+        if not isinstance(classes, ClassLabel):
+            raise _core.ValueError(
+                f"align_labels_with_mapping: '{label_column}' holds {classes}, not ClassLabel; "
+                "call class_encode_column() first"
+            )
+        known = {name.lower(): int(number) for name, number in label2id.items()}
+        missing = [name for name in classes.names if name.lower() not in known]
+        if missing:
+            raise _core.ValueError(
+                f"align_labels_with_mapping: the mapping has no '{missing[0]}'; it has "
+                f"{', '.join(label2id)}"
+            )
+        numbers = [known[name.lower()] for name in classes.names]
+        names = sorted(label2id, key=lambda name: int(label2id[name]))
+        changed = self.map(
+            lambda rows: {
+                label_column: [None if i is None else numbers[i] for i in rows[label_column]]
+            },
+            batched=True,
+            features=Features({**self._features, label_column: Value("int64")}),
+        )
+        return changed.cast_column(label_column, ClassLabel(names))
 
     def unique(self, name: str) -> list:
         """The values of a column, each once, in the order they come."""

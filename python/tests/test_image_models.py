@@ -49,7 +49,7 @@ CASES = [
     ("tf_efficientnet_lite0", {}, 66),
 ]
 #: In f64: with so many steps of relu6 on few pixels, rounding decides where a gradient is 0.
-DOUBLE = ("tf_efficientnet_lite0",)
+DOUBLE = ("tf_efficientnet_lite0", "mobilenetv2_035")
 
 
 def upstream(name, changes):

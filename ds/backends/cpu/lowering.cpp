@@ -13,6 +13,7 @@
 #include "ds/base/options.h"
 #include "ds/base/parallel.h"
 #include "ds/ir/cost.h"
+#include "ds/ir/phase.h"
 
 namespace ds::cpu {
 namespace {
@@ -56,6 +57,11 @@ void Lowering::find_taken_up() {
   for (const NodePtr& node : order)
     for (const Value& input : node->inputs()) ++readers[input.node.get()];
   for (const Value& output : graph_.outputs) ++readers[output.node.get()];
+  // A convolution that takes up what follows rounds once to 16 bits instead of after every
+  // operation. Within a training step it may be computed again, with other readers, and has to give
+  // the same.
+  const bool trains = std::any_of(order.begin(), order.end(),
+                                  [](const NodePtr& node) { return in_backward(*node); });
   for (const NodePtr& node : order) {
     if (node->op() == Op::sum_) {
       const Value& squares = node->input(0);
@@ -69,6 +75,7 @@ void Lowering::find_taken_up() {
     for (size_t i = 0; i < node->inputs().size(); ++i) {
       const Node* conv = node->input(static_cast<int>(i)).node.get();
       if (conv->op() != Op::convolution_ || readers[conv] != 1 || !is_epilogue(*node, i)) continue;
+      if (trains && is_half(conv->type().dtype)) continue;
       taken_up_[node.get()] = conv;
       postponed_.insert(conv);
       break;

@@ -70,6 +70,19 @@ Tensor row_write(Op op, const Rows& rows, const Tensor& src, const Shape& shape)
   return reshaped(record(op, {rows.input, rows.index, src}, {rows.dim}), shape);
 }
 
+/// The index of whole slices of `like` along dim that a row-wise index was expanded from, as graph
+/// networks do: `edges.view(-1, 1).expand(-1, features)`. Undefined where it is no such index.
+Tensor index_of_slices(const Tensor& index, const Shape& like, int dim) {
+  const Value value = index.value();
+  if (index.dim() < 2 || value.node->op() != Op::expand_) return {};
+  const Value& before = value.node->input(0);
+  const Shape &shape = index.shape(), &narrow = before.shape();
+  if (narrow.rank() != shape.rank() || narrow[dim] != shape[dim]) return {};
+  for (int d = 0; d < shape.rank(); ++d)
+    if (d != dim && (narrow[d] != 1 || shape[d] != like[d])) return {};
+  return reshaped(Tensor(before, index.device()), {shape[dim]});
+}
+
 Tensor flat(const Tensor& x) { return reshaped(x, {x.numel()}); }
 
 void check_mask(const Tensor& mask, const char* op) {
@@ -82,9 +95,11 @@ void check_mask(const Tensor& mask, const char* op) {
 Tensor gather(const Tensor& input, int64_t dim, const Tensor& index) {
   const int d = normalize_dim(dim, input.dim(), "gather");
   if (index.numel() == 0) return constant(index.shape(), 0, input.dtype(), input.device());
-  const Tensor picked =
-      record(Op::gather_, {at_least_1d(input), at_least_1d(as_index(index, "gather"))}, {d});
-  return reshaped(picked, index.shape());
+  const Tensor source = at_least_1d(input), places = at_least_1d(as_index(index, "gather"));
+  if (source.dim() == places.dim())
+    if (const Tensor slices = index_of_slices(places, source.shape(), d); slices.defined())
+      return record(Op::index_select_, {source, slices}, {d});
+  return reshaped(record(Op::gather_, {source, places}, {d}), index.shape());
 }
 
 Tensor scatter(const Tensor& input, int64_t dim, const Tensor& index, const Operand& src) {
@@ -92,7 +107,11 @@ Tensor scatter(const Tensor& input, int64_t dim, const Tensor& index, const Oper
 }
 
 Tensor scatter_add(const Tensor& input, int64_t dim, const Tensor& index, const Tensor& src) {
-  return scattered(scatter_arguments(input, dim, index, src, "scatter_add"), input.shape(), "add");
+  const Scatter s = scatter_arguments(input, dim, index, src, "scatter_add");
+  if (s.input.dim() == s.index.dim() && s.src.shape() == s.index.shape())
+    if (const Tensor slices = index_of_slices(s.index, s.input.shape(), s.dim); slices.defined())
+      return record(Op::index_add_, {s.input, slices, s.src}, {s.dim});
+  return scattered(s, input.shape(), "add");
 }
 
 Tensor scatter_reduce(const Tensor& input, int64_t dim, const Tensor& index, const Tensor& src,

@@ -6,8 +6,8 @@
 
 #include "ds/backends/cpu/dnnl/matmul.h"
 #include "ds/backends/cpu/kernels/thin.h"
-#include "ds/backends/cpu/matmul_batch.h"
 #include "ds/backends/cpu/matmul_packed.h"
+#include "ds/backends/cpu/matmul_small.h"
 #include "ds/backends/cpu/matmul_thin.h"
 
 namespace ds::cpu {
@@ -35,11 +35,13 @@ std::shared_ptr<const MatmulPlan> dnnl_plan(const View& lhs, const View& rhs, co
                           passed_over);
 }
 
-constexpr char kThin[] = "cpu:thin_matmul", kPacked[] = "cpu:matmul", kBatch[] = "cpu:batch_matmul";
+constexpr char kThin[] = "cpu:thin_matmul", kPacked[] = "cpu:matmul", kSmall[] = "cpu:small_matmul";
 
-// Products and sums of a matrix of a batch up to which ours is faster than oneDNN's AVX2 product,
-// and than its product for AVX-512 (docs/design/2026-11-27-tuner.md).
-constexpr int64_t kSmallForAvx2 = 32 * 32 * 32, kSmallForAvx512 = 16 * 16 * 16;
+// Products and sums of a matrix up to which ours is faster than oneDNN's: of a single one, whose
+// call takes oneDNN 0.6 us; of a batch where it has its AVX2 product; and where that for AVX-512
+// (docs/design/2026-11-27-tuner.md).
+constexpr int64_t kSmallSingle = 64 * 64 * 64, kSmallForAvx2 = 32 * 32 * 32,
+                  kSmallForAvx512 = 16 * 16 * 16;
 
 /// Ours where it is faster for these operands than what oneDNN has without AVX-512, or for a row or
 /// a few than what it has with it (docs/design/2026-11-27-tuner.md).
@@ -49,10 +51,10 @@ std::optional<Kernel> own_rule(const View& lhs, const View& rhs, const Shape& di
   if ((gemm && rows <= kThinRows) || rows == 1 || (rows <= 3 && by_columns))
     if (std::shared_ptr<const ThinMatmulPlan> plan = ThinMatmulPlan::make(lhs, rhs, dims))
       return own_kernel(kThin, plan);
-  const int64_t size_of_one = dims[dims.rank() - 2] * dims.back() * lhs.dims.back();
-  if (size_of_one <= (gemm ? kSmallForAvx2 : kSmallForAvx512))
-    if (std::shared_ptr<const BatchMatmulPlan> plan = BatchMatmulPlan::make(lhs, rhs, dims))
-      return own_kernel(kBatch, plan);
+  if (const std::shared_ptr<const SmallMatmulPlan> plan = SmallMatmulPlan::make(lhs, rhs, dims)) {
+    const int64_t most = plan->single() ? kSmallSingle : gemm ? kSmallForAvx2 : kSmallForAvx512;
+    if (plan->size_of_one() <= most) return own_kernel(kSmall, plan);
+  }
   if (gemm)
     if (std::shared_ptr<const PackedMatmulPlan> plan = PackedMatmulPlan::make(lhs, rhs, dims))
       if (plan->pays()) return own_kernel(kPacked, plan);
@@ -76,8 +78,8 @@ std::vector<Kernel> matmul_kernels(const View& lhs, const View& rhs, const Shape
     kernels.push_back(own_kernel(kThin, plan));
   if (const std::shared_ptr<const PackedMatmulPlan> plan = PackedMatmulPlan::make(lhs, rhs, dims))
     kernels.push_back(own_kernel(kPacked, plan));
-  if (const std::shared_ptr<const BatchMatmulPlan> plan = BatchMatmulPlan::make(lhs, rhs, dims))
-    kernels.push_back(own_kernel(kBatch, plan));
+  if (const std::shared_ptr<const SmallMatmulPlan> plan = SmallMatmulPlan::make(lhs, rhs, dims))
+    kernels.push_back(own_kernel(kSmall, plan));
   // Past its last kernel oneDNN offers that again.
   const auto known = [&](const std::string& name) {
     return std::any_of(kernels.begin(), kernels.end(),

@@ -101,6 +101,8 @@ TEST_CASE("matmul kernels: batches") {
           View repeated = operand(DType::f32, {2, 3, 9, n}, right);
           repeated.strides[1] = 0;  // the same matrix for all three
           check_all<float>(operand(DType::f32, {2, 3, 7, 9}, left), repeated, {2, 3, 7, n}, 1e-4);
+          repeated.strides[0] = 0;  // for all six
+          check_all<float>(operand(DType::f32, {2, 3, 7, 9}, left), repeated, {2, 3, 7, n}, 1e-4);
         }
   });
 }
@@ -118,8 +120,8 @@ TEST_CASE("matmul kernels: which take what") {
   CHECK(has(of({2, 8}, {8, 40}, true, {2, 40}), "cpu:thin_matmul"));
   CHECK(has(of({20, 8}, {8, 40}, false, {20, 40}), "cpu:matmul"));
   CHECK(!has(of({20, 8}, {8, 40}, true, {20, 40}), "cpu:matmul"));
-  CHECK(has(of({5, 20, 8}, {5, 8, 40}, true, {5, 20, 40}), "cpu:batch_matmul"));
-  CHECK(!has(of({2, 4, 300}, {2, 300, 300}, false, {2, 4, 300}), "cpu:batch_matmul"));  // large
+  CHECK(has(of({5, 20, 8}, {5, 8, 40}, true, {5, 20, 40}), "cpu:small_matmul"));
+  CHECK(!has(of({2, 4, 300}, {2, 300, 300}, false, {2, 4, 300}), "cpu:small_matmul"));  // large
   const auto all = of({20, 8}, {8, 40}, false, {20, 40});
   std::string why;
   CHECK(all.front() == matmul_rule(operand(DType::f32, {20, 8}, false),
@@ -128,13 +130,19 @@ TEST_CASE("matmul kernels: which take what") {
   CHECK(std::count(all.begin(), all.end(), all.front()) == 1);
 }
 
-TEST_CASE("matmul kernels: batches of small matrices are ours by rule, of larger ones not") {
-  std::string why;
-  for (const int64_t size : {16, 64}) {
-    const View square = operand(DType::f32, {6, size, size}, false);
-    const auto rule = matmul_rule(square, square, square.dims, why);
-    CHECK((rule->name == "cpu:batch_matmul") == (size == 16));
-  }
+TEST_CASE("matmul kernels: small matrices are ours by rule, larger ones not") {
+  const auto ours = [](const Shape& lhs, const Shape& rhs) {
+    std::string why;
+    Shape dims = lhs;
+    dims.back() = rhs.back();
+    const auto rule =
+        matmul_rule(operand(DType::f32, lhs, false), operand(DType::f32, rhs, false), dims, why);
+    return rule->name == "cpu:small_matmul";
+  };
+  CHECK(ours({6, 16, 16}, {6, 16, 16}));
+  CHECK(!ours({6, 64, 64}, {6, 64, 64}));
+  CHECK(ours({64, 64}, {64, 64}));
+  CHECK(!ours({65, 64}, {64, 64}));
 }
 
 TEST_CASE("matmul kernels: a choice that is kept is taken, one that is unknown is not") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ds/backends/cpu/matmul_batch.h"
+#include "ds/backends/cpu/matmul_small.h"
 
 #include <algorithm>
 
@@ -37,31 +37,38 @@ int64_t offset_of(int64_t index, const Shape& batch, const Shape& strides) {
 
 }  // namespace
 
-std::unique_ptr<BatchMatmulPlan> BatchMatmulPlan::make(const View& lhs, const View& rhs,
+std::unique_ptr<SmallMatmulPlan> SmallMatmulPlan::make(const View& lhs, const View& rhs,
                                                        const Shape& dims) {
   const int r = dims.rank();
-  if (lhs.dtype != DType::f32 || rhs.dtype != DType::f32 || r < 3 || repeats_matrix(rhs) ||
+  if (lhs.dtype != DType::f32 || rhs.dtype != DType::f32 ||
       (rhs.strides[r - 1] != 1 && rhs.strides[r - 2] != 1))
     return nullptr;
-  auto plan = std::make_unique<BatchMatmulPlan>();
-  plan->matrix_ = {dims[r - 2],        dims[r - 1],        lhs.dims[r - 1],   lhs.strides[r - 2],
-                   lhs.strides[r - 1], rhs.strides[r - 2], rhs.strides[r - 1]};
-  const SmallMatmul& matrix = plan->matrix_;
+  auto plan = std::make_unique<SmallMatmulPlan>();
+  SmallMatmul& matrix = plan->matrix_;
+  matrix = {dims[r - 2],        dims[r - 1],        lhs.dims[r - 1],   lhs.strides[r - 2],
+            lhs.strides[r - 1], rhs.strides[r - 2], rhs.strides[r - 1]};
   if (matrix.k * matrix.n > kMostFloats) return nullptr;
+  if (repeats_matrix(rhs)) {
+    const std::optional<View> rows = reshape_view(lhs, {lhs.numel() / matrix.k, matrix.k});
+    if (!rows) return nullptr;
+    matrix.m = rows->dims[0];
+    matrix.lhs_row = rows->strides[0];
+    matrix.lhs_col = rows->strides[1];
+    return plan;
+  }
   plan->batch_ = leading(dims);
   plan->lhs_strides_ = leading(lhs.strides);
   plan->rhs_strides_ = leading(rhs.strides);
-  const int64_t count = plan->batch_.numel();
-  const int64_t each = std::max<int64_t>(1, kWork / (matrix.m * matrix.n * matrix.k));
-  plan->parts_ = std::clamp<int64_t>(count / each, 1, num_threads());
+  const int64_t each = std::max<int64_t>(1, kWork / plan->size_of_one());
+  plan->parts_ = std::clamp<int64_t>(plan->batch_.numel() / each, 1, num_threads());
   return plan;
 }
 
-size_t BatchMatmulPlan::scratchpad_bytes() const {
+size_t SmallMatmulPlan::scratchpad_bytes() const {
   return static_cast<size_t>(parts_) * space_of_part(matrix_);
 }
 
-void BatchMatmulPlan::execute(const float* lhs, const float* rhs, float* dst,
+void SmallMatmulPlan::execute(const float* lhs, const float* rhs, float* dst,
                               void* scratchpad) const {
   const int64_t count = batch_.numel();
   parallel_for(parts_, 1, [&](int64_t first, int64_t last) {

@@ -20,6 +20,7 @@ from .optimizers import (
     RMSprop,
     Rprop,
 )
+from .sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD",
@@ -39,6 +40,7 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "SparseAdam",
     "lr_scheduler",
     "swa_utils",
 ]

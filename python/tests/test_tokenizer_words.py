@@ -237,3 +237,49 @@ def test_special_tokens_that_are_none(both):
     padded = both[0].pad({"input_ids": [[1], [2, 3]]})
     with pytest.raises(ds.ValueError, match="after pad"):
         padded.word_ids()
+
+
+CORPUS = [["the king of the kings is dead, long live the king", "naïve kings sleep"]] * 20
+
+
+def a_unigram(folder):
+    """A small Unigram tokenizer as T5's."""
+    made = tokenizers.Tokenizer(tokenizers.models.Unigram())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    made.decoder = tokenizers.decoders.Metaspace()
+    special = ["<pad>", "</s>", "<unk>"]
+    made.train_from_iterator(
+        ["one two three four five"] * 9,
+        tokenizers.trainers.UnigramTrainer(
+            vocab_size=30, special_tokens=special, unk_token="<unk>", show_progress=False
+        ),
+    )
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, **names).save_pretrained(folder)
+    return [k.from_pretrained(folder) for k in (AutoTokenizer, transformers.AutoTokenizer)]
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_a_vocabulary_of_other_texts(both, bpe, tmp_path, kind):
+    pair = {"wordpiece": lambda: both, "bpe": lambda: bpe, "unigram": lambda: a_unigram(tmp_path)}
+    arguments = {"vocab_size": 300 if kind == "bpe" else 60, "new_special_tokens": ["<turn>"]}
+    old = pair[kind]()
+    mine, theirs = (t.train_new_from_iterator(CORPUS, **arguments) for t in old)
+    assert len(mine) == len(theirs) and len(mine) != len(old[0])
+    if kind == "bpe":  # the other trainers order what is as frequent at random
+        assert mine.get_vocab() == theirs.get_vocab()
+        for text in ("the kings sleep<turn>", "a queen"):
+            assert mine(text).input_ids == theirs(text).input_ids
+    assert mine.eos_token == old[0].eos_token and "<turn>" in mine.all_special_tokens
+    assert mine.tokenize("king<turn>")[-1] == "<turn>"
+    ends = mine("king").input_ids
+    assert mine.decode(ends, skip_special_tokens=True).strip() == "king"
+    assert {"wordpiece": mine.sep_token_id, "unigram": mine.eos_token_id}.get(kind, ends[-1]) == (
+        ends[-1]
+    )
+    mine.save_pretrained(tmp_path / "new")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "new")
+    assert again("the kings").input_ids == mine("the kings").input_ids

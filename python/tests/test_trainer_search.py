@@ -178,7 +178,7 @@ def test_a_model_card_is_one_that_hubs_read(folder, tmp_path):
     )
     assert card.content.count(f"{last['eval_loss']:.4f}") >= 2  # above, and in the table
     for text in (
-        "# my-model\n\nThis model is trained from scratch on the Films dataset.",
+        "# my-model\n\nThis model is a fine-tuned version of a local model on the Films dataset.",
         "- learning_rate: 0.01\n- train_batch_size: 8\n",
         "| Training Loss | Epoch | Step | Validation Loss | Accuracy |",
     ):

@@ -161,7 +161,11 @@ class ModelCard:
 
     def _card_lines(self, name: str, base: str | None, names: list) -> list[str]:
         data = f"the {' and the '.join(names)} dataset" if names else "an unknown dataset"
-        begun = "trained from scratch" if base is None else f"a fine-tuned version of {base}"
+        begun = "trained from scratch"
+        if base is not None:
+            begun = f"a fine-tuned version of {base}"
+        elif getattr(plain_model(self.model), "name_or_path", ""):
+            begun = "a fine-tuned version of a local model"
         reached = [f"- {_title(n)}: {_number(v)}" for n, v in self._reached().items()]
         lines = [f"# {name}", "", f"This model is {begun} on {data}."]
         if reached:

@@ -13,6 +13,7 @@ from . import chat
 from ._files import find_optional, read_json, read_text, split_hub_arguments
 from .encoding import BatchEncoding
 from .special_tokens import FURTHER, SPECIAL, SpecialTokens, text_of
+from .tokenizer_training import TrainingMixin
 
 _FILES = (
     "tokenizer.json",
@@ -83,7 +84,7 @@ def _from_files(name, files: dict[str, Path], settings: dict):
     )
 
 
-class PreTrainedTokenizer(SpecialTokens, chat.ChatMixin, PushToHubMixin):
+class PreTrainedTokenizer(SpecialTokens, TrainingMixin, chat.ChatMixin, PushToHubMixin):
     """Turns texts into ids and back; arguments as in transformers."""
 
     #: Where it came from.

@@ -14,6 +14,7 @@
 
 #include "ds/base/control_groups.h"
 #include "ds/base/error.h"
+#include "ds/base/team.h"
 
 namespace ds {
 namespace {
@@ -55,6 +56,7 @@ void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t
     body(0, count);
     return;
   }
+  prepare_team(static_cast<int>(pieces));
   std::exception_ptr first;
   std::mutex mutex;
 #pragma omp parallel for num_threads(static_cast <int>(pieces)) schedule(static, 1)

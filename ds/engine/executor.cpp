@@ -18,6 +18,7 @@
 #include "ds/base/error.h"
 #include "ds/base/location.h"
 #include "ds/base/parallel.h"
+#include "ds/base/team.h"
 #include "ds/runtime/allocator.h"
 #include "ds/runtime/offload.h"
 
@@ -318,6 +319,7 @@ class Executor {
 
  private:
   void loop() {
+    bind_teams();
     std::unique_lock lock(mutex_);
     while (true) {
       // A submitting thread may be running a small program.

@@ -7,6 +7,7 @@
 
 #include "ds/base/hash.h"
 #include "ds/base/parallel.h"
+#include "ds/base/team.h"
 
 namespace ds::cpu {
 namespace {
@@ -189,6 +190,7 @@ void Primitive::run(Arguments& arguments, std::span<const Arg> args, void* scrat
 
 void Primitive::execute(std::span<const Arg> args, void* scratchpad) const {
   const ThreadCount count(threads_);
+  prepare_team(threads_);
   try {
     if (const std::unique_lock lock(kept_->busy, std::try_to_lock); lock) {
       run(*kept_, args, scratchpad);

@@ -18,6 +18,7 @@ struct Options {
   std::string log;
   std::string memory_budget;
   std::string offload_dir;
+  std::string offload_rate;
   std::string tune = "use";
 
   /// Calls f(value, name, help) for every option.
@@ -29,7 +30,9 @@ struct Options {
     f(memory_budget, "DS_MEMORY_BUDGET",
       "Bytes that a step may use, such as 2GiB, or auto: what does not fit is computed again.");
     f(offload_dir, "DS_OFFLOAD_DIR",
-      "Folder for what a step within a budget keeps on disk where recomputing is not enough.");
+      "Folder for what a step within a budget keeps on disk where that takes less time.");
+    f(offload_rate, "DS_OFFLOAD_RATE",
+      "Bytes a second that this folder writes and reads, such as 500MB; else it is measured.");
     f(tune, "DS_TUNE",
       "1 measures which kernels are the fastest and keeps that in a file, 0 ignores the file.");
     f(log, "DS_LOG", "Topics to log to stderr, separated by commas: dispatch, passes.");

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <charconv>
 #include <cmath>
+#include <limits>
+#include <optional>
 
 #include "ds/base/error.h"
 #include "ds/base/options.h"
@@ -24,6 +26,13 @@ std::atomic<size_t>& budget() {
   static std::atomic<size_t> bytes{text.empty()     ? 0
                                    : text == "auto" ? automatic_memory_budget()
                                                     : parse_bytes(text)};
+  return bytes;
+}
+
+std::atomic<double>& rate() {
+  const std::string& text = options().offload_rate;
+  static std::atomic<double> bytes{
+      text.empty() ? 0.0 : static_cast<double>(parse_bytes(text, "offload rate"))};
   return bytes;
 }
 
@@ -99,7 +108,7 @@ StepCost model_cost(const Executable& executable, double flop_rate, double byte_
   return cost;
 }
 
-size_t parse_bytes(const std::string& text) {
+size_t parse_bytes(const std::string& text, const std::string& what) {
   constexpr std::pair<const char*, double> kUnits[] = {
       {"", 1},      {"B", 1},        {"KB", 1e3},        {"MB", 1e6},     {"GB", 1e9},
       {"TB", 1e12}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
@@ -112,7 +121,7 @@ size_t parse_bytes(const std::string& text) {
                                  [&](const auto& row) { return std::string(row.first) == end; });
   double bytes = unit == std::end(kUnits) || !given ? -1 : number * unit->second;
   if (bytes != std::floor(bytes) && unit->second == 1) bytes = -1;  // 1.5, where 1.5GiB is meant
-  DS_CHECK(bytes >= 1 && bytes < 0x1p62, ValueError, "memory budget: '", text,
+  DS_CHECK(bytes >= 1 && bytes < 0x1p62, ValueError, what, ": '", text,
            "' is no amount of memory; write a number and a unit, such as 2GiB or 800MB");
   return static_cast<size_t>(bytes);
 }
@@ -125,6 +134,12 @@ size_t automatic_memory_budget() {
   const MemoryStats own = memory_stats();
   return static_cast<size_t>(kUsed * static_cast<double>(free)) + own.in_use + own.cached;
 }
+
+void set_offload_rate(double bytes_a_second) {
+  if (rate().exchange(bytes_a_second) != bytes_a_second) clear_plans();
+}
+
+double offload_rate() { return rate(); }
 
 void set_memory_budget(size_t bytes) {
   if (budget().exchange(bytes) != bytes) clear_plans();
@@ -148,48 +163,121 @@ size_t planned_peak(const EvaluateRequest& request) {
 
 namespace {
 
-/// Plans with more and more recomputation until one fits; `least` becomes the least peak seen.
-bool compile_recomputing(Program& program, Levels& levels, const std::vector<FrontierPoint>& points,
-                         size_t limit, size_t& least) {
-  const auto fits = [&](int level) {
-    levels.compile(level);
-    least = std::min(least, program.peak);
-    return program.peak <= limit;
-  };
-  // What the null backend does not foresee below the limit is tried last.
-  const auto foreseen = [&](const FrontierPoint& point) {
-    return static_cast<double>(point.peak) <= kForeseen * static_cast<double>(limit);
-  };
-  for (const bool likely : {true, false})
-    for (const FrontierPoint& point : points)
-      if (point.level != 0 && foreseen(point) == likely && fits(point.level)) return true;
-  return false;
-}
+/// What may be done about a plan that is too large, and the time it takes by the model.
+struct Way {
+  int level;
+  bool state;  // of the optimizer in files
+  bool spill;  // activations wait in a file
+  double seconds;
+  bool foreseen;  // by the null backend below the limit
+};
 
-/// The optimizer's state in files, then activations too. What is in files costs reading and writing
-/// it, so recomputation comes first.
-bool compile_offloading(Program& program, Levels& levels, std::vector<FrontierPoint> points,
-                        size_t limit, size_t& least) {
-  if (offload_directory().empty()) return false;
-  program.compile_options.offloaded = optimizer_state(program);
-  const size_t away = offloaded_bytes(program) - offload_window(program);
-  for (FrontierPoint& point : points) point.peak -= std::min(point.peak, away);
-  levels.compile(0);
-  least = std::min(least, program.peak);
-  if (program.peak <= limit || compile_recomputing(program, levels, points, limit, least))
-    return true;
-  for (auto point = points.rbegin(); point != points.rend(); ++point) {
-    program.compile_options.arena_limit = 0;
-    levels.compile(point->level);
-    const size_t rest = program.peak - program.executable->arena_bytes();
-    // With no room at all the plan still says how little is possible.
-    program.compile_options.arena_limit = limit > rest ? limit - rest : 1;
-    levels.compile(point->level);
-    least = std::min(least, program.peak);
-    if (program.peak <= limit) return true;
+// Of the cheapest ways with activations in a file, how many are planned before all others.
+constexpr int kSpills = 4;
+
+/// Tries ways to stay within a limit.
+class Fitting {
+ public:
+  Fitting(Program& program, Levels& levels, size_t limit)
+      : program_(program), levels_(levels), limit_(limit), points_(candidates(program)) {
+    if (offload_directory().empty()) return;
+    state_ = optimizer_state(program);
+    const double rate = offload_rate();
+    rate_ = rate > 0 ? rate : measured_offload_rate();
   }
-  return false;
-}
+
+  /// The cheapest way that fits; false when none does.
+  bool run() {
+    std::vector<Way> ways = all_ways();
+    std::stable_sort(ways.begin(), ways.end(), [](const Way& a, const Way& b) {
+      return std::pair(!a.foreseen, a.seconds) < std::pair(!b.foreseen, b.seconds);
+    });
+    std::optional<Way> best;
+    int spills = 0;
+    for (const Way& way : ways) {
+      if (best && (!way.foreseen || best->seconds <= way.seconds)) break;
+      if (way.spill && ++spills > kSpills) continue;
+      if (!fits(way)) continue;
+      const double seconds = way.seconds + (way.spill ? more_traffic() : 0);
+      if (!best || seconds < best->seconds)
+        best = Way{way.level, way.state, way.spill, seconds, true};
+      if (!way.spill) return true;
+    }
+    if (best) return fits(*best);
+    return least_of_all();
+  }
+
+  /// The least peaks seen, in memory alone and with files.
+  size_t least_in_memory() const { return least_in_memory_; }
+  size_t least() const { return least_; }
+
+ private:
+  bool offloads() const { return rate_ > 0; }
+
+  std::vector<Way> all_ways() {
+    const double limit = static_cast<double>(limit_);
+    std::vector<Way> ways;
+    for (const bool state : {false, true}) {
+      if (state && !offloads()) break;
+      program_.compile_options.offloaded = state ? state_ : std::vector<bool>{};
+      const auto in_files = static_cast<double>(offloaded_bytes(program_));
+      const double away = in_files - static_cast<double>(offload_window(program_));
+      if (state && away <= 0) break;
+      for (const FrontierPoint& point : points_) {
+        const double peak = static_cast<double>(point.peak) - away;
+        const double seconds = point.time + 2 * in_files / rate_or_none();
+        if (state || point.level != 0)
+          ways.push_back({point.level, state, false, seconds, peak <= kForeseen * limit});
+        if (offloads() && peak > limit)
+          ways.push_back({point.level, state, true, seconds + 2 * (peak - limit) / rate_, true});
+      }
+    }
+    return ways;
+  }
+
+  double rate_or_none() const { return offloads() ? rate_ : 1; }
+
+  /// Plans it.
+  bool fits(const Way& way) {
+    CompileOptions& options = program_.compile_options;
+    options.offloaded = way.state ? state_ : std::vector<bool>{};
+    options.arena_limit = 0;
+    levels_.compile(way.level);
+    if (way.spill) {
+      wanted_ = program_.peak - std::min(program_.peak, limit_);
+      const size_t rest = program_.peak - program_.executable->arena_bytes();
+      // With no room at all the plan still says how little is possible.
+      options.arena_limit = limit_ > rest ? limit_ - rest : 1;
+      if (program_.peak > limit_) levels_.compile(way.level);
+    }
+    least_ = std::min(least_, program_.peak);
+    if (!way.state && !way.spill) least_in_memory_ = std::min(least_in_memory_, program_.peak);
+    return program_.peak <= limit_;
+  }
+
+  /// Seconds for what waits in the file beyond what the peak had to fall by.
+  double more_traffic() const {
+    const double spilled = static_cast<double>(program_.executable->spilled_bytes());
+    return 2 * (spilled - static_cast<double>(wanted_)) / rate_;
+  }
+
+  /// The last resort: all in files that can be.
+  bool least_of_all() {
+    if (!offloads()) return false;
+    for (auto point = points_.rbegin(); point != points_.rend(); ++point)
+      if (fits({point->level, true, true, 0, true})) return true;
+    return false;
+  }
+
+  Program& program_;
+  Levels& levels_;
+  const size_t limit_;
+  const std::vector<FrontierPoint> points_;
+  std::vector<bool> state_;
+  double rate_ = 0;  // of the disk; 0 without a folder
+  size_t wanted_ = 0;
+  size_t least_in_memory_ = std::numeric_limits<size_t>::max(), least_ = least_in_memory_;
+};
 
 }  // namespace
 
@@ -199,20 +287,18 @@ void compile_within_budget(Program& program) {
   const size_t limit = budget();
   if (limit == 0 || program.peak <= limit) return;
   const size_t without = program.peak;
-  size_t recomputing = without;
-  const std::vector<FrontierPoint> points = candidates(program);
-  if (compile_recomputing(program, levels, points, limit, recomputing)) return;
-  size_t least = recomputing;
-  if (compile_offloading(program, levels, points, limit, least)) return;
+  Fitting fitting(program, levels, limit);
+  if (fitting.run()) return;
   const std::string offload =
       offload_directory().empty()
           ? "raise it, take a smaller batch, or name a folder to offload to"
-          : str(least,
+          : str(fitting.least(),
                 " with the optimizer's state and activations in files; raise it, or take a "
                 "smaller batch");
   throw OutOfMemoryError(str("memory budget: the budget is ", limit, " bytes, the step needs ",
-                             without, ", ", recomputing, " with all recomputation",
-                             offload_directory().empty() ? "; " : ", ", offload));
+                             without, ", ", std::min(without, fitting.least_in_memory()),
+                             " with all recomputation", offload_directory().empty() ? "; " : ", ",
+                             offload));
 }
 
 std::vector<FrontierPoint> frontier(const Program& program) {

@@ -74,17 +74,21 @@ struct StepCost {
 StepCost largest_plan_cost(double flop_rate, double byte_rate);
 
 /// Bytes of a text such as "2GiB", "1.5 GB" or "4096": units B, KB, MB, GB, TB (powers of 1000) and
-/// KiB, MiB, GiB, TiB. ValueError for anything else, and below one byte.
-size_t parse_bytes(const std::string& text);
+/// KiB, MiB, GiB, TiB. ValueError, which begins with `what`, for anything else, and below one byte.
+size_t parse_bytes(const std::string& text, const std::string& what = "memory budget");
 
 /// What a plan may need at its peak: where it needs more, it computes part of its forward pass
 /// again (ds/passes/remat.h), the way that takes least time by the model of FrontierPoint. Where
-/// that is not enough and there is an offload directory (ds/runtime/offload.h), the optimizer's
-/// state lies in a file there, and then activations wait in one. OutOfMemoryError, naming the
-/// least, when nothing fits. No limit when it is 0. At the start it is DS_MEMORY_BUDGET, where
-/// "auto" stands for automatic_memory_budget().
+/// there is an offload directory (ds/runtime/offload.h), the optimizer's state may lie in a file
+/// there and activations may wait in one, if that takes less time at the directory's rate or
+/// recomputing is not enough. OutOfMemoryError, naming the least, when nothing fits. No limit when
+/// it is 0. At the start it is DS_MEMORY_BUDGET, where "auto" stands for automatic_memory_budget().
 void set_memory_budget(size_t bytes);
 size_t memory_budget();
+/// Bytes a second that the offload directory writes, and reads. 0, as at the start unless
+/// DS_OFFLOAD_RATE says something else, is what is measured there.
+void set_offload_rate(double bytes_a_second);
+double offload_rate();
 /// What plans can need now: the memory that is free (ds/base/system_memory.h) less a tenth for the
 /// rest of the program, and what tensors and the arena hold already. ValueError when the system
 /// does not say how much is free.

@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <random>
 #include <utility>
+#include <vector>
 
 #include "ds/base/error.h"
 #include "ds/base/options.h"
@@ -20,6 +23,7 @@ namespace {
 struct State {
   std::mutex mutex;
   std::string directory = options().offload_dir;
+  std::map<std::string, double> rates;  // by directory
   std::map<const void*, size_t> mapped;
 };
 
@@ -58,7 +62,55 @@ int open_reserved(size_t bytes) {
   return std::exchange(file.number, -1);
 }
 
+/// Bytes a second while some are written to the disk and read back from there; 0 where they cannot
+/// be.
+double measure_rate(const std::string& directory) {
+  constexpr size_t kPart = size_t{4} << 20;
+  constexpr int kParts = 8;
+  constexpr double kSeconds = 0.25;  // more would not tell more
+  File file;
+  try {
+    file.number = open_nameless(directory);
+  } catch (const IOError&) {
+    return 0;
+  }
+  std::vector<char> part(kPart);
+  // What a file system could compress, or leave out, would tell nothing.
+  std::minstd_rand random(1);
+  for (size_t i = 0; i < kPart; i += 2) {
+    const auto value = static_cast<uint16_t>(random() >> 8);
+    std::memcpy(part.data() + i, &value, sizeof value);
+  }
+  const auto start = std::chrono::steady_clock::now();
+  for (int done = 1; done <= kParts; ++done) {
+    const off_t at = static_cast<off_t>(kPart) * (done - 1);
+    if (pwrite(file.number, part.data(), kPart, at) != static_cast<ssize_t>(kPart) ||
+        fdatasync(file.number) != 0)
+      return 0;
+    posix_fadvise(file.number, at, static_cast<off_t>(kPart), POSIX_FADV_DONTNEED);
+    if (pread(file.number, part.data(), kPart, at) != static_cast<ssize_t>(kPart)) return 0;
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    if (seconds.count() >= kSeconds || done == kParts)
+      return 2.0 * done * static_cast<double>(kPart) / seconds.count();
+  }
+  return 0;
+}
+
 }  // namespace
+
+double measured_offload_rate() {
+  constexpr double kLastResort = 1;
+  const std::string directory = offload_directory();
+  {
+    const std::lock_guard lock(state().mutex);
+    const auto known = state().rates.find(directory);
+    if (known != state().rates.end()) return known->second;
+  }
+  const double rate = measure_rate(directory);
+  if (rate == 0) return kLastResort;
+  const std::lock_guard lock(state().mutex);
+  return state().rates[directory] = rate;
+}
 
 void set_offload_directory(const std::string& path) {
   if (!path.empty()) const File probe{open_nameless(path)};

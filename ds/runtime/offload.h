@@ -15,6 +15,10 @@ namespace ds {
 void set_offload_directory(const std::string& path);
 std::string offload_directory();
 
+/// Bytes a second that the directory writes, and reads: measured once for each, with a file of
+/// 32 MiB at most that is gone then. 1 while nothing can be written there.
+double measured_offload_rate();
+
 /// Zeroed memory mapped from a file of its own, whose bytes are reserved on the disk at once:
 /// IOError when they are not there.
 std::shared_ptr<void> allocate_offloaded(size_t bytes);

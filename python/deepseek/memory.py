@@ -118,20 +118,32 @@ class budget:
 
     limit: bytes, a text such as "2GiB" or "800MB", "auto" for what is free now (control groups
     included) less a tenth, or None for no limit. As a context manager it puts the old limit back.
-    offload: a folder for files, by default DS_OFFLOAD_DIR. Where recomputing is not enough, the
-    optimizer's state lies in a file there, and then activations wait in one. The files have no
-    names: nothing stays behind.
+    offload: a folder for files, by default DS_OFFLOAD_DIR. The optimizer's state may lie in a file
+    there and activations may wait in one, if that takes less time than recomputing, or recomputing
+    is not enough. The files have no names: nothing stays behind.
+    offload_rate: bytes a second that the folder writes, and reads, as "500MB"; by default
+    DS_OFFLOAD_RATE, else it is measured.
     ValueError for what is no amount of memory, IOError for a folder that cannot be written to. A
     step that does not fit raises OutOfMemoryError, which states the least."""
 
-    def __init__(self, limit: int | str | None, offload: str | os.PathLike | None = None):
+    def __init__(
+        self,
+        limit: int | str | None,
+        offload: str | os.PathLike | None = None,
+        offload_rate: int | str | None = None,
+    ):
         self._offload_before = _core._offload_directory() if offload is not None else None
+        self._rate_before = _core._offload_rate()
+        rate = self._rate_before
+        if offload_rate is not None:
+            rate = _core._parse_bytes(str(offload_rate), "offload rate")
         if limit == "auto":
             size = _core._automatic_memory_budget()
         else:
             size = parse_bytes(limit) if limit is not None else 0
         if offload is not None:
             _core._set_offload_directory(os.fspath(offload))
+        _core._set_offload_rate(rate)
         self._before = _core._memory_budget()
         _core._set_memory_budget(size)
 
@@ -140,6 +152,7 @@ class budget:
 
     def __exit__(self, *_exc):
         _core._set_memory_budget(self._before)
+        _core._set_offload_rate(self._rate_before)
         if self._offload_before is not None:
             _core._set_offload_directory(self._offload_before)
 

@@ -148,9 +148,11 @@ void bind_engine(nb::module_& m) {
   });
   m.def("_set_offload_directory", &ds::set_offload_directory);
   m.def("_offload_directory", &ds::offload_directory);
+  m.def("_set_offload_rate", &ds::set_offload_rate);
+  m.def("_offload_rate", &ds::offload_rate);
   m.def("_available_memory", [] { return ds::available_memory(); });
   m.def("_automatic_memory_budget", &ds::automatic_memory_budget);
-  m.def("_parse_bytes", &ds::parse_bytes);
+  m.def("_parse_bytes", &ds::parse_bytes, nb::arg("text"), nb::arg("what") = "memory budget");
   m.def("_set_memory_budget", &ds::set_memory_budget);
   m.def("_memory_budget", &ds::memory_budget);
   m.def("_reset_largest_plan", &ds::reset_largest_plan);

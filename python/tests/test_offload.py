@@ -49,16 +49,17 @@ def plain():
     return expected, ds.memory.frontier(step)[-1].peak
 
 
-@pytest.mark.parametrize("share", [0.9, 0.75, 0.65])
-def test_no_bit_changes_and_no_file_stays(plain, share, tmp_path):
+@pytest.mark.parametrize(
+    ("share", "rate"), [(0.9, None), (0.75, None), (0.65, None), (0.75, "1KB"), (0.65, "1TB")]
+)
+def test_no_bit_changes_and_no_file_stays(plain, share, rate, tmp_path):
     expected, least = plain
     model, optimizer, step = make_step()
-    with ds.memory.budget(int(share * least), offload=tmp_path):
+    with ds.memory.budget(int(share * least), offload=tmp_path, offload_rate=rate):
         assert results(model, step) == expected
         summary = ds.memory.summary()
         assert summary.peak <= share * least
-        state = sum(p.numel() * 8 for p in model.parameters() if p.numel() * 4 >= 1 << 16)
-        assert summary.offloaded >= state
+        assert summary.offloaded >= (1 - share) * least / 2
         assert os.listdir(tmp_path) == []
         assert "in files" in str(summary)
     # The state is where it was, and goes on without a budget.
@@ -75,6 +76,35 @@ def test_activations_wait_in_files_when_the_state_is_not_enough(plain, tmp_path)
         summary = ds.memory.summary()
     state = sum(p.numel() * 8 for p in model.parameters() if p.numel() * 4 >= 1 << 16)
     assert summary.offloaded > state
+
+
+def test_the_disk_decides_between_files_and_recomputation(plain, tmp_path):
+    """Where both are enough: a slow disk is not touched, a fast one saves the recomputation."""
+    (losses, _), least = plain
+    _, _, step = make_step()
+    step()
+    whole = ds.memory.timeline(step)
+    operations, offloaded = {}, {}
+    for rate in ("1KB", "1TB"):
+        _, _, step = make_step()
+        with ds.memory.budget((least + whole.peak.bytes) // 2, offload=tmp_path, offload_rate=rate):
+            assert [step() for _ in range(4)] == losses
+            operations[rate] = len(ds.memory.timeline(step).moments)
+            offloaded[rate] = ds.memory.summary().offloaded
+        assert ds._core._offload_rate() == 0
+    assert offloaded["1KB"] == 0 < offloaded["1TB"]
+    assert operations["1KB"] > operations["1TB"] == len(whole.moments)
+
+
+def test_the_rate_of_a_disk_is_an_amount(tmp_path):
+    for wrong in ("fast", "0", "-1MB"):
+        with pytest.raises(ds.ValueError, match="offload rate: .* is no amount of memory"):
+            ds.memory.budget("1GiB", offload=tmp_path, offload_rate=wrong)
+    assert ds._core._memory_budget() == 0
+    code = "import deepseek as ds; print(ds._core._offload_rate())"
+    env = {**os.environ, "DS_OFFLOAD_RATE": "5MB"}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert run.stdout.strip() == "5000000.0", run.stderr
 
 
 def test_the_least_is_said(tmp_path):

@@ -16,7 +16,8 @@ import statistics
 import sys
 import tempfile
 
-os.environ["DS_CACHE"] = tempfile.mkdtemp(prefix="ds_tuning_")
+CACHE = tempfile.TemporaryDirectory(prefix="ds_tuning_")  # gone at the end
+os.environ["DS_CACHE"] = CACHE.name
 os.environ["DS_TUNE"] = "0"
 
 import deepseek as ds  # noqa: E402

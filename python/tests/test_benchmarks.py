@@ -211,6 +211,21 @@ def test_the_overhead_benchmark_reports_its_parts(tmp_path):
         assert figures[part]["deepseek"] > 0 and figures[part]["torch"] > 0
 
 
+def test_tuning_compares_before_it_times(tmp_path):
+    name = "bmm 48 of 10x33-17"
+    process = subprocess.run(
+        [
+            *(sys.executable, ROOT / "benchmarks" / "micro" / "tuning.py", "--case", name),
+            *("--rounds", "2", "--json", tmp_path / "found.json"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    (found,) = json.loads((tmp_path / "found.json").read_text())["results"]
+    assert found["ratio"] > 0 and found["rule"] and found["choice"]
+
+
 @pytest.mark.parametrize("beams", ["1", "3"])
 def test_generation_is_compared_before_it_is_timed(beams, tmp_path):
     pytest.importorskip("transformers")

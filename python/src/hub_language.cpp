@@ -277,10 +277,12 @@ void bind_causal_forward(LayerClass<hub::CausalLM>& type) {
       [](hub::CausalLM& self, Input ids, Input mask, Input types, Input positions, Input embeds,
          Input labels, bool hidden, bool attentions, bool return_dict, nb::object past,
          bool use_cache, bool routers, const hub::LogitsToKeep& keep) {
+        hub::Labels given;
+        given.labels = labels;
         if (past.is_none() && !use_cache)
           return to_python(self.forward({ids, mask, types, positions, embeds, hidden, attentions,
                                          nullptr, routers},
-                                        {labels}, keep),
+                                        given, keep),
                            return_dict);
         past = cache_of(self.type_name(), ids, past, {&types, &positions, &embeds, &labels},
                         attentions || routers);

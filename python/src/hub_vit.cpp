@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// transformers' ViT, DeiT and DINOv2, in the submodule _hub.
+// transformers' ViT, DeiT, DINOv2 and BEiT, in the submodule _hub.
+#include "ds/hub/beit.h"
 #include "ds/hub/vit.h"
 #include "hub_config.h"
 
@@ -50,6 +51,20 @@ void bind_masked_forward(LayerClass<M>& type) {
       "interpolate_pos_encoding"_a = false, "return_dict"_a = true);
 }
 
+/// forward() of a model that tells classes of images.
+template <class M>
+void bind_labelled_forward(LayerClass<M>& type) {
+  type.def(
+      "forward",
+      [](M& self, Input images, Input labels, bool hidden, bool attentions, bool interpolate,
+         bool return_dict) {
+        return to_python(self.forward({images, hidden, attentions, interpolate}, labels),
+                         return_dict);
+      },
+      "pixel_values"_a = nb::none(), "labels"_a = nb::none(), "output_hidden_states"_a = false,
+      "output_attentions"_a = false, "interpolate_pos_encoding"_a = false, "return_dict"_a = true);
+}
+
 /// forward() of a model that takes images alone.
 template <class M>
 void bind_forward(LayerClass<M>& type) {
@@ -62,10 +77,60 @@ void bind_forward(LayerClass<M>& type) {
       "output_attentions"_a = false, "interpolate_pos_encoding"_a = false, "return_dict"_a = true);
 }
 
+void bind_beit(nb::module_& m) {
+  using B = hub::BeitConfig;
+  ConfigClass<B>(m, "BeitConfig")
+      .key("vocab_size", &B::vocab_size)
+      .key("hidden_size", &B::hidden_size)
+      .key("num_hidden_layers", &B::num_hidden_layers)
+      .key("num_attention_heads", &B::num_attention_heads)
+      .key("intermediate_size", &B::intermediate_size)
+      .key("hidden_act", &B::hidden_act)
+      .key("hidden_dropout_prob", &B::hidden_dropout_prob)
+      .key("attention_probs_dropout_prob", &B::attention_probs_dropout_prob)
+      .key("initializer_range", &B::initializer_range)
+      .key("layer_norm_eps", &B::layer_norm_eps)
+      .key("image_size", &B::image_size)
+      .key("patch_size", &B::patch_size)
+      .key("num_channels", &B::num_channels)
+      .key("use_mask_token", &B::use_mask_token)
+      .key("use_absolute_position_embeddings", &B::use_absolute_position_embeddings)
+      .key("use_relative_position_bias", &B::use_relative_position_bias)
+      .key("use_shared_relative_position_bias", &B::use_shared_relative_position_bias)
+      .key("layer_scale_init_value", &B::layer_scale_init_value)
+      .key("drop_path_rate", &B::drop_path_rate)
+      .key("use_mean_pooling", &B::use_mean_pooling)
+      .head_keys();
+  using M = hub::BeitModel;
+  LayerClass<M> model(m, "BeitModel", "BEiT without a head.");
+  model.init([](const B& config, bool pooling) { return std::make_shared<M>(config, pooling); },
+             "config"_a, "add_pooling_layer"_a = true);
+  bind_masked_forward(model);
+  using C = hub::BeitForImageClassification;
+  LayerClass<C> told(m, "BeitForImageClassification", "BEiT that tells classes of images.");
+  told.init([](const B& config) { return std::make_shared<C>(config); }, "config"_a);
+  bind_labelled_forward(told);
+  using W = hub::BeitForMaskedImageModeling;
+  LayerClass<W>(m, "BeitForMaskedImageModeling", "BEiT that tells what hidden patches stand for.")
+      .init([](const B& config) { return std::make_shared<W>(config); }, "config"_a)
+      .def(
+          "forward",
+          [](W& self, Input images, Input masked, Input labels, bool hidden, bool attentions,
+             bool interpolate, bool return_dict) {
+            return to_python(
+                self.forward({images, hidden, attentions, interpolate, masked}, labels),
+                return_dict);
+          },
+          "pixel_values"_a = nb::none(), "bool_masked_pos"_a = nb::none(), "labels"_a = nb::none(),
+          "output_hidden_states"_a = false, "output_attentions"_a = false,
+          "interpolate_pos_encoding"_a = false, "return_dict"_a = true);
+}
+
 }  // namespace
 
 void bind_vit(nb::module_& m) {
   bind_config(m);
+  bind_beit(m);
   using V = hub::ViTModel;
   LayerClass<V> model(m, "ViTModel", "ViT, DeiT or DINOv2 without a head.");
   model.init([](const hub::ViTConfig& config, bool pooling,
@@ -77,18 +142,9 @@ void bind_vit(nb::module_& m) {
   masked.init([](const hub::ViTConfig& config) { return std::make_shared<R>(config); }, "config"_a);
   bind_masked_forward(masked);
   using C = hub::ViTForImageClassification;
-  LayerClass<C>(m, "ViTForImageClassification", "ViT or DeiT that tells classes of images.")
-      .init([](const hub::ViTConfig& config) { return std::make_shared<C>(config); }, "config"_a)
-      .def(
-          "forward",
-          [](C& self, Input images, Input labels, bool hidden, bool attentions, bool interpolate,
-             bool return_dict) {
-            return to_python(self.forward({images, hidden, attentions, interpolate}, labels),
-                             return_dict);
-          },
-          "pixel_values"_a = nb::none(), "labels"_a = nb::none(), "output_hidden_states"_a = false,
-          "output_attentions"_a = false, "interpolate_pos_encoding"_a = false,
-          "return_dict"_a = true);
+  LayerClass<C> told(m, "ViTForImageClassification", "A ViT that tells classes of images.");
+  told.init([](const hub::ViTConfig& config) { return std::make_shared<C>(config); }, "config"_a);
+  bind_labelled_forward(told);
   using T = hub::DeiTForImageClassificationWithTeacher;
   LayerClass<T> distilled(m, "DeiTForImageClassificationWithTeacher", "DeiT with both its heads.");
   distilled.init([](const hub::ViTConfig& config) { return std::make_shared<T>(config); },

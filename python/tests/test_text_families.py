@@ -157,7 +157,7 @@ def test_every_head_is_compared():
     rest = types_of([*FAMILIES, *DECODERS, *OLDER])
     assert models.AutoConfig.known() - rest == {
         *("t5", "mt5", "deepseek_v2", "deepseek_v3"),
-        *("vit", "deit", "dinov2", "resnet", "convnext", "convnextv2", "swin"),
+        *("vit", "deit", "dinov2", "beit", "resnet", "convnext", "convnextv2", "swin"),
         *("clip", "clip_text_model", "clip_vision_model"),
     }
 

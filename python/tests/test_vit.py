@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ViT, DeiT and DINOv2 with the names of transformers: small random models saved there and loaded
-here."""
+"""ViT, DeiT, DINOv2 and BEiT with the names of transformers: small random models saved there and
+loaded here."""
 
 import json
 
@@ -34,6 +34,20 @@ CASES = [
     ("DeiTForImageClassificationWithTeacher", {}),
     ("ViTForMaskedImageModeling", {"encoder_stride": 8}),
     ("DeiTForMaskedImageModeling", {"encoder_stride": 8, "num_channels": 1}),
+    ("BeitModel", {"use_mask_token": True, "use_absolute_position_embeddings": True}),
+    ("BeitForImageClassification", {"use_relative_position_bias": True}),
+    (
+        "BeitForImageClassification",
+        {
+            "use_shared_relative_position_bias": True,
+            "use_mean_pooling": False,
+            "layer_scale_init_value": 0.0,
+        },
+    ),
+    (
+        "BeitForMaskedImageModeling",
+        {"use_mask_token": True, "use_relative_position_bias": True, "num_channels": 1},
+    ),
     ("Dinov2Model", {"layerscale_value": 0.5}),
     ("Dinov2ForImageClassification", {"use_swiglu_ffn": True, "use_mask_token": False}),
     ("Dinov2ForImageClassification", {"mlp_ratio": 3, "qkv_bias": False, "hidden_act": "relu"}),
@@ -43,8 +57,10 @@ NOTHING_LACKS = {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": [
 
 def sizes(name):
     """Keys of a small configuration of this class."""
-    kept = {"layer_norm_eps": 1e-6} if name.startswith("Dinov2") else {}
-    return kept | {k: v for k, v in SMALL.items() if not (kept and k == "intermediate_size")}
+    if name.startswith("Beit"):
+        return SMALL | {"vocab_size": 30, "drop_path_rate": 0.0}
+    dropped = ("intermediate_size",) if name.startswith("Dinov2") else ()
+    return {key: value for key, value in SMALL.items() if key not in dropped}
 
 
 def upstream(name, **changes):
@@ -77,8 +93,10 @@ def test_equals_transformers(name, changes, tmp_path):
         given["labels"] = np.array([0, 2, 1])
         if changes.get("num_labels") == 1:
             given["labels"] = given["labels"].astype(np.float32)
-    if name.endswith("MaskedImageModeling") or name == "Dinov2Model":
+    if name.endswith("MaskedImageModeling") or name in ("Dinov2Model", "BeitModel"):
         given["bool_masked_pos"] = np.random.default_rng(2).integers(0, 2, (3, 16)).astype(bool)
+    if name == "BeitForMaskedImageModeling":
+        given["labels"] = np.arange(given["bool_masked_pos"].sum()) % 30
     asked = {"output_hidden_states": True, "output_attentions": True}
     t = theirs.train()(**{k: torch.tensor(v) for k, v in given.items()}, **asked)
     given = {k: ds.tensor(v) for k, v in given.items()}
@@ -120,14 +138,25 @@ def test_positions_are_interpolated(name, tmp_path):
 def test_auto_classes_and_saved_models(name, tmp_path):
     kind = next(k for k in ("MaskedImageModeling", "ImageClassification", "Model") if k in name)
     auto = getattr(models, f"AutoModelFor{kind}" if kind != "Model" else "AutoModel")
-    theirs = upstream(name, use_swiglu_ffn=True) if "Dinov2" in name else upstream(name)
+    tables = ("relative_position_bias", "shared_relative_position_bias")
+    changes = {"Dinov2": {"use_swiglu_ffn": True}, "Beit": {f"use_{t}": True for t in tables}}
+    family = next((f for f in changes if name.startswith(f)), None)
+    theirs = upstream(name, **changes.get(family, {}))
     saved_again(theirs.eval(), auto, images(theirs), tmp_path)
 
 
-def test_images_of_any_size_for_dinov2(tmp_path):
-    theirs = upstream("Dinov2ForImageClassification").eval()
+@pytest.mark.parametrize("name", ["Dinov2", "Beit", "Beit with positions"])
+def test_images_of_any_size(name, tmp_path):
+    tables = ("relative_position_bias", "shared_relative_position_bias")
+    changes = {
+        "Dinov2": {},
+        "Beit": {f"use_{table}": True for table in tables},
+        "Beit with positions": {"use_absolute_position_embeddings": True},
+    }[name]
+    name = f"{name.split()[0]}ForImageClassification"
+    theirs = upstream(name, **changes).eval()
     theirs.save_pretrained(tmp_path)
-    mine = models.Dinov2ForImageClassification.from_pretrained(tmp_path)
+    mine = getattr(models, name).from_pretrained(tmp_path)
     for side in ((48, 48), (24, 56), (32, 32), (35, 39)):
         pixels = images(theirs, side)
         close(mine(ds.tensor(pixels)).logits, theirs(torch.tensor(pixels)).logits, side)
@@ -170,7 +199,7 @@ def test_new_classes_start_at_random(tmp_path):
 
 
 def test_default_sizes_have_upstream_shapes():
-    for name in ("ViT", "DeiT", "Dinov2"):
+    for name in ("ViT", "DeiT", "Dinov2", "Beit"):
         theirs = without_memory(
             lambda name=name: getattr(transformers, f"{name}Model")(
                 getattr(transformers, f"{name}Config")()
@@ -192,6 +221,8 @@ PROCESSORS = {
     "ConvNext": {"size": {"shortest_edge": 32}},
     "ConvNext squashed": {"size": {"shortest_edge": 384}, "resample": 2},
     "CLIP": {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
+    "Bit": {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}},
+    "Beit": {"size": {"height": 32, "width": 32}},
 }
 
 

@@ -40,6 +40,12 @@ from .auto import (
     AutoModelForTokenClassification,
     classifies_images,
 )
+from .beit import (
+    BeitConfig,
+    BeitForImageClassification,
+    BeitForMaskedImageModeling,
+    BeitModel,
+)
 from .clip import (
     CLIPConfig,
     CLIPForImageClassification,
@@ -146,6 +152,10 @@ __all__ = [
     "AutoModelForTokenClassification",
     "AutoTokenizer",
     "BatchEncoding",
+    "BeitConfig",
+    "BeitForImageClassification",
+    "BeitForMaskedImageModeling",
+    "BeitModel",
     "BertConfig",
     "CLIPConfig",
     "CLIPForImageClassification",

@@ -17,7 +17,7 @@ from ._quantized import plain_weights
 
 #: Constants that old checkpoints hold beside the weights.
 _CONSTANTS = re.compile(
-    r"(^|\.)(position_ids|token_type_ids|inv_freq|(attn|attention)\.(bias|masked_bias))$"
+    r"(^|\.)(position_ids|token_type_ids|inv_freq|relative_position_index|(attn|attention)\.(bias|masked_bias))$"
 )
 
 

@@ -200,6 +200,12 @@ FAMILIES = (
         "(table 9)",
     ),
     Family(
+        "BEiT",
+        ("beit-",),
+        IMAGES,
+        "Bao et al., BEiT: BERT Pre-Training of Image Transformers, 2021 (arXiv:2106.08254)",
+    ),
+    Family(
         "DeiT III",
         ("deit3_",),
         IMAGES,
@@ -520,6 +526,15 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "vit-base-patch16-384": ("vit", {**_IMAGENET, "image_size": 384}),
     "vit-large-patch16-224": ("vit", {**_IMAGENET, **_BERT_LARGE}),
     "deit-base-distilled-patch16-224": ("deit", _IMAGENET),
+    "beit-base-patch16-224": ("beit", {**_IMAGENET, "use_relative_position_bias": True}),
+    "beit-base-patch16-384": (
+        "beit",
+        {**_IMAGENET, "use_relative_position_bias": True, "image_size": 384},
+    ),
+    "beit-large-patch16-224": (
+        "beit",
+        {**_IMAGENET, **_BERT_LARGE, "use_relative_position_bias": True},
+    ),
     "dinov2-small": (
         "dinov2",
         {"hidden_size": 384, "num_attention_heads": 6, "image_size": 518},
@@ -568,7 +583,7 @@ _COUNTED = {
         ),
         "ForCausalLM",
     ),
-    "vit": "ForImageClassification",
+    **dict.fromkeys(("vit", "beit"), "ForImageClassification"),
     "deit": "ForImageClassificationWithTeacher",
 }
 

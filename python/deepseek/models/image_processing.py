@@ -21,6 +21,10 @@ def _square(side: int) -> dict:
     return {"height": side, "width": side}
 
 
+_CLIP = {
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
 #: Keys that files leave out have these values, by the beginning of image_processor_type.
 _KINDS = {
     "ViT": {"size": _square(224), "resample": 2, **_HALVES},
@@ -35,9 +39,15 @@ _KINDS = {
         "size": {"shortest_edge": 224},
         "resample": 3,
         "crop_size": _square(224),
-        "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
+        **_CLIP,
     },
+    "Bit": {
+        "size": {"shortest_edge": 224},
+        "resample": 3,
+        "crop_size": _square(224),
+        **_CLIP,
+    },
+    "Beit": {"size": _square(224), "resample": 3, **_HALVES},
 }
 #: The kind of a family's models.
 _KIND_OF = {
@@ -48,6 +58,8 @@ _KIND_OF = {
     "convnext": "ConvNext",
     "convnextv2": "ConvNext",
     "clip": "CLIP",
+    "dinov2": "Bit",
+    "beit": "Beit",
 }
 _FILTERS = {2: "bilinear", 3: "bicubic"}
 

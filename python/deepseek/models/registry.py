@@ -27,6 +27,9 @@ SOURCES: dict[str, Source] = {
         f"dinov2-{size}": Source(f"facebook/dinov2-{size}", "apache-2.0")
         for size in ("small", "base", "large", "giant")
     },
+    "beit-base-patch16-224": Source("microsoft/beit-base-patch16-224", "apache-2.0"),
+    "beit-base-patch16-384": Source("microsoft/beit-base-patch16-384", "apache-2.0"),
+    "beit-large-patch16-224": Source("microsoft/beit-large-patch16-224", "apache-2.0"),
     "clip-vit-base-patch32": Source("openai/clip-vit-base-patch32", None),
     "clip-vit-base-patch16": Source("openai/clip-vit-base-patch16", None),
     "clip-vit-large-patch14": Source("openai/clip-vit-large-patch14", None),

@@ -73,7 +73,9 @@ class Dinov2Config(ImagePretrainedConfig):
         return super()._native(intermediate_size=inner, **changes)
 
 
-class _ViT(ImagePreTrainedModel):
+class ViTNames(ImagePreTrainedModel):
+    """Of files that have older names."""
+
     _file_names = (
         ("encoder.layer.", "layers."),
         ("attention.attention.query", "attention.q_proj"),
@@ -85,7 +87,7 @@ class _ViT(ImagePreTrainedModel):
     )
 
 
-class ViTModel(_ViT, _hub.ViTModel):
+class ViTModel(ViTNames, _hub.ViTModel):
     """ViT without a head."""
 
     config_class = ViTConfig
@@ -95,14 +97,14 @@ class ViTModel(_ViT, _hub.ViTModel):
         super().__init__(config, add_pooling_layer, use_mask_token)
 
 
-class ViTForImageClassification(_ViT, _hub.ViTForImageClassification):
+class ViTForImageClassification(ViTNames, _hub.ViTForImageClassification):
     """ViT that tells classes of images."""
 
     config_class = ViTConfig
     base_model_prefix = "vit"
 
 
-class ViTForMaskedImageModeling(_ViT, _hub.ViTForMaskedImageModeling):
+class ViTForMaskedImageModeling(ViTNames, _hub.ViTForMaskedImageModeling):
     """ViT that makes images again some of whose patches are hidden."""
 
     config_class = ViTConfig
@@ -123,7 +125,7 @@ class DeiTForImageClassification(ViTForImageClassification):
     base_model_prefix = "deit"
 
 
-class DeiTForImageClassificationWithTeacher(_ViT, _hub.DeiTForImageClassificationWithTeacher):
+class DeiTForImageClassificationWithTeacher(ViTNames, _hub.DeiTForImageClassificationWithTeacher):
     """DeiT that tells classes of images by both its tokens, as it was distilled."""
 
     config_class = DeiTConfig

@@ -25,7 +25,7 @@ struct DecoderFamily {
   const char *words = nullptr, *layers = nullptr, *last_norm = nullptr;
   const char *attention_norm = nullptr, *mlp_norm = nullptr;  // both parts share it without another
   const char *query = nullptr, *key = nullptr, *value = nullptr;
-  const char* qkv = nullptr;  // one projection instead, by heads
+  const char* qkv = nullptr;  // one projection instead, by heads of keys
   const char* out = nullptr;
   const char *gate = nullptr, *up = nullptr, *down = nullptr;  // gate: of networks that have one
   const char* places = nullptr;                                // the table of positions
@@ -36,6 +36,7 @@ struct DecoderFamily {
   bool drops_attention = true;  // dropout behind attention too
   bool pads = false;            // the row of padding learns nothing
   const char *query_norm = nullptr, *key_norm = nullptr;
+  const char *attention_norm_of_two = nullptr, *mlp_norm_of_two = nullptr;
 };
 
 namespace {
@@ -112,6 +113,21 @@ constexpr DecoderFamily kFamilies[] = {
      .up = "mlp.dense_h_to_4h",
      .down = "mlp.dense_4h_to_h",
      .first_norm = "word_embeddings_layernorm"},
+    {.model_type = "falcon",
+     .class_prefix = "Falcon",
+     .position = Position::halves,
+     .words = "word_embeddings",
+     .layers = "h",
+     .last_norm = "ln_f",
+     .attention_norm = "input_layernorm",
+     .mlp_norm = "post_attention_layernorm",
+     .qkv = "self_attention.query_key_value",
+     .out = "self_attention.dense",
+     .up = "mlp.dense_h_to_4h",
+     .down = "mlp.dense_4h_to_h",
+     .one_norm = true,
+     .attention_norm_of_two = "ln_attn",
+     .mlp_norm_of_two = "ln_mlp"},
     {.model_type = "phi",
      .class_prefix = "Phi",
      .position = Position::halves,
@@ -197,9 +213,14 @@ int64_t kv_heads(const DecoderConfig& c) {
 
 int64_t embedding_size(const DecoderConfig& c) { return c.embedding_size.value_or(c.hidden_size); }
 
-/// The network has a norm of its own.
-bool has_mlp_norm(const DecoderConfig& c, const DecoderFamily& family) {
-  return family.mlp_norm && !(family.one_norm && c.use_parallel_residual);
+const char* attention_norm(const DecoderConfig& c, const DecoderFamily& family) {
+  return c.two_norms ? family.attention_norm_of_two : family.attention_norm;
+}
+
+/// The network's own norm, null where it has none.
+const char* mlp_norm(const DecoderConfig& c, const DecoderFamily& family) {
+  if (c.two_norms) return family.mlp_norm_of_two;
+  return family.one_norm && c.use_parallel_residual ? nullptr : family.mlp_norm;
 }
 
 void check(const DecoderConfig& c) {
@@ -222,6 +243,8 @@ void check(const DecoderConfig& c) {
            ValueError, "config: attention_types make ",
            c.layer_types.value_or(std::vector<std::string>{}).size(), " layers of ",
            c.num_hidden_layers);
+  DS_CHECK(!c.two_norms || family_of(c).attention_norm_of_two, ValueError, "config: a '",
+           c.model_type, "' model has no two norms");
   activate(c.hidden_act, zeros({1}));
 }
 
@@ -255,9 +278,9 @@ NormedDecoderLayer::NormedDecoderLayer(const DecoderConfig& config, int64_t laye
   const auto dense = [&](const char* name, int64_t in, int64_t out, bool bias) {
     add_at(*this, name, std::make_shared<nn::Linear>(in, out, bias));
   };
-  add_norm(*this, f.attention_norm, h, c);
+  add_norm(*this, attention_norm(c, f), h, c);
   if (f.qkv) {
-    dense(f.qkv, h, 3 * h, c.attention_bias);
+    dense(f.qkv, h, h + 2 * keys, c.attention_bias);
   } else {
     dense(f.query, h, h, c.attention_bias);
     dense(f.key, h, keys, c.attention_bias);
@@ -269,7 +292,7 @@ NormedDecoderLayer::NormedDecoderLayer(const DecoderConfig& config, int64_t laye
   if (f.gate) dense(f.gate, h, inner, c.mlp_bias);
   dense(f.up, h, inner, c.mlp_bias);
   dense(f.down, inner, h, c.mlp_bias);
-  if (has_mlp_norm(c, f)) add_norm(*this, f.mlp_norm, h, c);
+  if (const char* name = mlp_norm(c, f)) add_norm(*this, name, h, c);
 }
 
 std::string NormedDecoderLayer::type_name() const {
@@ -284,7 +307,12 @@ Tensor NormedDecoderLayer::attend(const Tensor& x, const std::optional<Rotation>
   const int64_t dim = head_dim(c);
   std::vector<Tensor> parts;
   if (f.qkv) {
-    parts = chunk(split_heads(call_at(*this, f.qkv, x), c.num_attention_heads), 3, -1);
+    // A head of keys lies behind the heads of queries that share it.
+    const int64_t heads = kv_heads(c), shared = c.num_attention_heads / heads;
+    const Tensor all =
+        reshape(call_at(*this, f.qkv, x), {x.size(0), x.size(1), heads, shared + 2, dim});
+    parts = {reshape(narrow(all, 3, 0, shared), {x.size(0), x.size(1), shared * heads, dim}),
+             select(all, 3, shared), select(all, 3, shared + 1)};
   } else {
     for (const char* name : {f.query, f.key, f.value}) {
       const Tensor part = call_at(*this, name, x);
@@ -329,11 +357,12 @@ Tensor NormedDecoderLayer::forward(const Tensor& x, const std::optional<Rotation
   const DecoderConfig& c = config_;
   const DecoderFamily& f = family_;
   const auto kept = [&](const Tensor& y) { return dropout(y, c.hidden_dropout, is_training()); };
-  const Tensor first = c.pre_norm ? call_at(*this, f.attention_norm, x) : x;
+  const Tensor first = c.pre_norm ? call_at(*this, attention_norm(c, f), x) : x;
   Tensor seen = attend(first, rotation, mask, bias, place);
   if (f.drops_attention) seen = kept(seen);
   if (!f.mlp_norm || c.use_parallel_residual) {
-    const Tensor same = has_mlp_norm(c, f) ? call_at(*this, f.mlp_norm, x) : first;
+    const char* own = mlp_norm(c, f);
+    const Tensor same = own ? call_at(*this, own, x) : first;
     return x + seen + kept(feed_forward(same));
   }
   if (!c.pre_norm) {

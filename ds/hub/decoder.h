@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decoders with layer norms: GPT-NeoX, GPT-J, GPT-Neo, OPT, BLOOM, Phi, StableLM, StarCoder2 and
-// OLMo; names of parameters as in transformers. llama.h has those with root mean square norms.
+// Decoders with layer norms: GPT-NeoX, GPT-J, GPT-Neo, OPT, BLOOM, Falcon, Phi, StableLM,
+// StarCoder2 and OLMo; names of parameters as in transformers. llama.h has those with root mean
+// square norms.
 #pragma once
 
 #include <optional>
@@ -26,6 +27,7 @@ struct DecoderConfig : HeadConfig {
   bool attention_bias = true;  // of query, key and value
   bool out_bias = true, mlp_bias = true;
   bool use_parallel_residual = true;  // attention and network look at the same
+  bool two_norms = false;             // each through a norm of its own, in Falcon
   bool qk_layernorm = false;          // queries and keys of each head are normalised
   bool pre_norm = true;               // normalise before attention and network, not after the sums
   bool has_last_norm = true;
@@ -66,9 +68,10 @@ class NormedDecoderLayer : public nn::Module {
 
 /// Black et al., "GPT-NeoX-20B", 2022, and Biderman et al., "Pythia", 2023; Wang and Komatsuzaki,
 /// "GPT-J-6B", 2021; Black et al., "GPT-Neo", 2021; Zhang et al., "OPT", 2022; BigScience, "BLOOM",
-/// 2022; Lozhkov et al., "StarCoder 2", 2024; Groeneveld et al., "OLMo", 2024; Li et al.,
-/// "Textbooks Are All You Need II: phi-1.5", 2023; Bellagente et al., "Stable LM 2 1.6B", 2024:
-/// last_hidden_state [B, T, hidden_size], or embedding_size where that differs.
+/// 2022; Almazrouei et al., "Falcon", 2023; Lozhkov et al., "StarCoder 2", 2024; Groeneveld et al.,
+/// "OLMo", 2024; Li et al., "Textbooks Are All You Need II: phi-1.5", 2023; Bellagente et al.,
+/// "Stable LM 2 1.6B", 2024: last_hidden_state [B, T, hidden_size], or embedding_size where that
+/// differs.
 class NormedDecoderModel : public TextModel {
  public:
   explicit NormedDecoderModel(const DecoderConfig& config);

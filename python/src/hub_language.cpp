@@ -107,6 +107,7 @@ void bind_decoder_config(nb::module_& m) {
       .key("mlp_bias", &D::mlp_bias)
       .key("use_parallel_residual", &D::use_parallel_residual)
       .key("qk_layernorm", &D::qk_layernorm)
+      .key("two_norms", &D::two_norms)
       .key("pre_norm", &D::pre_norm)
       .key("has_last_norm", &D::has_last_norm)
       .key("norms_learn", &D::norms_learn)

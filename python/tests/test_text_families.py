@@ -63,6 +63,10 @@ FAMILIES = {
     "GPTNeo": NEO,
     "OPT": OPT,
     "Bloom": dict(**SIZES, hidden_size=32, n_layer=2, n_head=4),
+    "Falcon": {
+        **{key: value for key, value in TURNED.items() if key != "intermediate_size"},
+        "classifier_dropout": 0.0,
+    },
     "Phi": {**TURNED, "classifier_dropout": 0.0},
     "StableLm": {**TURNED, "num_key_value_heads": 2},
     "Starcoder2": {
@@ -79,7 +83,9 @@ HEADS = {
     "Camembert": [*ENCODERS, "ForCausalLM"],
     "MPNet": ENCODERS,
     "Electra": [*ENCODERS, "ForCausalLM", "ForPreTraining"],
-    **dict.fromkeys(("GPTNeoX", "GPTNeo", "Bloom"), ["Model", "ForCausalLM", *CLASSIFIERS]),
+    **dict.fromkeys(
+        ("GPTNeoX", "GPTNeo", "Bloom", "Falcon"), ["Model", "ForCausalLM", *CLASSIFIERS]
+    ),
     **dict.fromkeys(("GPTJ", "OPT"), [*GENERAL, "ForQuestionAnswering"]),
     **dict.fromkeys(("Phi", "StableLm", "Starcoder2"), [*GENERAL, "ForTokenClassification"]),
     "Olmo": GENERAL,
@@ -104,6 +110,18 @@ FORMS = {
         "BloomForCausalLM",
         {"apply_residual_connection_post_layernorm": True},
     ),
+    "a Falcon of the newer kind": (
+        "FalconForCausalLM",
+        {"new_decoder_architecture": True, "num_kv_heads": 2, "ffn_hidden_size": 40},
+    ),
+    "a newer Falcon with one norm": (
+        "FalconForCausalLM",
+        {"new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1},
+    ),
+    "a Falcon in turn": (
+        "FalconForCausalLM",
+        {"multi_query": False, "parallel_attn": False, "bias": True},
+    ),
     "a Phi with norms of heads": ("PhiForCausalLM", {"qk_layernorm": True}),
     "a Phi with shared keys": ("PhiForCausalLM", {"num_key_value_heads": 2}),
     "a StarCoder2 without biases that sees everything": (
@@ -122,6 +140,7 @@ def upstream(name, **changes):
     torch.manual_seed(3)
     family = next(f for f in sorted(FAMILIES, key=len, reverse=True) if name.startswith(f))
     config = getattr(transformers, f"{family}Config")(**{**FAMILIES[family], **changes})
+    config._attn_implementation = "eager"  # Falcon's other one has no attentions that are right
     model = getattr(transformers, name)(config)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -241,6 +260,7 @@ NAMED = {
         ),
     ),
     "bloom-560m": ("Bloom", dict(hidden_size=1024, n_layer=24, n_head=16)),
+    "falcon-7b": ("Falcon", {}),
     "phi-1_5": ("Phi", {}),
     "stablelm-3b-4e1t": ("StableLm", {}),
     "starcoder2-3b": ("Starcoder2", {}),
@@ -299,6 +319,7 @@ def test_older_files_are_read(tmp_path):
         ("GPTNeoX", {"num_attention_heads": 5}, ds.ValueError, "5 attention heads do not divide"),
         ("GPTNeo", {"num_layers": 5}, ds.ValueError, "attention_types make 3 layers of 5"),
         ("OPT", {"layerdrop": 0.1}, ds.NotImplementedError, "layerdrop is 0.1"),
+        ("Falcon", {"alibi": True}, ds.NotImplementedError, "alibi is True"),
         ("StableLm", {"qk_layernorm": True}, ds.NotImplementedError, "qk_layernorm is True"),
         ("Phi", {"num_key_value_heads": 3}, ds.ValueError, "3 key and value heads do not divide"),
     ],

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configurations of decoders with layer norms: GPT-NeoX, GPT-J, GPT-Neo, OPT, BLOOM, Phi, StableLM,
-StarCoder2 and OLMo."""
+"""Configurations of decoders with layer norms: GPT-NeoX, GPT-J, GPT-Neo, OPT, BLOOM, Falcon, Phi,
+StableLM, StarCoder2 and OLMo."""
 
 from .. import _core
 from ._config import CONFIGS, PretrainedConfig
@@ -17,6 +17,7 @@ _RARE = (
     "mlp_bias",
     "use_parallel_residual",
     "qk_layernorm",
+    "two_norms",
     "pre_norm",
     "has_last_norm",
     "norms_learn",
@@ -80,6 +81,65 @@ class GPTNeoXConfig(_TurnedConfig):
     def _native(self, **changes):
         return super()._native(
             embedding_dropout=self.hidden_dropout, out_bias=self.attention_bias, **changes
+        )
+
+
+class FalconConfig(_TurnedConfig):
+    """Falcon."""
+
+    model_type = "falcon"
+    attribute_map = {"n_embed": "hidden_size"}
+    _translated = {
+        "num_kv_heads": "num_key_value_heads",
+        "ffn_hidden_size": "intermediate_size",
+        "activation": "hidden_act",
+        "layer_norm_epsilon": "layer_norm_eps",
+        "bias": "attention_bias",
+        "parallel_attn": "use_parallel_residual",
+    }
+    _made = (
+        *_without("num_key_value_heads", "attention_bias", "use_parallel_residual"),
+        "classifier_dropout",
+    )
+    _defaults = {
+        "vocab_size": 65024,
+        "hidden_size": 4544,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 71,
+        "num_ln_in_parallel_attn": None,
+        "alibi": False,
+        "new_decoder_architecture": False,
+        "multi_query": True,
+        "bias": False,
+        "bos_token_id": 11,
+        "eos_token_id": 11,
+        "rope_parameters": None,
+        "tie_word_embeddings": True,
+    }
+
+    def __init__(self, **values):
+        super().__init__(**values)
+        if self.num_kv_heads is None:
+            self.num_kv_heads = self.num_attention_heads
+        if self.ffn_hidden_size is None:
+            self.ffn_hidden_size = 4 * self.hidden_size
+
+    def _native(self, **changes):
+        if self.alibi:
+            raise _core.NotImplementedError(
+                "config: alibi is True; Falcon's positions are rotary ones here"
+            )
+        heads = self.num_kv_heads
+        if self.multi_query and not self.new_decoder_architecture:
+            heads = 1
+        norms = self.num_ln_in_parallel_attn or (2 if self.new_decoder_architecture else 1)
+        changes.setdefault("classifier_dropout", _of_classifier(self))
+        return super()._native(
+            num_key_value_heads=heads,
+            two_norms=self.parallel_attn and norms == 2,
+            out_bias=self.bias,
+            mlp_bias=self.bias,
+            **changes,
         )
 
 
@@ -411,6 +471,7 @@ NORMED: dict[str, type[PretrainedConfig]] = {
         GPTNeoConfig,
         OPTConfig,
         BloomConfig,
+        FalconConfig,
         PhiConfig,
         StableLmConfig,
         Starcoder2Config,

@@ -333,6 +333,12 @@ FAMILIES = (
         "2022 (arXiv:2211.05100)",
     ),
     Family(
+        "Falcon",
+        ("falcon-",),
+        NEXT,
+        "Almazrouei et al., The Falcon Series of Open Language Models, 2023 (arXiv:2311.16867)",
+    ),
+    Family(
         "StableLM",
         ("stablelm-",),
         NEXT,
@@ -517,6 +523,7 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "gpt-neox-20b": ("gpt_neox", {}),
     "opt-125m": ("opt", {}),
     "bloom-560m": ("bloom", {"hidden_size": 1024, "n_layer": 24, "n_head": 16}),
+    "falcon-7b": ("falcon", {}),
     "phi-1_5": ("phi", {}),
     "phi-1": ("phi", {}),
     "stablelm-3b-4e1t": ("stablelm", {}),
@@ -576,6 +583,7 @@ _COUNTED = {
             "gpt_neox",
             "opt",
             "bloom",
+            "falcon",
             "phi",
             "stablelm",
             "starcoder2",

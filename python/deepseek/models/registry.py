@@ -91,6 +91,9 @@ SOURCES: dict[str, Source] = {
         f"bloom-{size}": Source(f"bigscience/bloom-{size}", "bigscience-bloom-rail-1.0")
         for size in ("560m", "1b1", "1b7", "3b", "7b1")
     },
+    "falcon-7b": Source("tiiuae/falcon-7b", "apache-2.0"),
+    "falcon-7b-instruct": Source("tiiuae/falcon-7b-instruct", "apache-2.0"),
+    "falcon-40b": Source("tiiuae/falcon-40b", "apache-2.0"),
     "phi-1": Source("microsoft/phi-1", "mit"),
     "phi-1_5": Source("microsoft/phi-1_5", "mit"),
     "phi-2": Source("microsoft/phi-2", "mit"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradients of the binary elementwise ops and where. a and b broadcast: every gradient is summed
-// back to its input's shape. Ties of maximum and minimum are shared, as in PyTorch.
+// Gradients of the binary elementwise ops, where and clamp. a and b broadcast: every gradient is
+// summed back to its input's shape. Ties of maximum and minimum are shared, as in PyTorch.
 #include "ds/grad/rule_families.h"
 #include "ds/ir/build.h"
 
@@ -136,6 +136,23 @@ Values where_gradient(const GradContext& c) {
   return grads;
 }
 
+// clamp(x, low, high): dx = g within the limits, both included; dlow = g where x < low < high;
+// dhigh = g where x > high or high < low; NaN gets none: as PyTorch
+Values clamp_gradient(const GradContext& c) {
+  const Value &g = c.grad(), &x = c.in(0), &low = c.in(1), &high = c.in(2);
+  const auto where = [&](int i, Op both, const Value& a, const Value& b) {
+    return sum_to_input(c, i, select(make(both, {a, b}), g, zero_like(g)));
+  };
+  Values grads(3);
+  if (c.needs(0))
+    grads[0] = where(0, Op::logical_and_, make(Op::ge_, {x, low}), make(Op::le_, {x, high}));
+  if (c.needs(1))
+    grads[1] = where(1, Op::logical_and_, make(Op::lt_, {x, low}), make(Op::lt_, {low, high}));
+  if (c.needs(2))
+    grads[2] = where(2, Op::logical_or_, make(Op::gt_, {x, high}), make(Op::lt_, {high, low}));
+  return grads;
+}
+
 }  // namespace
 
 void add_binary_rules(GradTable& table) {
@@ -151,6 +168,7 @@ void add_binary_rules(GradTable& table) {
   add_rule(table, Op::atan2_, atan2_gradient, kA | kB);
   add_rule(table, Op::copysign_, copysign_gradient, kA, kY);
   add_rule(table, Op::where_, where_gradient, 1);
+  add_rule(table, Op::clamp_, clamp_gradient, 7);
 }
 
 }  // namespace ds

@@ -38,28 +38,35 @@ Value relu_gradient(const Value& g, const Value& y) {
   return make(Op::where_, {make(Op::le_, {y, zero}), zero, g});
 }
 
-/// Phi(x) + x phi(x), with Phi and phi the normal distribution and its density.
-Value gelu_slope(const Value& x) {
-  const Value distribution = (unary(Op::erf_, x * (std::numbers::sqrt2 / 2)) + 1.0) * 0.5;
-  const Value density =
-      unary(Op::exp_, unary(Op::square_, x) * -0.5) * (inv_sqrtpi / std::numbers::sqrt2);
-  return distribution + x * density;
+/// The derivative of Phi(x) + x phi(x), with Phi and phi the normal distribution and its density:
+/// (2 - x^2) phi(x).
+Value gelu_curvature(const Value& x) {
+  const Value square = unary(Op::square_, x);
+  const Value density = unary(Op::exp_, square * -0.5) * (inv_sqrtpi / std::numbers::sqrt2);
+  return (2.0 - square) * density;
 }
 
-/// With u = k (x + a x^3), t = tanh u: (1 + t) / 2 + x (1 - t^2) k (1 + 3 a x^2) / 2.
-Value gelu_tanh_slope(const Value& x) {
-  const double k = std::numbers::sqrt2 * inv_sqrtpi;
+/// The second derivative of x s(u), s = sigmoid and u = u(x):
+/// s (1 - s) (2 u' + x ((1 - 2 s) u'^2 + u'')).
+Value logistic_curvature(const Value& x, const Value& u, const Value& first, const Value& second) {
+  const Value s = unary(Op::sigmoid_, u);
+  const Value bend = (1.0 - s * 2.0) * unary(Op::square_, first) + second;
+  return s * (1.0 - s) * (first * 2.0 + x * bend);
+}
+
+/// With u = k (x + a x^3), k = 2 sqrt(2 / pi).
+Value gelu_tanh_curvature(const Value& x) {
+  const double k = 2 * std::numbers::sqrt2 * inv_sqrtpi;
   const double a = 0.044715;
   const Value square = unary(Op::square_, x);
-  const Value t = unary(Op::tanh_, x * (square * (k * a) + k));
-  const Value inner = x * (square * (1.5 * k * a) + 0.5 * k);
-  return (t + 1.0) * 0.5 + (1.0 - unary(Op::square_, t)) * inner;
+  return logistic_curvature(x, x * (square * (k * a) + k), square * (3 * k * a) + k,
+                            x * (6 * k * a));
 }
 
-/// s (1 + x (1 - s)) with s = sigmoid(x).
-Value silu_slope(const Value& x) {
+/// s (1 - s) (2 + x (1 - 2 s)) with s = sigmoid(x).
+Value silu_curvature(const Value& x) {
   const Value s = unary(Op::sigmoid_, x);
-  return s * (x * (1.0 - s) + 1.0);
+  return s * (1.0 - s) * (x * (1.0 - s * 2.0) + 2.0);
 }
 
 void add_algebraic(GradTable& table) {
@@ -109,9 +116,12 @@ void add_special(GradTable& table) {
 void add_activations(GradTable& table) {
   DS_UNARY_RULE(sigmoid_, 0, kY, g * ((1.0 - y) * y));
   DS_UNARY_RULE(relu_, 0, kY, relu_gradient(g, y));
-  DS_UNARY_RULE(gelu_, kX, 0, g * gelu_slope(x));
-  DS_UNARY_RULE(gelu_tanh_, kX, 0, g * gelu_tanh_slope(x));
-  DS_UNARY_RULE(silu_, kX, 0, g * silu_slope(x));
+  DS_UNARY_RULE(gelu_, kX, 0, g * unary(Op::gelu_slope_, x));
+  DS_UNARY_RULE(gelu_tanh_, kX, 0, g * unary(Op::gelu_tanh_slope_, x));
+  DS_UNARY_RULE(silu_, kX, 0, g * unary(Op::silu_slope_, x));
+  DS_UNARY_RULE(gelu_slope_, kX, 0, g * gelu_curvature(x));
+  DS_UNARY_RULE(gelu_tanh_slope_, kX, 0, g * gelu_tanh_curvature(x));
+  DS_UNARY_RULE(silu_slope_, kX, 0, g * silu_curvature(x));
   DS_UNARY_RULE(softplus_, kX, 0, g * unary(Op::sigmoid_, x));
 }
 

@@ -83,6 +83,13 @@ std::vector<Type> infer_where(const InferContext& c) {
   return {{c.dtype(1), broadcast_shapes(c.shape(0), both, "where")}};
 }
 
+std::vector<Type> infer_clamp(const InferContext& c) {
+  check_same_dtype(c, 0, 1);
+  check_same_dtype(c, 0, 2);
+  const Shape limits = broadcast_shapes(c.shape(1), c.shape(2), "clamp");
+  return {{c.dtype(0), broadcast_shapes(c.shape(0), limits, "clamp")}};
+}
+
 std::vector<Type> infer_custom_gradient(const InferContext& c) { return {c.type(0)}; }
 
 std::vector<Type> infer_fused(const InferContext&) {

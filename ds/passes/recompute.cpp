@@ -32,6 +32,7 @@ bool is_cheap(Op op) {
     case Op::relu_:
     case Op::maximum_:
     case Op::minimum_:
+    case Op::clamp_:
     case Op::where_:
     case Op::eq_:
     case Op::ne_:

@@ -182,17 +182,15 @@ Tensor clamp(const Tensor& input, const std::optional<Operand>& min,
   if (min) all.push_back(*min);
   if (max) all.push_back(*max);
   const DType dtype = result_dtype(all);
-  // where, not maximum: at a limit the gradient flows to the input alone, and NaN stays NaN.
-  Tensor x = to_dtype(input, dtype);
-  if (min) {
-    const Tensor limit = as_tensor(*min, dtype, x.device());
-    x = record(Op::where_, {record(Op::lt_, {x, limit}), limit, x});
-  }
-  if (max) {
-    const Tensor limit = as_tensor(*max, dtype, x.device());
-    x = record(Op::where_, {record(Op::gt_, {x, limit}), limit, x});
-  }
-  return x;
+  const Tensor x = to_dtype(input, dtype);
+  const auto limit = [&](const std::optional<Operand>& given, double none) {
+    return given ? as_tensor(*given, dtype, x.device()) : constant({}, none, dtype, x.device());
+  };
+  // Integers have no infinity to stand for a limit that is not there.
+  if (!is_floating(dtype) && !(min && max))
+    return record(min ? Op::maximum_ : Op::minimum_, {x, limit(min ? min : max, 0)});
+  const double infinity = std::numeric_limits<double>::infinity();
+  return record(Op::clamp_, {x, limit(min, -infinity), limit(max, infinity)});
 }
 Tensor clamp_min(const Tensor& input, const Operand& min) { return clamp(input, min); }
 Tensor clamp_max(const Tensor& input, const Operand& max) {

@@ -162,3 +162,18 @@ def test_no_sweep_is_left(half):
     assert any("+minimum" in step.kernel or "+maximum" in step.kernel for step in prof.steps), [
         step.kernel for step in prof.steps
     ]
+
+
+def test_a_clamp_joins():
+    mine, theirs = pair(2, 1, "")
+    x = np.random.default_rng(4).standard_normal((2, 8, 6, 6)).astype(np.float32)
+    x[0, 1, 2, 3] = np.nan
+    with torch.no_grad(), ds.no_grad(), ds.debug.profile() as prof:
+        for limits in ({"min": -0.5, "max": 0.25}, {"min": 0}, {"max": 0.25}):
+            found = mine(ds.tensor(x)).clamp(**limits).numpy()
+            wanted = theirs(torch.tensor(x)).clamp(**limits).numpy()
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    # Numbers that have changed from one call to the next are inputs, which do not join.
+    kernels = [step.kernel for step in prof.steps]
+    if platform.machine() == "x86_64":
+        assert any("+maximum+minimum" in kernel for kernel in kernels), kernels

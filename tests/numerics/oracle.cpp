@@ -18,6 +18,11 @@ constexpr Real kRootTwo = 1.414213562373095048801688724209698079L;
 
 Real sigmoid(Real x) { return 1 / (1 + std::exp(-x)); }
 
+/// The derivative of x sigmoid(u(x)); infinity times 0 is NaN, as in PyTorch.
+Real logistic_slope(Real x, Real u, Real slope) {
+  return sigmoid(u) + x * (sigmoid(u) * sigmoid(-u)) * slope;
+}
+
 Real erfinv(Real x) {
   if (std::isnan(x) || std::fabs(x) > 1) return kNan;
   if (x == 0) return x;
@@ -143,6 +148,13 @@ Real exact_unary(Op op, Real x) {
     case Op::gelu_tanh_:
       return x * sigmoid(2 * std::sqrt(2 / kPi) * (x + Real{0.044715} * x * x * x));
     case Op::silu_: return x * sigmoid(x);
+    case Op::gelu_slope_:
+      return std::erfc(-x / kRootTwo) / 2 + x * (std::exp(-x * x / 2) / std::sqrt(2 * kPi));
+    case Op::gelu_tanh_slope_: {
+      const Real k = 2 * std::sqrt(2 / kPi), a = 0.044715;
+      return logistic_slope(x, k * (x + a * x * x * x), k * (1 + 3 * a * x * x));
+    }
+    case Op::silu_slope_: return logistic_slope(x, x, 1);
     case Op::softplus_: return std::fmax(x, Real{0}) + std::log1p(std::exp(-std::fabs(x)));
     case Op::floor_: return std::floor(x);
     case Op::ceil_: return std::ceil(x);

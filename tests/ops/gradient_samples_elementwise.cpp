@@ -25,6 +25,7 @@ constexpr Domain kUnary[] = {
     {Op::erfc_, -2, 2},        {Op::erfinv_, -0.8, 0.8}, {Op::lgamma_, 0.4, 4},
     {Op::sigmoid_, -3, 3},     {Op::relu_, -2, 2},       {Op::gelu_, -3, 3},
     {Op::gelu_tanh_, -3, 3},   {Op::silu_, -3, 3},       {Op::softplus_, -3, 3},
+    {Op::gelu_slope_, -3, 3},  {Op::silu_slope_, -3, 3}, {Op::gelu_tanh_slope_, -3, 3},
 };
 
 struct BinaryDomain {
@@ -64,6 +65,12 @@ void add_where_samples(Samples& samples) {
   samples.push_back({Op::where_, {bool_operand({3}, {1, 0, 1}), {{2, 1}}, {{}}}});
 }
 
+void add_clamp_samples(Samples& samples) {
+  samples.push_back({Op::clamp_, {{{2, 6}, -3, 3}, {{6}, -2, -1}, {{2, 1}, 1, 2}}});
+  samples.push_back({Op::clamp_, {{{12}, -3, 3}, {{}, 0.5, 2}, {{12}, -1, 1}}});  // crossing limits
+  samples.push_back({Op::clamp_, {{{0, 3}}, {{}}, {{3}}}});
+}
+
 }  // namespace
 
 void add_elementwise_samples(Samples& samples) {
@@ -81,6 +88,7 @@ void add_elementwise_samples(Samples& samples) {
       samples.push_back({at.op, {{pair.a, at.low_a, at.high_a}, {pair.b, at.low_b, at.high_b}}});
   add_pow_samples(samples);
   add_where_samples(samples);
+  add_clamp_samples(samples);
 }
 
 void add_reduce_samples(Samples& samples) {

@@ -2,6 +2,7 @@
 #include "ds/backends/cpu/conv_epilogue.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <span>
 #include <unordered_map>
@@ -73,6 +74,18 @@ std::optional<Link> link(const Node& node, const Node* running, const Shape& dim
   return Link{kind, other};
 }
 
+/// Adds the limits of a clamp; false when they are no numbers. An infinite one is no limit.
+bool add_limits(const Node& clamp, const Node* running, std::vector<Link>& chain) {
+  const Node *low = bare(clamp.input(1).node.get()), *high = bare(clamp.input(2).node.get());
+  if (clamp.input(0).node.get() != running || low->op() != Op::constant_ ||
+      high->op() != Op::constant_)
+    return false;
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (number(*low) != -kInfinity) chain.push_back({Link::Kind::maximum, low});
+  if (number(*high) != kInfinity) chain.push_back({Link::Kind::minimum, high});
+  return true;
+}
+
 using Readers = std::unordered_map<const Node*, std::vector<const Node*>>;
 
 /// The operations from the input to the output; nothing when they are no chain.
@@ -89,7 +102,9 @@ std::vector<Link> find_chain(const Node& fused, size_t input) {
   while (running != body.outputs[0].node.get()) {
     const std::vector<const Node*>& next = readers[running];
     if (next.size() != 1) return {};
-    if (!is_rounding(*next[0])) {
+    if (next[0]->op() == Op::clamp_) {
+      if (!add_limits(*next[0], running, chain)) return {};
+    } else if (!is_rounding(*next[0])) {
       const std::optional<Link> found = link(*next[0], running, dims);
       if (!found) return {};
       chain.push_back(*found);

@@ -24,12 +24,13 @@ std::optional<TileOp> tile_op(Op op) {
     DS_CASE(sinh) DS_CASE(cosh) DS_CASE(tanh) DS_CASE(asinh) DS_CASE(acosh) DS_CASE(atanh)
     DS_CASE(erf) DS_CASE(erfc) DS_CASE(erfinv) DS_CASE(lgamma) DS_CASE(digamma) DS_CASE(trigamma)
     DS_CASE(sigmoid) DS_CASE(relu) DS_CASE(gelu) DS_CASE(gelu_tanh) DS_CASE(silu) DS_CASE(softplus)
+    DS_CASE(gelu_slope) DS_CASE(gelu_tanh_slope) DS_CASE(silu_slope)
     DS_CASE(floor) DS_CASE(ceil) DS_CASE(round) DS_CASE(trunc) DS_CASE(isnan) DS_CASE(isinf)
     DS_CASE(isfinite) DS_CASE(logical_not) DS_CASE(add) DS_CASE(sub) DS_CASE(mul) DS_CASE(div)
     DS_CASE(pow) DS_CASE(maximum) DS_CASE(minimum) DS_CASE(fmod) DS_CASE(remainder)
     DS_CASE(floor_divide) DS_CASE(trunc_divide) DS_CASE(atan2) DS_CASE(copysign) DS_CASE(eq)
     DS_CASE(ne) DS_CASE(lt) DS_CASE(le) DS_CASE(gt) DS_CASE(ge) DS_CASE(logical_and)
-    DS_CASE(logical_or) DS_CASE(logical_xor) DS_CASE(where)
+    DS_CASE(logical_or) DS_CASE(logical_xor) DS_CASE(where) DS_CASE(clamp)
     default: return std::nullopt;
 #undef DS_CASE
   }

@@ -16,18 +16,9 @@ TypedFn typed_fn(const Node& node) {
   return fn || dtype != DType::f64 ? fn : math_f64(node.op());
 }
 
-}  // namespace
-
-bool lower_typed(Lowering& l, const Node& node, std::string& why) {
-  const bool where = node.op() == Op::where_;
-  const TypedFn fn = where || node.op() == Op::dropout_ ? nullptr : typed_fn(node);
-  if (!fn && !where) {
-    why = str("no kernel for ", node.input(0).dtype());
-    return false;
-  }
+/// One sweep over inputs that span `type`; `fn` is null for where.
+View emit_typed(Lowering& l, const Node& node, TypedFn fn, const std::vector<View>& inputs) {
   const Type& type = node.type();
-  std::vector<View> inputs;
-  for (const Value& input : node.inputs()) inputs.push_back(expand_view(l.view(input), type.shape));
   // As the largest input lies, so that channels-last goes on.
   Shape strides = contiguous_strides(type.shape);
   for (const View& view : inputs)
@@ -40,6 +31,30 @@ bool lower_typed(Lowering& l, const Node& node, std::string& why) {
                         plan.run(frame.at(out), from);
                       });
   step.info.flops = static_cast<double>(out.numel());
+  return out;
+}
+
+}  // namespace
+
+bool lower_typed(Lowering& l, const Node& node, std::string& why) {
+  const bool by_bytes = node.op() == Op::where_, clamp = node.op() == Op::clamp_;
+  const TypedFn fn = by_bytes || clamp || node.op() == Op::dropout_ ? nullptr : typed_fn(node);
+  if (!fn && !by_bytes && !clamp) {
+    why = str("no kernel for ", node.input(0).dtype());
+    return false;
+  }
+  std::vector<View> inputs;
+  for (const Value& input : node.inputs())
+    inputs.push_back(expand_view(l.view(input), node.type().shape));
+  View out;
+  if (clamp) {
+    const DType dtype = node.type().dtype;
+    const View raised =
+        emit_typed(l, node, typed_binary(Op::maximum_, dtype), {inputs[0], inputs[1]});
+    out = emit_typed(l, node, typed_binary(Op::minimum_, dtype), {raised, inputs[2]});
+  } else {
+    out = emit_typed(l, node, fn, inputs);
+  }
   l.define(node, 0, out);
   return true;
 }

@@ -48,6 +48,19 @@ void run_binary(const KernelArgs& args, BinaryRun<W> f) {
   });
 }
 
+/// min(max(x, low), high) by the functions of two operands.
+template <class W>
+void run_clamp(const KernelArgs& args, BinaryRun<W> larger, BinaryRun<W> smaller) {
+  const Shape& shape = args.out_shape();
+  const Walk walk(shape, {broadcast_strides(args.in_shape(0), shape),
+                          broadcast_strides(args.in_shape(1), shape),
+                          broadcast_strides(args.in_shape(2), shape)});
+  map_tiles<W, 3>(args, walk, [=](int64_t n, const auto& in, W* out) {
+    larger(n, in[0].data(), in[1].data(), out);
+    smaller(n, out, in[2].data(), out);
+  });
+}
+
 /// Chooses by bytes and not by value: -0 and the payload of a NaN pass unchanged.
 template <class Word>
 void run_where(const KernelArgs& args) {
@@ -114,6 +127,14 @@ void binary_kernel(const KernelArgs& args) {
     run_binary<double>(args, binary_float(op, dtype));
   else
     run_binary<int64_t>(args, binary_int(op, dtype));
+}
+
+void clamp_kernel(const KernelArgs& args) {
+  const DType dtype = args.in_dtype(0);
+  if (is_floating(dtype))
+    run_clamp<double>(args, binary_float(Op::maximum_, dtype), binary_float(Op::minimum_, dtype));
+  else
+    run_clamp<int64_t>(args, binary_int(Op::maximum_, dtype), binary_int(Op::minimum_, dtype));
 }
 
 void where_kernel(const KernelArgs& args) {

@@ -33,8 +33,23 @@ double sigmoid(double x) {
   return x < 0 ? e / (1 + e) : 1 / (1 + e);
 }
 
+constexpr double kSqrt2OverPi = 0.79788456080286535587989211987;
+
+double gelu_slope(double x) {
+  return 0.5 * (std::erfc(-x * kSqrtHalf) + kSqrt2OverPi * x * std::exp(-0.5 * x * x));
+}
+
+/// Of x sigmoid(u(x)) at x: sigmoid(u) + x sigmoid'(u) u'.
+double logistic_slope(double x, double u, double slope) {
+  return sigmoid(u) + sigmoid(u) * sigmoid(-u) * slope * x;
+}
+
+double gelu_tanh_slope(double x) {
+  const double u = 2 * kSqrt2OverPi * (x + 0.044715 * x * x * x);
+  return logistic_slope(x, u, 2 * kSqrt2OverPi * (1 + 3 * 0.044715 * x * x));
+}
+
 double gelu_tanh(double x) {
-  constexpr double kSqrt2OverPi = 0.79788456080286535587989211987;
   return 0.5 * x * (1 + std::tanh(kSqrt2OverPi * (x + 0.044715 * x * x * x)));
 }
 
@@ -87,6 +102,9 @@ UnaryRun<double> unary_float(Op op) {
     case Op::gelu_: return real([](double x) { return 0.5 * x * std::erfc(-x * kSqrtHalf); });
     case Op::gelu_tanh_: return real([](double x) { return gelu_tanh(x); });
     case Op::silu_: return real([](double x) { return x * sigmoid(x); });
+    case Op::gelu_slope_: return real([](double x) { return gelu_slope(x); });
+    case Op::gelu_tanh_slope_: return real([](double x) { return gelu_tanh_slope(x); });
+    case Op::silu_slope_: return real([](double x) { return logistic_slope(x, x, 1); });
     case Op::softplus_: return real([](double x) { return softplus(x); });
     case Op::floor_: return real([](double x) { return std::floor(x); });
     case Op::ceil_: return real([](double x) { return std::ceil(x); });

@@ -13,6 +13,7 @@ void unary_kernel(const KernelArgs& args);
 void cast_kernel(const KernelArgs& args);
 void binary_kernel(const KernelArgs& args);
 void where_kernel(const KernelArgs& args);
+void clamp_kernel(const KernelArgs& args);
 void fused_kernel(const KernelArgs& args);  // fused.cpp
 
 // The kernel of an op of the family, null when it is of another.

@@ -14,7 +14,7 @@ Kernel kernel_for(Op op) {
     case OpClass::test: return &unary_kernel;
     case OpClass::binary:
     case OpClass::compare: return &binary_kernel;
-    case OpClass::select: return &where_kernel;
+    case OpClass::select: return op == Op::clamp_ ? &clamp_kernel : &where_kernel;
     case OpClass::reduce: return reduce_kernel(op);
     case OpClass::scan: return scan_kernel(op);
     case OpClass::movement: return movement_kernel(op);

@@ -75,11 +75,17 @@ class Worker {
     bool operator==(const Loaded&) const = default;
   };
 
+  /// A value that lives in an operand's memory.
+  struct Moving {
+    size_t value, operand;
+  };
+
   /// Kept by each thread: allocating them takes longer than a program of a few hundred elements.
   struct Tables {
     std::vector<float*> pointers;
     std::vector<char*> addresses;
     std::vector<Loaded> loaded;
+    std::vector<Moving> moving;
   };
   static Tables& tables() {
     thread_local Tables made;
@@ -94,7 +100,9 @@ class Worker {
         buffers_(thread_buffers(plan.buffers)),
         pointers_(tables().pointers),
         addresses_(tables().addresses),
-        loaded_(tables().loaded) {
+        loaded_(tables().loaded),
+        moving_(tables().moving) {
+    moving_.clear();
     pointers_.assign(program.values().size(), nullptr);
     addresses_.assign(space.operands.size(), nullptr);
     loaded_.assign(space.operands.size(), {});
@@ -104,12 +112,22 @@ class Worker {
         pointers_[v] = const_cast<float*>(plan.splats.data()) + v * kSplatSize;
       } else if (place.kind == TilePlace::Kind::buffer) {
         pointers_[v] = buffers_ + place.index * kBufferSize;
+      } else if (place.kind == TilePlace::Kind::source) {
+        moving_.push_back({v, static_cast<size_t>(place.index)});
+      } else if (place.kind == TilePlace::Kind::target) {
+        moving_.push_back({v, static_cast<size_t>(program.input_count() + place.index)});
       }
     }
   }
 
+  /// Units are run in order.
   void run(int64_t unit) {
-    locate(unit);
+    if (rows_left_ > 0)
+      step_row();
+    else
+      locate(unit);
+    for (const Moving& m : moving_)
+      pointers_[m.value] = reinterpret_cast<float*>(addresses_[m.operand]);
     load();
     const size_t n = static_cast<size_t>(rows_ * cols_);
     for (const TileCall& call : plan_.calls) {
@@ -160,13 +178,16 @@ class Worker {
       for (int d = 0; d < rank; ++d) offset += index[d] * operand.strides[d];
       addresses_[i] = operand.data + offset * operand.size;
     }
-    for (size_t v = 0; v < pointers_.size(); ++v) {
-      const TilePlace& place = plan_.places[v];
-      if (place.kind == TilePlace::Kind::source) {
-        pointers_[v] = reinterpret_cast<float*>(addresses_[place.index]);
-      } else if (place.kind == TilePlace::Kind::target) {
-        pointers_[v] = reinterpret_cast<float*>(addresses_[program_.input_count() + place.index]);
-      }
+    const bool by_rows = rank > 1 && !packed && space_.col_tiles == 1;
+    rows_left_ = by_rows ? space_.dims[rank - 2] - 1 - index[rank - 2] : 0;
+  }
+
+  /// Where tiles are rows, most lie one row behind the last.
+  void step_row() {
+    --rows_left_;
+    for (size_t i = 0; i < addresses_.size(); ++i) {
+      const TileOperand& operand = space_.operands[i];
+      addresses_[i] += operand.strides[space_.rank - 2] * operand.size;
     }
   }
 
@@ -229,6 +250,8 @@ class Worker {
   std::vector<float*>& pointers_;  ///< of each value
   std::vector<char*>& addresses_;  ///< of each operand
   std::vector<Loaded>& loaded_;
+  std::vector<Moving>& moving_;
+  int64_t rows_left_ = 0;  ///< that step_row() reaches
   int64_t rows_ = 1, cols_ = 1;
 };
 

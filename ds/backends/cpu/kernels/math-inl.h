@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Per-target f32 mathematics, at most 4 ULP over the whole range, special values as in IEEE 754
 // and PyTorch. Built on Highway's contrib/math, whose functions are right inside their stated
-// ranges only. The coefficients of erfcx, erf and TailPoly are our own weighted least-squares fits.
+// ranges only. The coefficients of erfcx, erf, ExpTail and TailPoly are our own weighted
+// least-squares fits.
 
 #if defined(DS_CPU_KERNELS_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef DS_CPU_KERNELS_MATH_INL_H_
@@ -66,14 +67,28 @@ HWY_INLINE VF Exp(VF x) {
   return KeepNan(x, hn::Exp(DF(), clamped));
 }
 
+/// exp(r) - 1 for |r| <= ln(2) / 2, to 3.1e-9 of exp(r).
+HWY_INLINE VF ExpTail(VF r) {
+  const VF r2 = hn::Mul(r, r);
+  const VF p01 = hn::MulAdd(r, Const(0.1666652039884683), Const(0.4999999343209907));
+  const VF p23 = hn::MulAdd(r, Const(0.008368745127098055), Const(0.04166839078967244));
+  const VF p24 = hn::MulAdd(r2, Const(0.0013814539878973533), p23);
+  return hn::MulAdd(hn::MulAdd(r2, p24, p01), r2, r);
+}
+
+/// 2^e for e in [-126, 127].
+HWY_INLINE VF PowerOfTwo(VI e) {
+  return hn::BitCast(DF(), hn::ShiftLeft<23>(hn::Add(e, hn::Set(DI(), 127))));
+}
+
 HWY_INLINE VF Exp2(VF x) {
-  const DF d;
   const VF clamped = hn::Min(hn::Max(x, Const(-151)), Const(129));
   const VF q = hn::Round(clamped);
-  hn::impl::ExpImpl<float> impl;
   const VF r = hn::Mul(hn::Sub(clamped, q), Const(0.6931471805599453));
-  const VF p = hn::Add(impl.ExpPoly(d, r), Const(1));
-  return KeepNan(x, impl.LoadExpShortRange(d, p, hn::ConvertTo(DI(), q)));
+  // In two steps: the result may be subnormal or infinite.
+  const VI e = hn::ConvertTo(DI(), q), half = hn::ShiftRight<1>(e);
+  const VF y = hn::Mul(hn::Add(ExpTail(r), Const(1)), PowerOfTwo(half));
+  return KeepNan(x, hn::Mul(y, PowerOfTwo(hn::Sub(e, half))));
 }
 
 HWY_INLINE VF Expm1(VF x) {
@@ -268,13 +283,29 @@ HWY_INLINE VF ExpMinus(VF s, VF low) {
   const VF high = hn::NegMulAdd(q, Const(0.693145751953125), hn::Neg(s));
   const VF r = hn::Sub(hn::NegMulAdd(q, Const(1.428606765330187e-06), high), low);
   const VF scale = hn::BitCast(DF(), hn::ShiftLeft<23>(hn::BitCast(DU(), shifted)));
-  hn::impl::ExpImpl<float> impl;
-  return hn::MulAdd(impl.ExpPoly(DF(), r), scale, scale);
+  return hn::MulAdd(ExpTail(r), scale, scale);
+}
+
+/// A slope at x from that at -|x|: the slopes of GELU, its tanh form and SiLU are all 1 less that
+/// of the other side. At the infinities they are NaN, infinity times 0, as in PyTorch.
+HWY_INLINE VF SlopeFromNegative(VF x, VF slope) {
+  const VF side = hn::IfNegativeThenElse(x, slope, hn::Sub(Const(1), slope));
+  return hn::MulAdd(x, hn::Zero(DF()), side);
+}
+/// The slope of x sigmoid(u(x)), u odd, at -|x| from e = exp(-u(|x|)) and v = |x| u'(|x|).
+HWY_INLINE VF LogisticSlope(VF e, VF v) {
+  const VF q = hn::Div(Const(1), hn::Add(Const(1), e));
+  return hn::Mul(hn::Mul(e, q), hn::NegMulAdd(v, q, Const(1)));
 }
 
 HWY_INLINE VF Silu(VF x) {
   const VF e = ExpMinus(hn::Min(hn::Abs(x), Const(88.1)), hn::Zero(DF()));
   return hn::Div(hn::Mul(x, hn::IfNegativeThenElse(x, e, Const(1))), hn::Add(Const(1), e));
+}
+
+HWY_INLINE VF SiluSlope(VF x) {
+  const VF a = hn::Min(hn::Abs(x), Const(88.1));
+  return SlopeFromNegative(x, LogisticSlope(ExpMinus(a, hn::Zero(DF())), a));
 }
 
 /// (a + 3.75) exp(a^2 / 2) Phi(-a) for y = (a - 3.75) / (a + 3.75), a in [0, 14.5], to 1.5e-8.
@@ -290,25 +321,48 @@ HWY_INLINE VF TailPoly(VF y) {
   return hn::MulAdd(p48, y4, hn::MulAdd(p23, y2, p01));
 }
 
-/// x * Phi(x); on the negative side through the tail Phi(-|x|), so that nothing cancels. From
-/// |x| = 13.27 on the tail is 0.
-HWY_INLINE VF Gelu(VF x) {
-  const VF a = hn::Min(hn::Abs(x), Const(13.27));
+/// The normal distribution below -a: Phi(-a) = e * ratio with e = exp(-a^2 / 2). From 13.27, which
+/// a may not exceed, e is 0.
+struct Tail {
+  VF e, ratio;
+};
+HWY_INLINE Tail NormalTail(VF a) {
   const VF square = hn::Mul(a, a);
   const VF half = Const(0.5);
   const VF e = ExpMinus(hn::Mul(square, half), hn::Mul(SquareLow(a, square), half));
   const VF q = hn::Div(Const(1), hn::Add(a, Const(3.75)));
-  const VF tail = hn::Mul(e, hn::Mul(TailPoly(hn::Mul(hn::Sub(a, Const(3.75)), q)), q));
+  return {e, hn::Mul(TailPoly(hn::Mul(hn::Sub(a, Const(3.75)), q)), q)};
+}
+
+/// x * Phi(x); on the negative side through the tail Phi(-|x|), so that nothing cancels.
+HWY_INLINE VF Gelu(VF x) {
+  const Tail t = NormalTail(hn::Min(hn::Abs(x), Const(13.27)));
+  const VF tail = hn::Mul(t.e, t.ratio);
   return hn::Mul(x, hn::IfNegativeThenElse(x, tail, hn::Sub(Const(1), tail)));
 }
-/// 0.5 x (1 + tanh(u)) = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3).
-HWY_INLINE VF GeluTanh(VF x) {
-  // Beyond 12 only the infinities and NaN matter.
-  const VF a = hn::Min(hn::Abs(x), Const(12));
+/// Phi(x) + x phi(x); at -a that is Phi(-a) - a phi(a).
+HWY_INLINE VF GeluSlope(VF x) {
+  const VF a = hn::Min(hn::Abs(x), Const(13.27));
+  const Tail t = NormalTail(a);
+  return SlopeFromNegative(x, hn::Mul(t.e, hn::NegMulAdd(a, Const(0.3989422804014327), t.ratio)));
+}
+
+/// GELU's tanh form is x sigmoid(u(x)) with u = 2 sqrt(2/pi) (x + 0.044715 x^3): exp(-u(a)) for a
+/// in [0, 12], beyond which it is 0.
+HWY_INLINE VF ExpMinusCubic(VF a) {
   const VF inner = hn::MulAdd(hn::Mul(hn::Mul(a, a), a), Const(0.044715), a);
-  const VF e =
-      ExpMinus(hn::Min(hn::Mul(inner, Const(1.5957691216057308)), Const(88.1)), hn::Zero(DF()));
+  return ExpMinus(hn::Min(hn::Mul(inner, Const(1.5957691216057308)), Const(88.1)), hn::Zero(DF()));
+}
+HWY_INLINE VF GeluTanh(VF x) {
+  const VF e = ExpMinusCubic(hn::Min(hn::Abs(x), Const(12)));
   return hn::Div(hn::Mul(x, hn::IfNegativeThenElse(x, e, Const(1))), hn::Add(Const(1), e));
+}
+HWY_INLINE VF GeluTanhSlope(VF x) {
+  const VF a = hn::Min(hn::Abs(x), Const(12));
+  // a u'(a), the first coefficient being 2 sqrt(2/pi), the second 3 * 0.044715 times it.
+  const VF cube = hn::Mul(hn::Mul(a, a), a);
+  const VF v = hn::MulAdd(cube, Const(0.21406444881780074), hn::Mul(a, Const(1.5957691216057308)));
+  return SlopeFromNegative(x, LogisticSlope(ExpMinusCubic(a), v));
 }
 
 /// Larger and smaller value; NaN wins, as in PyTorch.

@@ -222,6 +222,8 @@ ARITHMETIC = {
     "sigmoid": (named("sigmoid"), VECTOR),
     "erf": (named("erf"), VECTOR),
     "gelu": (functional("gelu"), VECTOR),
+    "gelu gradient": (gradient_of(functional("gelu")), VECTOR),
+    "silu gradient": (gradient_of(functional("silu")), VECTOR),
     "pow": (lambda f, x: x.abs() ** 1.7, VECTOR),
     "lerp": (named("lerp", 0.3), VECTOR, floats(1 << 20)),
     "broadcast add": (lambda f, a, b, c: a + b + c, WIDE, floats(1024, 1), floats(1024)),

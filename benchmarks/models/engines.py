@@ -188,6 +188,8 @@ class Deepseek(Eager):
             ds.memory.budget(value)
         ds.manual_seed(0)
         super().__init__(ds, case)
+        if not self.training:  # as the other engines, which are given a graph
+            self.forward = ds.compile(self.model)
 
     def load(self, state):
         super().load(state)

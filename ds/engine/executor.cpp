@@ -20,6 +20,7 @@
 #include "ds/base/parallel.h"
 #include "ds/base/team.h"
 #include "ds/runtime/allocator.h"
+#include "ds/runtime/layout_of_several.h"
 #include "ds/runtime/offload.h"
 
 namespace ds {
@@ -130,13 +131,53 @@ void lose_failed_inputs(const Job& job, RunContext& context, std::exception_ptr&
   context.node = nullptr;
 }
 
+/// A copy made of several values: equal to one of the same values only, and to none when one of
+/// them is gone.
+class KeptLayout final : public Layout {
+ public:
+  KeptLayout(LayoutPtr layout, std::vector<std::weak_ptr<Buffer>> others)
+      : layout_(std::move(layout)), others_(std::move(others)) {}
+  size_t nbytes() const override { return layout_->nbytes(); }
+  uint64_t hash() const override { return layout_->hash(); }
+  bool equals(const Layout& other) const override {
+    const auto* kept = dynamic_cast<const KeptLayout*>(&other);
+    const auto same = [](const std::weak_ptr<Buffer>& a, const std::weak_ptr<Buffer>& b) {
+      const BufferPtr value = a.lock();
+      return value && value == b.lock();
+    };
+    return kept && layout_->equals(*kept->layout_) &&
+           std::equal(others_.begin(), others_.end(), kept->others_.begin(), kept->others_.end(),
+                      same);
+  }
+  std::string text() const override { return layout_->text(); }
+
+ private:
+  LayoutPtr layout_;
+  std::vector<std::weak_ptr<Buffer>> others_;
+};
+
+/// How a copy is known to the input that keeps it; null when it is not to be kept, because others
+/// may write to what it is made of.
+LayoutPtr kept_layout(const Job& job, const InputCopy& wanted) {
+  const auto* several = dynamic_cast<const LayoutOfSeveral*>(wanted.layout.get());
+  if (!several) return wanted.layout;
+  std::vector<std::weak_ptr<Buffer>> others;
+  for (const int input : several->others()) {
+    const BufferPtr& buffer = job.inputs[static_cast<size_t>(input)];
+    if (buffer->shared()) return nullptr;
+    others.emplace_back(buffer);
+  }
+  return std::make_shared<KeptLayout>(wanted.layout, std::move(others));
+}
+
 /// Memory for the copies of inputs that the program works with; those made by an earlier run are
 /// there already.
 std::vector<std::shared_ptr<void>> find_copies(const Job& job, RunContext& context) {
   std::vector<std::shared_ptr<void>> copies;
   for (const InputCopy& wanted : job.program->executable->input_copies()) {
+    const LayoutPtr layout = kept_layout(job, wanted);
     std::shared_ptr<void> memory =
-        job.inputs[static_cast<size_t>(wanted.input)]->copy_in(*wanted.layout);
+        layout ? job.inputs[static_cast<size_t>(wanted.input)]->copy_in(*layout) : nullptr;
     context.copied.push_back(memory != nullptr);
     if (!memory) memory = backend_of(job.device).alloc(wanted.layout->nbytes());
     context.copies.push_back(memory.get());
@@ -148,10 +189,12 @@ std::vector<std::shared_ptr<void>> find_copies(const Job& job, RunContext& conte
 void keep_copies(const Job& job, const RunContext& context,
                  std::vector<std::shared_ptr<void>> copies) {
   const std::vector<InputCopy>& wanted = job.program->executable->input_copies();
-  for (size_t i = 0; i < copies.size(); ++i)
-    if (!context.copied[i])
-      job.inputs[static_cast<size_t>(wanted[i].input)]->keep_copy(wanted[i].layout,
+  for (size_t i = 0; i < copies.size(); ++i) {
+    if (context.copied[i]) continue;
+    if (LayoutPtr layout = kept_layout(job, wanted[i]))
+      job.inputs[static_cast<size_t>(wanted[i].input)]->keep_copy(std::move(layout),
                                                                   std::move(copies[i]));
+  }
 }
 
 double steady_seconds() {

@@ -44,7 +44,10 @@ std::shared_ptr<void> Buffer::copy_in(const Layout& layout) const {
 }
 
 void Buffer::keep_copy(LayoutPtr layout, std::shared_ptr<void> memory) {
-  if (!shared()) copies_.emplace_back(std::move(layout), std::move(memory));
+  if (shared()) return;
+  // A layout that does not equal itself speaks of values that are gone.
+  std::erase_if(copies_, [](const auto& copy) { return !copy.first->equals(*copy.first); });
+  copies_.emplace_back(std::move(layout), std::move(memory));
 }
 
 void Buffer::wait() const {

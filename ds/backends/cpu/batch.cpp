@@ -35,7 +35,7 @@ void run_parts(const std::vector<std::shared_ptr<TileStep>>& parts, const Frame&
 }
 
 bool is_small(const Step& step) {
-  return step.tiles && step.tiles->elements() <= kSmallStep && step.makes_copy < 0;
+  return step.tiles && step.tiles->elements() <= kSmallStep && step.for_copies.empty();
 }
 
 Step join(std::vector<Step> parts) {

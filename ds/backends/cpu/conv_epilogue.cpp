@@ -16,13 +16,13 @@ namespace {
 
 /// One operation on the running value; `operand` is the other one, where there is one.
 struct Link {
-  enum class Kind { relu, add, mul, maximum, minimum };
+  enum class Kind { relu, hardswish, add, mul, maximum, minimum };
   Kind kind;
   const Node* operand;
 };
 
 const char* name_of(Link::Kind kind) {
-  static const char* const kNames[] = {"relu", "add", "mul", "maximum", "minimum"};
+  static const char* const kNames[] = {"relu", "hardswish", "add", "mul", "maximum", "minimum"};
   return kNames[static_cast<int>(kind)];
 }
 
@@ -43,6 +43,10 @@ double number(const Node& constant) {
   const double value = constant.attr_float("value");
   return constant.type().dtype == DType::bf16 ? static_cast<float>(bf16(static_cast<float>(value)))
                                               : value;
+}
+
+bool is_number(const Node* node, double value) {
+  return bare(node)->op() == Op::constant_ && number(*bare(node)) == value;
 }
 
 /// One per channel.
@@ -88,6 +92,33 @@ bool add_limits(const Node& clamp, const Node* running, std::vector<Link>& chain
 
 using Readers = std::unordered_map<const Node*, std::vector<const Node*>>;
 
+/// The end of x * min(max(x + 3, 0), 6) / 6; null when it is something else.
+const Node* hardswish_end(const Node* x, const Readers& readers) {
+  const auto other = [](const Node& node, const Node* one) {
+    return node.input(node.input(0).node.get() == one ? 1 : 0).node.get();
+  };
+  const auto next = [&](const Node* node) -> const Node* {
+    const auto found = readers.find(node);
+    return found != readers.end() && found->second.size() == 1 ? found->second[0] : nullptr;
+  };
+  for (const Node* sum : readers.at(x)) {
+    if (sum->op() != Op::add_ || !is_number(other(*sum, x), 3)) continue;
+    const Node* one = next(sum);
+    const Node* two = one ? next(one) : nullptr;
+    const Node* product = two ? next(two) : nullptr;
+    const Node* end = product ? next(product) : nullptr;
+    if (!end || product->op() != Op::mul_ || other(*product, two) != x || end->op() != Op::div_ ||
+        end->input(0).node.get() != product || !is_number(end->input(1).node.get(), 6))
+      continue;
+    const bool low_first = one->op() == Op::maximum_ && two->op() == Op::minimum_;
+    if (!low_first && !(one->op() == Op::minimum_ && two->op() == Op::maximum_)) continue;
+    if (is_number(other(*one, sum), low_first ? 0 : 6) &&
+        is_number(other(*two, one), low_first ? 6 : 0))
+      return end;
+  }
+  return nullptr;
+}
+
 /// The operations from the input to the output; nothing when they are no chain.
 std::vector<Link> find_chain(const Node& fused, size_t input) {
   const Graph& body = *fused.body();
@@ -101,6 +132,12 @@ std::vector<Link> find_chain(const Node& fused, size_t input) {
   std::vector<Link> chain;
   while (running != body.outputs[0].node.get()) {
     const std::vector<const Node*>& next = readers[running];
+    if (next.size() == 2) {
+      running = hardswish_end(running, readers);
+      if (!running) return {};
+      chain.push_back({Link::Kind::hardswish, nullptr});
+      continue;
+    }
     if (next.size() != 1) return {};
     if (next[0]->op() == Op::clamp_) {
       if (!add_limits(*next[0], running, chain)) return {};
@@ -138,6 +175,8 @@ std::optional<Epilogue> make_epilogue(const std::vector<Link>& chain) {
     if (at.kind == Link::Kind::relu ||
         (at.kind == Link::Kind::maximum && number(*at.operand) == 0 && i + 1 == chain.size())) {
       epilogue.ops.push_back({PostOp::Kind::relu, 1, 0, {}});
+    } else if (at.kind == Link::Kind::hardswish) {
+      epilogue.ops.push_back({PostOp::Kind::hardswish, 1, 0, {}});
     } else if (at.kind == Link::Kind::add || at.kind == Link::Kind::mul) {
       epilogue.ops.push_back(
           {at.kind == Link::Kind::add ? PostOp::Kind::add : PostOp::Kind::mul, 1, 0, {}});
@@ -215,9 +254,17 @@ Tiles chain_tiles(Lowering& l, const Node& fused, std::span<const Link> chain, c
   tiles.dims = out.dims;
   TileProgram& program = tiles.program;
   int value = tiles.source(out);
+  const auto clip = [&](int x, float low, float high) {
+    return program.apply(TileOp::minimum, program.apply(TileOp::maximum, x, program.constant(low)),
+                         program.constant(high));
+  };
   for (const Link& at : chain) {
     if (at.kind == Link::Kind::relu) {
       value = program.apply(TileOp::relu, value);
+    } else if (at.kind == Link::Kind::hardswish) {
+      const int sum = program.apply(TileOp::add, value, program.constant(3));
+      const int product = program.apply(TileOp::mul, value, clip(sum, 0, 6));
+      value = program.apply(TileOp::div, product, program.constant(6));
     } else {
       const int other =
           at.operand->op() == Op::constant_
@@ -234,22 +281,47 @@ Tiles chain_tiles(Lowering& l, const Node& fused, std::span<const Link> chain, c
   return tiles;
 }
 
-/// Takes a sum with one number per channel from the front of the chain: the convolution's own bias.
-/// Null when there is none.
-const Node* take_bias(std::vector<Link>& chain, const Shape& dims) {
-  if (chain[0].kind != Link::Kind::add || chain[0].operand->op() != Op::input_ ||
-      !is_per_channel(chain[0].operand->type().shape, dims))
-    return nullptr;
-  const Node* bias = chain[0].operand;
-  chain.erase(chain.begin());
-  return bias;
+/// The first operations of a chain as part of the convolution itself.
+struct Folded {
+  View weights;  // f32, to be multiplied by `scale`; without a slot when they are not
+  View scale;
+  View bias;  // without a slot when there is none
+};
+
+/// Takes from the front of the chain what weights and bias do: a product with one number per
+/// channel where both outlive the run, then a sum.
+Folded fold(Lowering& l, const Node& conv, const Node& fused, std::vector<Link>& chain) {
+  Folded folded;
+  const Shape& dims = fused.type().shape;
+  const auto per_channel = [&](const Link& at) {
+    return at.operand->op() == Op::input_ && is_per_channel(at.operand->type().shape, dims);
+  };
+  if (!l.trains() && chain[0].kind == Link::Kind::mul && per_channel(chain[0])) {
+    const Value& given = conv.input(1);
+    const View weights = l.view(is_rounding(*given.node) ? given.node->input(0) : given);
+    const View scale = find_operand(l, fused, *chain[0].operand);
+    if (weights.dtype == DType::f32 && scale.dtype == DType::f32 && weights.row_major() &&
+        scale.row_major() && l.is_kept(weights) && l.is_kept(scale)) {
+      folded.weights = weights;
+      folded.scale = scale;
+      chain.erase(chain.begin());
+    }
+  }
+  if (!chain.empty() && chain[0].kind == Link::Kind::add && per_channel(chain[0])) {
+    folded.bias = l.row_major(conv, find_operand(l, fused, *chain[0].operand));
+    chain.erase(chain.begin());
+  }
+  return folded;
 }
 
 }  // namespace
 
-bool is_epilogue(const Node& fused, size_t input) {
+bool is_epilogue(const Node& fused, size_t input, bool exact) {
   const std::vector<Link> chain = find_chain(fused, input);
-  return !chain.empty() && make_epilogue(chain);
+  if (chain.empty() || !make_epilogue(chain)) return false;
+  const bool hardswish = std::any_of(
+      chain.begin(), chain.end(), [](const Link& at) { return at.kind == Link::Kind::hardswish; });
+  return !exact || (fused.type().dtype == DType::f32 && !hardswish);
 }
 
 bool lower_with_epilogue(Lowering& l, const Node& conv, const Node& fused, std::string& why) {
@@ -262,12 +334,9 @@ bool lower_with_epilogue(Lowering& l, const Node& conv, const Node& fused, std::
   }
   std::vector<Link> chain = find_chain(fused, input);
   const std::string name = name_of(chain);
-  View bias;
-  if (const Node* operand = take_bias(chain, fused.type().shape)) {
-    bias = l.row_major(conv, find_operand(l, fused, *operand));
-    spec.bias = true;
-    spec.bias_dtype = bias.dtype;
-  }
+  const Folded folded = fold(l, conv, fused, chain);
+  spec.bias = folded.bias.slot >= 0;
+  spec.bias_dtype = folded.bias.dtype;
   // What loses NaN comes after `safe`; where there was one, it is done in a sweep instead.
   const size_t losing = first_losing(chain);
   const bool careful = losing < chain.size();
@@ -292,13 +361,18 @@ bool lower_with_epilogue(Lowering& l, const Node& conv, const Node& fused, std::
     return false;
   }
   const View in = l.channels_last(conv, l.view(conv.input(0)));
-  View weights = l.view(conv.input(1));
-  weights = layout ? l.packed(conv, weights, layout) : l.row_major(conv, weights);
+  View weights;
+  if (folded.scale.slot >= 0) {
+    weights = l.scaled_weights(conv, folded.weights, folded.scale, spec.weights_dtype, layout);
+  } else {
+    weights = l.weights_of(conv);
+    weights = layout ? l.packed(conv, weights, layout) : l.row_major(conv, weights);
+  }
   const View out = l.temp(fused.type().dtype, fused.type().shape, spec.dst.strides);
   const View space = l.scratch(std::max(plan->scratchpad_bytes(), plain->scratchpad_bytes()));
   l.define(conv, 0, out);
   std::vector<View> reads{in, weights, space};
-  if (spec.bias) reads.push_back(bias);
+  if (spec.bias) reads.push_back(folded.bias);
   reads.insert(reads.end(), operands.begin(), operands.end());
   std::shared_ptr<TileStep> sweep;
   if (careful) {
@@ -308,11 +382,12 @@ bool lower_with_epilogue(Lowering& l, const Node& conv, const Node& fused, std::
     sweep = std::make_shared<TileStep>(std::move(tiles));
   }
   const size_t safe_operands = safe.operands.size();
+  const View bias = folded.bias;
   Step& step =
       l.emit(conv, "dnnl:" + plan->implementation() + name, reads, {out}, [=](const Frame& frame) {
         ConvPlan::Pointers at{frame.at(in),
                               frame.at(weights),
-                              spec.bias ? frame.at(bias) : nullptr,
+                              bias.slot >= 0 ? frame.at(bias) : nullptr,
                               frame.at(out),
                               {}};
         for (const View& operand : operands) at.operands.push_back(frame.at(operand));

@@ -12,8 +12,8 @@
 namespace ds::cpu {
 
 /// The fused node applies to its input `input`, one after the other, operations that a convolution
-/// can do before it stores.
-bool is_epilogue(const Node& fused, size_t input);
+/// can do before it stores. `exact`: with the same bits as a sweep behind it.
+bool is_epilogue(const Node& fused, size_t input, bool exact);
 
 /// Lowers a convolution together with the fused node that alone reads it. False with the reason in
 /// `why` when oneDNN has no such kernel.

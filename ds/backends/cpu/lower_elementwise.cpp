@@ -219,9 +219,10 @@ bool lower_fused(Lowering& l, const Node& node, std::string&) {
       l.define(node, i, l.view(body.outputs[static_cast<size_t>(i)]));
     return true;
   }
-  Tiles tiles = fused_tiles(l, node, {});
+  const std::vector<View> kept = l.kept_outputs(node);
+  Tiles tiles = fused_tiles(l, node, kept);
   for (int i = 0; i < node.outputs(); ++i) l.define(node, i, tiles.targets[static_cast<size_t>(i)]);
-  emit_tiles(l, node, kernel_name(body), std::move(tiles));
+  l.make_copies(emit_tiles(l, node, kernel_name(body), std::move(tiles)), kept);
   return true;
 }
 

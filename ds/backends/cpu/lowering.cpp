@@ -14,6 +14,7 @@
 #include "ds/base/parallel.h"
 #include "ds/ir/cost.h"
 #include "ds/ir/phase.h"
+#include "ds/runtime/layout_of_several.h"
 
 namespace ds::cpu {
 namespace {
@@ -60,8 +61,8 @@ void Lowering::find_taken_up() {
   // A convolution that takes up what follows rounds once to 16 bits instead of after every
   // operation. Within a training step it may be computed again, with other readers, and has to give
   // the same.
-  const bool trains = std::any_of(order.begin(), order.end(),
-                                  [](const NodePtr& node) { return in_backward(*node); });
+  trains_ = std::any_of(order.begin(), order.end(),
+                        [](const NodePtr& node) { return in_backward(*node); });
   for (const NodePtr& node : order) {
     if (node->op() == Op::sum_) {
       const Value& squares = node->input(0);
@@ -74,13 +75,28 @@ void Lowering::find_taken_up() {
     if (node->op() != Op::fused_) continue;
     for (size_t i = 0; i < node->inputs().size(); ++i) {
       const Node* conv = node->input(static_cast<int>(i)).node.get();
-      if (conv->op() != Op::convolution_ || readers[conv] != 1 || !is_epilogue(*node, i)) continue;
-      if (trains && is_half(conv->type().dtype)) continue;
+      if (conv->op() != Op::convolution_ || readers[conv] != 1 ||
+          !is_epilogue(*node, i, /*exact=*/trains_))
+        continue;
       taken_up_[node.get()] = conv;
       postponed_.insert(conv);
+      const Node* weights = conv->input(1).node.get();
+      if (weights->op() == Op::cast_ && readers[weights] == 1) postponed_.insert(weights);
+      for (const Value& input : node->inputs()) {
+        const Node* operand = input.node.get();
+        while (operand->op() == Op::reshape_ || operand->op() == Op::expand_)
+          operand = operand->input(0).node.get();
+        if (operand->op() == Op::fused_) operands_.insert(operand);
+      }
       break;
     }
   }
+}
+
+const View& Lowering::weights_of(const Node& conv) {
+  const Value& weights = conv.input(1);
+  if (!views_.count(weights.node.get())) lower(*weights.node);
+  return view(weights);
 }
 
 const Node* Lowering::taken_up(const Node& node) const {
@@ -256,13 +272,13 @@ View Lowering::packed(const Node& node, const View& view, const PackedLayoutPtr&
   const CopyKey key{plain.slot, plain.offset, plain.dtype, plain.dims.vec(),
                     {},         {},           plain.dtype, layout.get()};
   auto plan = std::make_shared<ReorderPlan>(ReorderPlan::Direction::pack, plain.dtype, layout);
-  const bool keep = is_kept_input(plain);
-  const View copy = keep ? input_copy(plain, layout) : scratch(layout->nbytes());
+  const bool keep = is_kept(plain) && !is_made(plain);
+  const View copy = keep ? input_copy(inputs_of({plain})[0], layout) : scratch(layout->nbytes());
   const View space = scratch(plan->scratchpad_bytes());
   Step& step = emit(
       maker(plain, node), "dnnl:reorder", {plain, space}, {copy},
       [=](const Frame& frame) { plan->execute(frame.at(plain), frame.at(copy), frame.at(space)); });
-  if (keep) step.makes_copy = static_cast<int>(parts_.copies.size()) - 1;
+  if (keep) make_copies(step, {copy});
   layouts_.push_back(layout);  // the key's pointer stays valid
   return copies_[key] = copy;
 }
@@ -286,6 +302,59 @@ class CastLayout final : public Layout {
   int64_t count_;
 };
 
+std::vector<int> behind_first(const std::vector<int>& inputs) {
+  return {inputs.begin() + 1, inputs.end()};
+}
+
+/// What a graph, given as text, makes of inputs.
+class MadeLayout final : public LayoutOfSeveral {
+ public:
+  MadeLayout(const std::vector<int>& inputs, std::string text, size_t bytes)
+      : LayoutOfSeveral(behind_first(inputs)), text_(std::move(text)), bytes_(bytes) {}
+  size_t nbytes() const override { return bytes_; }
+  uint64_t hash() const override { return std::hash<std::string>()(text_); }
+  bool equals(const Layout& other) const override {
+    const auto* made = dynamic_cast<const MadeLayout*>(&other);
+    return made && made->text_ == text_;
+  }
+  std::string text() const override { return text_; }
+
+ private:
+  std::string text_;
+  size_t bytes_;
+};
+
+/// Weights times a number for each output channel.
+class ScaledLayout final : public LayoutOfSeveral {
+ public:
+  ScaledLayout(const std::vector<int>& inputs, DType dtype, PackedLayoutPtr packed, LayoutPtr scale,
+               size_t bytes)
+      : LayoutOfSeveral(behind_first(inputs)),
+        dtype_(dtype),
+        packed_(std::move(packed)),
+        scale_(std::move(scale)),
+        bytes_(bytes) {}
+  size_t nbytes() const override { return bytes_; }
+  uint64_t hash() const override { return packed_ ? packed_->hash() + 1 : 1; }
+  bool equals(const Layout& other) const override {
+    const auto same = [](const Layout* a, const Layout* b) {
+      return a && b ? a->equals(*b) : a == b;
+    };
+    const auto* scaled = dynamic_cast<const ScaledLayout*>(&other);
+    return scaled && scaled->dtype_ == dtype_ && same(scaled->packed_.get(), packed_.get()) &&
+           same(scaled->scale_.get(), scale_.get());
+  }
+  std::string text() const override {
+    return str("scaled ", packed_ ? packed_->text() : str(dtype_));
+  }
+
+ private:
+  DType dtype_;
+  PackedLayoutPtr packed_;  // null is row-major
+  LayoutPtr scale_;         // of the numbers; null when they are an input as it is
+  size_t bytes_;
+};
+
 }  // namespace
 
 bool Lowering::keep_cast(const Node& node) {
@@ -293,21 +362,20 @@ bool Lowering::keep_cast(const Node& node) {
   const View& from = view(node.input(0));
   const DType dtype = node.type().dtype;
   // Permuted or not, the elements follow each other in memory.
-  if (!is_kept_input(from) || !is_dense(from)) return false;
+  if (!is_kept(from) || is_made(from) || !is_dense(from)) return false;
   const View flat{from.slot, from.dtype, {from.numel()}, {1}, 0};
-  const int slot = input_copy(from, std::make_shared<CastLayout>(dtype, from.numel())).slot;
+  const auto layout = std::make_shared<CastLayout>(dtype, from.numel());
+  const int slot = input_copy(inputs_of({from})[0], layout).slot;
   Tiles tiles;
   tiles.dims = flat.dims;
   tiles.target(tiles.source(flat), {slot, dtype, flat.dims, flat.strides, 0});
-  emit_tiles(*this, node, "cpu:cast", std::move(tiles)).makes_copy =
-      static_cast<int>(parts_.copies.size()) - 1;
+  Step& step = emit_tiles(*this, node, "cpu:cast", std::move(tiles));
+  make_copies(step, {{slot, dtype, flat.dims, flat.strides, 0}});
   define(node, 0, {slot, dtype, from.dims, from.strides, 0});
   return true;
 }
 
-/// The view is an input of the program or a copy that is kept with one, all of it, and the input is
-/// still there after the run.
-bool Lowering::is_kept_input(const View& view) const {
+bool Lowering::is_kept(const View& view) const {
   const Slot& slot = parts_.slots[static_cast<size_t>(view.slot)];
   if (slot.kind == SlotKind::copy) return view.offset == 0 && view.bytes() == slot.bytes;
   if (slot.kind != SlotKind::input || view.offset != 0 || view.bytes() != slot.bytes) return false;
@@ -315,16 +383,97 @@ bool Lowering::is_kept_input(const View& view) const {
                       [&](const auto& pair) { return pair.second == slot.index; });
 }
 
-View Lowering::input_copy(const View& input, const LayoutPtr& layout) {
+std::vector<int> Lowering::inputs_of(const std::vector<View>& views) const {
+  std::vector<int> inputs;
+  const auto add = [&](int input) {
+    if (std::find(inputs.begin(), inputs.end(), input) == inputs.end()) inputs.push_back(input);
+  };
+  for (const View& view : views) {
+    const Slot& slot = parts_.slots[static_cast<size_t>(view.slot)];
+    if (slot.kind == SlotKind::input) {
+      add(slot.index);
+      continue;
+    }
+    const InputCopy& copy = parts_.copies[static_cast<size_t>(slot.index)];
+    add(copy.input);
+    if (const auto* several = dynamic_cast<const LayoutOfSeveral*>(copy.layout.get()))
+      for (const int input : several->others()) add(input);
+  }
+  return inputs;
+}
+
+bool Lowering::is_made(const View& view) const {
+  const Slot& slot = parts_.slots[static_cast<size_t>(view.slot)];
+  return slot.kind == SlotKind::copy &&
+         dynamic_cast<const LayoutOfSeveral*>(
+             parts_.copies[static_cast<size_t>(slot.index)].layout.get());
+}
+
+View Lowering::input_copy(int input, const LayoutPtr& layout) {
   const auto bytes = static_cast<int64_t>(layout->nbytes());
-  const Slot& slot = parts_.slots[static_cast<size_t>(input.slot)];
-  const int index = slot.kind == SlotKind::copy
-                        ? parts_.copies[static_cast<size_t>(slot.index)].input
-                        : slot.index;
   parts_.slots.push_back(
       {SlotKind::copy, static_cast<int>(parts_.copies.size()), layout->nbytes(), {}});
-  parts_.copies.push_back({index, layout});
+  parts_.copies.push_back({input, layout});
   return {static_cast<int>(parts_.slots.size()) - 1, DType::u8, {bytes}, {1}, 0};
+}
+
+void Lowering::make_copies(Step& step, const std::vector<View>& copies) const {
+  for (const View& copy : copies)
+    step.for_copies.push_back(parts_.slots[static_cast<size_t>(copy.slot)].index);
+}
+
+std::vector<View> Lowering::kept_outputs(const Node& fused) {
+  if (!operands_.count(&fused) || fused.type().shape.numel() > kSmallStep) return {};
+  std::vector<View> inputs, outputs;
+  for (const Value& input : fused.inputs()) {
+    inputs.push_back(view(input));
+    const Slot& slot = parts_.slots[static_cast<size_t>(inputs.back().slot)];
+    if (slot.kind != SlotKind::input || !is_kept(inputs.back())) return {};
+  }
+  if (inputs.empty()) return {};
+  const std::vector<int> made_of = inputs_of(inputs);
+  const std::string text = print_graph(*fused.body());
+  for (int i = 0; i < fused.outputs(); ++i) {
+    const Type& type = fused.type(i);
+    const auto layout =
+        std::make_shared<MadeLayout>(made_of, str("output ", i, " of ", text), type_bytes(type));
+    outputs.push_back({input_copy(made_of[0], layout).slot, type.dtype, type.shape,
+                       contiguous_strides(type.shape), 0});
+  }
+  return outputs;
+}
+
+View Lowering::scaled_weights(const Node& node, const View& weights, const View& scale, DType dtype,
+                              const PackedLayoutPtr& packed) {
+  const Slot& factors = parts_.slots[static_cast<size_t>(scale.slot)];
+  const LayoutPtr made = factors.kind == SlotKind::copy
+                             ? parts_.copies[static_cast<size_t>(factors.index)].layout
+                             : nullptr;
+  const size_t bytes = packed ? packed->nbytes() : type_bytes({dtype, weights.dims});
+  const std::vector<int> made_of = inputs_of({weights, scale});
+  const View copy =
+      input_copy(made_of[0], std::make_shared<ScaledLayout>(made_of, dtype, packed, made, bytes));
+  View plain = packed ? temp(dtype, weights.dims) : copy;
+  plain.dtype = dtype;
+  plain.dims = weights.dims;
+  plain.strides = contiguous_strides(weights.dims);
+  View factor = scale;
+  factor.dims = weights.dims;
+  factor.strides = Shape::filled(weights.dims.rank(), 0);
+  factor.strides[0] = 1;
+  Tiles tiles;
+  tiles.dims = weights.dims;
+  const int from = tiles.source(weights), by = tiles.source(factor);
+  tiles.target(tiles.program.apply(TileOp::mul, from, by), plain);
+  make_copies(emit_tiles(*this, node, "cpu:scaled weights", std::move(tiles)), {copy});
+  if (!packed) return plain;
+  const auto plan = std::make_shared<ReorderPlan>(ReorderPlan::Direction::pack, dtype, packed);
+  const View space = scratch(plan->scratchpad_bytes());
+  Step& step = emit(node, "dnnl:reorder", {plain, space}, {copy}, [=](const Frame& frame) {
+    plan->execute(frame.at(plain), frame.at(copy), frame.at(space));
+  });
+  make_copies(step, {copy});
+  return copy;
 }
 
 void Lowering::lower(const Node& node) {
@@ -334,6 +483,7 @@ void Lowering::lower(const Node& node) {
     const ThreadLimit limit(threads_for(*conv));
     if (lower_with_epilogue(*this, *conv, node, why)) return;
     if (log_enabled("dispatch")) log_line("dispatch", str("cpu: epilogue: ", why));
+    weights_of(*conv);
     lower(*conv);
   }
   const ThreadLimit limit(threads_for(node));

@@ -43,12 +43,29 @@ class Lowering {
   /// Row-major weights in a packed layout: a copy made once per program, and kept with the weights
   /// where they are an input that the program does not update.
   View packed(const Node& node, const View& view, const PackedLayoutPtr& layout);
+  /// The view is an input of the program or a copy that is kept with one, all of it, and the input
+  /// is still there after the run.
+  bool is_kept(const View& view) const;
+  /// Row-major f32 weights, each output channel times its number in `scale`, in another dtype and a
+  /// packed layout (row-major when null): a copy that is kept with them. Both are is_kept().
+  View scaled_weights(const Node& node, const View& weights, const View& scale, DType dtype,
+                      const PackedLayoutPtr& layout);
+  /// Where the outputs of a fused node lie that are kept with the inputs they are made of: the
+  /// scales and shifts that epilogues of convolutions read. Empty when it is no such node.
+  std::vector<View> kept_outputs(const Node& fused);
+  /// The step makes these copies: it is left out where they are there.
+  void make_copies(Step& step, const std::vector<View>& copies) const;
   /// A cast of an input that contractions read as their weight: a copy that is kept with the input
   /// where that outlives the run. False when it is none.
   bool keep_cast(const Node& node);
   /// What a node takes up: the convolution of a fused node, the squares of a sum. Nothing else
   /// reads it, and it is lowered with the node. Null when there is none.
   const Node* taken_up(const Node& node) const;
+  /// The weights of a convolution that is taken up, whose cast waits until it is known to be
+  /// needed.
+  const View& weights_of(const Node& conv);
+  /// The program is a training step: what is computed again gives the same bits.
+  bool trains() const { return trains_; }
 
   /// Appends a step. `node` is what it is for: profiles and errors name it.
   Step& emit(const Node& node, std::string kernel, const std::vector<View>& reads,
@@ -64,9 +81,12 @@ class Lowering {
   /// that several nodes share belongs to it: it is lost with its source, not with the first user.
   const Node& maker(const View& view, const Node& node) const;
   void find_taken_up();
-  bool is_kept_input(const View& view) const;
-  /// Memory, as bytes, for a copy of what is_kept_input().
-  View input_copy(const View& input, const LayoutPtr& layout);
+  /// The program's inputs that views which are is_kept() are made of.
+  std::vector<int> inputs_of(const std::vector<View>& views) const;
+  /// Something else than a cast was made of inputs.
+  bool is_made(const View& view) const;
+  /// Memory, as bytes, for a copy that is kept with an input.
+  View input_copy(int input, const LayoutPtr& layout);
   void declare_inputs();
   void place_outputs();
   std::vector<int> memory_of_slots() const;
@@ -81,7 +101,9 @@ class Lowering {
   std::unordered_map<int, const Node*> makers_;  // by slot
   std::unordered_set<const Node*> weight_casts_;
   std::unordered_map<const Node*, const Node*> taken_up_;  // by the node that does
-  std::unordered_set<const Node*> postponed_;              // what is taken up
+  std::unordered_set<const Node*> postponed_;  // what is taken up, the casts of weights there
+  std::unordered_set<const Node*> operands_;   // fused nodes that epilogues' operands come from
+  bool trains_ = false;
   /// Copies made so far, by what was copied and how it lies now.
   using CopyKey = std::tuple<int, int64_t, DType, std::vector<int64_t>, std::vector<int64_t>,
                              std::vector<int64_t>, DType, const void*>;

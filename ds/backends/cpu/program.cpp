@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/backends/cpu/program.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 
@@ -164,7 +165,7 @@ class CpuExecutable final : public Executable {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
-  /// True when there is nothing to do: the copy that the step makes is there, or the step is lost
+  /// True when there is nothing to do: the copies that the step makes are there, or it is lost
   /// after an error or, being a batch, its other parts have been run.
   bool left_out(const Step& step, const RunContext& context) const {
     if (!context.lost.empty()) {
@@ -172,7 +173,9 @@ class CpuExecutable final : public Executable {
         if (!context.lost.count(part.info.node)) part.run(frame_);
       if (!step.parts.empty() || context.lost.count(step.info.node)) return true;
     }
-    return step.makes_copy >= 0 && context.copied[static_cast<size_t>(step.makes_copy)];
+    return !step.for_copies.empty() &&
+           std::all_of(step.for_copies.begin(), step.for_copies.end(),
+                       [&](int copy) { return context.copied[static_cast<size_t>(copy)]; });
   }
 
   ProgramParts parts_;

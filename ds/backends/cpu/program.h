@@ -52,7 +52,8 @@ struct Step {
   std::function<void(const Frame&)> run;
   std::shared_ptr<TileStep> tiles;  // of an elementwise step
   std::vector<Step> parts;          // what a batch is made of; run() runs them all
-  int makes_copy = -1;              // of the program's copies of inputs
+  /// Of the program's copies of inputs: the step is left out where all of them are there.
+  std::vector<int> for_copies;
 };
 
 enum class SlotKind { input, output, temporary, constant, copy };

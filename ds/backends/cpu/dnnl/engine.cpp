@@ -36,6 +36,7 @@ dnnl::algorithm eltwise_algorithm(PostOp::Kind kind) {
     case PostOp::Kind::sigmoid: return dnnl::algorithm::eltwise_logistic;
     case PostOp::Kind::silu: return dnnl::algorithm::eltwise_swish;
     case PostOp::Kind::relu: return dnnl::algorithm::eltwise_relu;
+    case PostOp::Kind::hardswish: return dnnl::algorithm::eltwise_hardswish;
     case PostOp::Kind::clip: return dnnl::algorithm::eltwise_clip;
     default: return dnnl::algorithm::eltwise_linear;
   }
@@ -133,6 +134,9 @@ dnnl::primitive_attr make_attr(const std::vector<PostOp>& post_ops) {
       case PostOp::Kind::scale:
       case PostOp::Kind::clip:
         ops.append_eltwise(eltwise_algorithm(op.kind), op.alpha, op.beta);
+        break;
+      case PostOp::Kind::hardswish:
+        ops.append_eltwise(eltwise_algorithm(op.kind), 1.0f / 6, 0.5f);
         break;
       case PostOp::Kind::relu: ops.append_eltwise(eltwise_algorithm(op.kind), 0, 0); break;
       case PostOp::Kind::add:

@@ -53,7 +53,20 @@ using PackedLayoutPtr = std::shared_ptr<const PackedLayout>;
 /// turn NaN into a number; the processor's flag of invalid operations is raised then
 /// (ds/backends/cpu/invalid_flag.h).
 struct PostOp {
-  enum class Kind { add_dst, scale, add, mul, gelu, gelu_tanh, tanh, sigmoid, silu, relu, clip };
+  enum class Kind {
+    add_dst,
+    scale,
+    add,
+    mul,
+    gelu,
+    gelu_tanh,
+    tanh,
+    sigmoid,
+    silu,
+    hardswish,
+    relu,
+    clip
+  };
   Kind kind;
   float alpha = 1;     // scale: the factor; clip: the least result
   float beta = 0;      // clip: the greatest result

@@ -341,6 +341,17 @@ def test_without_a_template_or_with_broken_files(pair, tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": 3}))
     with pytest.raises(ds.FileFormatError, match="chat_template is no text"):
         AutoTokenizer.from_pretrained(tmp_path)
+    for name in ("../../x", "/x", "..", "", "a/b"):
+        named = [{"name": "default", "template": "a"}, {"name": name, "template": "b"}]
+        text = json.dumps({**config, "chat_template": named})
+        (tmp_path / "tokenizer_config.json").write_text(text)
+        with pytest.raises(ds.FileFormatError, match="is no name of a file"):
+            AutoTokenizer.from_pretrained(tmp_path)
+        mine.chat_template = {"default": "a", name: "b"}
+        with pytest.raises(ds.ValueError, match="is no name of a file"):
+            mine.save_pretrained(tmp_path / "harm" / "folder")
+    mine.chat_template = None
+    assert not (tmp_path / "harm").exists()
 
 
 def test_the_date(pair):

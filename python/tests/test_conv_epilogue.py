@@ -261,3 +261,22 @@ def test_a_clamp_joins():
     kernels = [step.kernel for step in prof.steps]
     if platform.machine() == "x86_64":
         assert any("+maximum+minimum" in kernel for kernel in kernels), kernels
+
+
+def test_kept_scales_tell_a_parameter_from_its_transpose():
+    random = np.random.default_rng(3)
+    draw = lambda *shape: random.standard_normal(shape).astype(np.float32)  # noqa: E731
+    weights, x, scale = draw(64, 3, 3, 3), draw(1, 3, 6, 6), np.abs(draw(8, 8))
+
+    def scaled(fw, x, weights, scale):
+        factor = (scale + 0.5).rsqrt().reshape(1, 64, 1, 1)
+        return fw.nn.functional.relu(fw.nn.functional.conv2d(x, weights, padding=1) * factor)
+
+    theirs = [torch.tensor(v) for v in (x, weights, scale)]
+    mine = [ds.tensor(v) for v in (x, weights, scale)]
+    with torch.no_grad(), ds.no_grad():
+        for _ in range(3):
+            for turn in (lambda s: s, lambda s: s.t()):
+                wanted = scaled(torch, *theirs[:2], turn(theirs[2])).numpy()
+                got = scaled(ds, *mine[:2], turn(mine[2])).numpy()
+                np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)

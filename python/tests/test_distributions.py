@@ -178,3 +178,27 @@ def test_wrong_arguments():
         d.MultivariateNormal(ds.ones(2))
     with pytest.raises(ds.ValueError, match="2 dimensions of a batch"):
         d.Independent(d.Normal(ds.zeros(3), 1.0), 2)
+
+
+def test_divergences_of_batches_of_the_size_of_an_event():
+    tril = [[[1.0, 0], [0, 1]], [[2.0, 0], [0.5, 2]]]
+    values = []
+    for fw in (torch, ds):
+        d = fw.distributions
+        p = d.MultivariateNormal(fw.zeros(2), scale_tril=fw.eye(2))
+        q = d.MultivariateNormal(fw.zeros(2, 2), scale_tril=fw.tensor(tril))
+        values.append([d.kl_divergence(p, q).numpy(), d.kl_divergence(q, p).numpy()])
+    np.testing.assert_allclose(values[1], values[0], rtol=1e-5)
+
+
+def test_divergences_of_a_class_and_one_with_other_draws():
+    d = ds.distributions
+    one = ds.tensor([0.25, 0.75])
+    for p, q in (
+        (d.Normal(0.0, 1.0), d.LogNormal(0.0, 1.0)),
+        (d.OneHotCategorical(one), d.Categorical(one)),
+    ):
+        for a, b in ((p, q), (q, p)):
+            with pytest.raises(ds.NotImplementedError, match="no rule"):
+                d.kl_divergence(a, b)
+    assert float(d.kl_divergence(d.LogNormal(0.0, 1.0), d.LogNormal(0.0, 1.0))) == 0

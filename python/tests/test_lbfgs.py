@@ -92,3 +92,22 @@ def test_wrong_arguments():
     groups = [{"params": [param]}, {"params": [ds.nn.Parameter(ds.ones(2))]}]
     with pytest.raises(ds.ValueError, match="one group"):
         ds.optim.LBFGS(groups)
+
+
+@pytest.mark.parametrize(
+    "loss, rate",
+    [(lambda w: w.sum(), 1.0), (lambda w: w.exp().sum() - 2 * w.sum(), 1000.0)],
+    ids=["a line", "overflow"],
+)
+def test_searches_without_a_cubic_go_on(loss, rate):
+    w = ds.nn.Parameter(ds.zeros(2))
+    optimizer = ds.optim.LBFGS([w], lr=rate, max_iter=3, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(w)
+        value.backward()
+        return value
+
+    before = float(optimizer.step(closure))
+    assert np.isfinite(w.detach().numpy()).all() and float(loss(w)) < before

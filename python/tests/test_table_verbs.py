@@ -114,6 +114,13 @@ def test_what_does_not_fit_is_told(both, verb, error):
         verb(both[0])
 
 
+def test_unlabelled_rows_have_no_class_to_align():
+    features = datasets.Features({"label": datasets.ClassLabel(["neg", "pos"])})
+    rows = datasets.Dataset.from_dict({"label": [0, -1]}, features=features)
+    with pytest.raises(ds.IndexError, match="class -1 of 2"):
+        rows.align_labels_with_mapping({"neg": 1, "pos": 0}, "label")
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

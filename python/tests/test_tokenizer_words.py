@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words, special tokens and rows of tokenizers against transformers'."""
 
+import json
 import pickle
 
 import deepseek as ds
@@ -170,6 +171,30 @@ def test_tokens_are_added(both, tmp_path):
         assert kept(text).input_ids == theirs(text).input_ids
         assert kept.bos_token == "<s>" and "<b>" in kept.all_special_tokens
         assert kept.decode(kept(text).input_ids, skip_special_tokens=True) == "a newword and king"
+
+
+def test_special_tokens_are_replaced_and_named(both, tmp_path):
+    for kwargs, wanted in (
+        ({}, ["<b>"]),
+        ({"replace_extra_special_tokens": False}, ["<b>", "<c>"]),
+    ):
+        for tokenizer in both:
+            if not kwargs:
+                tokenizer.add_special_tokens({"additional_special_tokens": ["<a>"]})
+            tokenizer.add_special_tokens({"additional_special_tokens": [wanted[-1]]}, **kwargs)
+        assert both[0].additional_special_tokens == wanted
+        assert set(both[0].all_special_ids) == set(both[1].all_special_ids)
+    assert both[0].add_tokens(tokenizers.AddedToken("<one>")) == 1
+    made = both[0].train_new_from_iterator(
+        ["a b c"] * 9, 300, new_special_tokens=[tokenizers.AddedToken("<x>")]
+    )
+    made.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config = {k: v for k, v in config.items() if "special_tokens" not in k}
+    config["extra_special_tokens"] = {"image_token": "<image>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert "<image>" in again.all_special_tokens and "image_token" not in again.get_vocab()
 
 
 def test_a_padding_token_by_its_id_or_a_new_one(bpe):

@@ -90,6 +90,10 @@ def test_checkpoints_of_another_run_are_told(tmp_path):
     torch.save([1, 2], saved / "optimizer.pt")
     with pytest.raises(ds.FileFormatError, match="optimizer.pt: is no state of an optimizer"):
         resume()
+    for groups in ([{}], [1]):
+        torch.save({"state": {}, "param_groups": groups}, saved / "optimizer.pt")
+        with pytest.raises(ds.FileFormatError, match="does not fit this run"):
+            resume()
 
 
 CONFIGS = {

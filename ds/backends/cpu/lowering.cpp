@@ -432,7 +432,13 @@ std::vector<View> Lowering::kept_outputs(const Node& fused) {
   }
   if (inputs.empty()) return {};
   const std::vector<int> made_of = inputs_of(inputs);
-  const std::string text = print_graph(*fused.body());
+  // The body does not say which of the values an input is, nor how it is read.
+  std::string text = print_graph(*fused.body());
+  for (const View& input : inputs) {
+    const int index = parts_.slots[static_cast<size_t>(input.slot)].index;
+    text += str(std::find(made_of.begin(), made_of.end(), index) - made_of.begin(), " ",
+                input.strides, "; ");
+  }
   for (int i = 0; i < fused.outputs(); ++i) {
     const Type& type = fused.type(i);
     const auto layout =

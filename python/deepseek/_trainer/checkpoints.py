@@ -189,9 +189,9 @@ def _read_other(trainer, folder: Path, path: Path) -> dict:
     groups = values.get("param_groups") if isinstance(values, dict) else None
     if not isinstance(groups, list) or not isinstance(values.get("state"), dict):
         raise _core.FileFormatError(f"{path}: is no state of an optimizer")
-    # transformers keeps groups without parameters.
-    kept = {**values, "param_groups": [group for group in groups if group["params"]]}
     try:
+        # transformers keeps groups without parameters.
+        kept = {**values, "param_groups": [group for group in groups if group["params"]]}
         _require_fit(trainer.optimizer, kept, path)
         trainer.optimizer.load_state_dict(kept)
         for name, part in (("scheduler", trainer.lr_scheduler), ("scaler", trainer._scaler)):

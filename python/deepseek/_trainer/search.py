@@ -155,7 +155,7 @@ class HyperparameterSearch:
         argument gets the trial too. compute_objective: makes a number of the metrics of an
         evaluation; by default their sum, or the loss where compute_metrics is not given.
         direction: "minimize" or "maximize" that. backend: "optuna", where options are those of its
-        create_study(), with timeout and n_jobs; "random"; by default optuna where it is installed.
+        create_study(), with timeout; "random"; by default optuna where it is installed.
         hp_name(trial): another name of a run's folder.
 
         ValueError without model_init or data to evaluate, and for unknown arguments."""
@@ -257,8 +257,13 @@ class HyperparameterSearch:
 
 
 def _with_optuna(library, run, count, direction, options) -> BestRun:
-    limits = {name: options.pop(name) for name in ("timeout", "n_jobs") if name in options}
+    if options.pop("n_jobs", 1) != 1:
+        raise _core.ValueError(
+            "hyperparameter_search: n_jobs is not supported, runs share the trainer; start several "
+            "programs with one storage instead"
+        )
+    timeout = options.pop("timeout", None)
     study = library.create_study(direction=direction, **options)
-    study.optimize(run, n_trials=count, **limits)
+    study.optimize(run, n_trials=count, timeout=timeout)
     best = study.best_trial
     return BestRun(str(best.number), best.value, dict(best.params))

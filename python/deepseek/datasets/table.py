@@ -633,11 +633,13 @@ class Dataset(_Dataset):
                 f"align_labels_with_mapping: the mapping has no '{missing[0]}'; it has "
                 f"{', '.join(label2id)}"
             )
-        numbers = [known[name.lower()] for name in classes.names]
         names = sorted(label2id, key=lambda name: int(label2id[name]))
         changed = self.map(
             lambda rows: {
-                label_column: [None if i is None else numbers[i] for i in rows[label_column]]
+                label_column: [
+                    None if i is None else known[classes.int2str(i).lower()]
+                    for i in rows[label_column]
+                ]
             },
             batched=True,
             features=Features({**self._features, label_column: Value("int64")}),

@@ -31,8 +31,8 @@ def sum_last(x: Tensor, dims: int) -> Tensor:
 
 class Distribution:
     """A probability distribution, or a batch of independent ones. `batch_shape` is the shape of the
-    batch, `event_shape` that of one draw. Values are checked only with validate_args=True: a
-    check waits until they are computed."""
+    batch, `event_shape` that of one draw. Parameters are checked only with validate_args=True:
+    a check waits until they are computed. Values are not checked."""
 
     has_rsample = False
     has_enumerate_support = False

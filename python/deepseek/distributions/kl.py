@@ -6,8 +6,8 @@ import math
 from .. import _core
 from ..linalg import solve_triangular
 from ..nn import functional
-from .continuous import Exponential, Laplace, MultivariateNormal, Normal, Uniform
-from .discrete import Bernoulli, Categorical
+from .continuous import Exponential, Laplace, LogNormal, MultivariateNormal, Normal, Uniform
+from .discrete import Bernoulli, Categorical, OneHotCategorical
 from .distribution import Distribution, Independent, sum_last
 
 _RULES: dict = {}
@@ -33,6 +33,10 @@ def kl_divergence(p: Distribution, q: Distribution):
         for b in type(q).__mro__:
             if (a, b) in _RULES:
                 return _RULES[a, b](p, q)
+    return _refuse(p, q)
+
+
+def _refuse(p, q):
     raise _core.NotImplementedError(
         f"kl_divergence: no rule for {type(p).__name__} and {type(q).__name__}; add one with "
         "register_kl"
@@ -83,7 +87,9 @@ def _(p, q):
 @register_kl(MultivariateNormal, MultivariateNormal)
 def _(p, q):
     difference = solve_triangular(q.scale_tril, (q.loc - p.loc).unsqueeze(-1), upper=False)
-    factor = solve_triangular(q.scale_tril, p.scale_tril, upper=False)
+    # As many matrices as there are differences: fewer would be taken for vectors.
+    square = (*difference.shape[:-1], p.event_shape[0])
+    factor = solve_triangular(q.scale_tril, p.scale_tril.expand(square), upper=False)
     squares = sum_last(factor**2, 2) + sum_last(difference**2, 2)
     return q._half_log_det() - p._half_log_det() + 0.5 * (squares - p.event_shape[0])
 
@@ -95,3 +101,10 @@ def _(p, q):
             "kl_divergence: the distributions take different numbers of dimensions as one event"
         )
     return sum_last(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+
+
+# Subclasses whose draws are others than those of their base: the rule holds among them only.
+for _base, _kind in ((Normal, LogNormal), (Categorical, OneHotCategorical)):
+    register_kl(_kind, _kind)(_RULES[_base, _base])
+    register_kl(_base, _kind)(_refuse)
+    register_kl(_kind, _base)(_refuse)

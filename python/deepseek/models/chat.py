@@ -299,6 +299,11 @@ def _inside(offsets, spans) -> list[int]:
     return [int(any(end > a and begin < b for a, b in spans)) for begin, end in offsets]
 
 
+def is_file_name(name: str) -> bool:
+    """A template of this name can be written beside the others, and nowhere else."""
+    return re.fullmatch(r"[\w-][\w.-]*", name) is not None
+
+
 def templates_of(settings: dict, files: dict) -> str | dict[str, str] | None:
     """The templates of files by name (that of chat_template.jinja is "default"), else those of
     tokenizer_config.json; one that is alone is not named."""
@@ -309,6 +314,11 @@ def templates_of(settings: dict, files: dict) -> str | dict[str, str] | None:
     if isinstance(found, dict):
         if not all(isinstance(text, str) for text in found.values()):
             raise _core.FileFormatError("tokenizer_config.json: chat_template is no text")
+        for name in found:
+            if not is_file_name(name):
+                raise _core.FileFormatError(
+                    f"tokenizer_config.json: the chat template's name {name!r} is no name of a file"
+                )
         return found["default"] if found.keys() == {"default"} else found
     if found is not None and not isinstance(found, str):
         raise _core.FileFormatError("tokenizer_config.json: chat_template is no text")

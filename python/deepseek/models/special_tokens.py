@@ -34,6 +34,11 @@ def _id_of(name: str) -> property:
     return property(get, set, doc=f"The id of {name}, None where there is none.")
 
 
+def tokens_of(given) -> list:
+    """Further special tokens: a list, or older files' {attribute: token}."""
+    return list(given.values() if isinstance(given, Mapping) else given or ())
+
+
 def text_of(token) -> str | None:
     """A special token is written as text, as {"content": text}, or as an AddedToken."""
     if isinstance(token, Mapping):
@@ -122,14 +127,17 @@ class SpecialTokens:
     def add_tokens(self, new_tokens, special_tokens: bool = False) -> int:
         """Adds tokens that the vocabulary has not; returns how many. Give the model rows for them:
         model.resize_token_embeddings(len(tokenizer))."""
-        tokens = [new_tokens] if isinstance(new_tokens, str) else list(new_tokens)
+        tokens = list(new_tokens) if isinstance(new_tokens, list | tuple) else [new_tokens]
         if special_tokens:
             return self._tokenizer.add_special_tokens(tokens)
         return self._tokenizer.add_tokens(tokens)
 
-    def add_special_tokens(self, special_tokens_dict: Mapping) -> int:
+    def add_special_tokens(
+        self, special_tokens_dict: Mapping, replace_extra_special_tokens: bool = True
+    ) -> int:
         """Sets special tokens by name, such as {"pad_token": "[PAD]"}, and adds those that the
-        vocabulary has not; returns how many. Lists are given as additional_special_tokens."""
+        vocabulary has not; returns how many. Lists are given as additional_special_tokens, in the
+        place of those that there are or behind them."""
         for name in special_tokens_dict:
             if name not in (*SPECIAL, *FURTHER):
                 raise _core.ValueError(
@@ -141,11 +149,12 @@ class SpecialTokens:
             if name in SPECIAL:
                 count += self.add_tokens([token], special_tokens=True)
                 setattr(self, name, text_of(token))
-        for name in FURTHER:  # behind those with a name, as in transformers
-            tokens = special_tokens_dict.get(name) or []
+        given = [name for name in FURTHER if name in special_tokens_dict]
+        if given:  # behind those with a name, as in transformers
+            tokens = [token for name in given for token in tokens_of(special_tokens_dict[name])]
             count += self.add_tokens(tokens, special_tokens=True)
-            more = [*self.additional_special_tokens, *map(text_of, tokens)]
-            self.additional_special_tokens = list(dict.fromkeys(more))
+            before = [] if replace_extra_special_tokens else self.additional_special_tokens
+            self.additional_special_tokens = list(dict.fromkeys([*before, *map(text_of, tokens)]))
         return count
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:

@@ -12,7 +12,7 @@ from ..hub import PushToHubMixin
 from . import chat
 from ._files import find_optional, read_json, read_text, split_hub_arguments
 from .encoding import BatchEncoding
-from .special_tokens import FURTHER, SPECIAL, SpecialTokens, text_of
+from .special_tokens import FURTHER, SPECIAL, SpecialTokens, text_of, tokens_of
 from .tokenizer_training import TrainingMixin
 
 _FILES = (
@@ -131,7 +131,7 @@ class PreTrainedTokenizer(SpecialTokens, TrainingMixin, chat.ChatMixin, PushToHu
             **special,
             **{key: text_of(settings[key]) for key in SPECIAL if settings.get(key) is not None},
         }
-        further = [text_of(token) for name in FURTHER for token in settings.get(name) or ()]
+        further = [text_of(token) for name in FURTHER for token in tokens_of(settings.get(name))]
         templates = {"default": files[chat.FILE]} if chat.FILE in files else {}
         if Path(name).is_dir():  # a hub does not list the files of a folder
             templates.update((f.stem, f) for f in sorted(Path(name, chat.FOLDER).glob("*.jinja")))
@@ -183,6 +183,11 @@ class PreTrainedTokenizer(SpecialTokens, TrainingMixin, chat.ChatMixin, PushToHu
         for key, text in (
             {"default": templates} if isinstance(templates, str) else templates
         ).items():
+            if not chat.is_file_name(key):
+                raise _core.ValueError(
+                    f"save_pretrained: the chat template's name {key!r} is no name of a file; use "
+                    "letters, digits, '_', '-' and '.'"
+                )
             files[chat.FILE if key == "default" else f"{chat.FOLDER}/{key}.jinja"] = text
         for file, text in files.items():
             path = folder / file

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 
 from .. import _core
+from .special_tokens import text_of
 
 #: Classes that train a kind of model, by its name in tokenizer.json.
 _TRAINERS = {
@@ -56,7 +57,7 @@ class TrainingMixin:
             new = tokenizers.Tokenizer.from_str(json.dumps(whole))
         made = copy.copy(self)
         made._tokenizer, made.name_or_path = new, ""
-        named = [*self.additional_special_tokens, *further]
+        named = [*self.additional_special_tokens, *map(text_of, further)]
         made.additional_special_tokens = list(dict.fromkeys(named))
         return made
 

@@ -27,11 +27,14 @@ def _cubic_minimum(a: _Point, b: _Point, low: float, high: float) -> float:
     a, b = (a, b) if a.t <= b.t else (b, a)
     d1 = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
     square = d1 * d1 - a.slope * b.slope
-    if square < 0:
+    if not square >= 0:  # NaN too: a loss that overflowed
         return (low + high) / 2
     d2 = math.sqrt(square)
-    t = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / (b.slope - a.slope + 2 * d2))
-    return min(max(t, low), high)
+    above, below = b.slope + d2 - d1, b.slope - a.slope + 2 * d2
+    if below == 0:  # a line: it has no minimum between the ends
+        return (low + high) / 2 if above == 0 else low if above > 0 else high
+    t = b.t - (b.t - a.t) * (above / below)
+    return (low + high) / 2 if math.isnan(t) else min(max(t, low), high)
 
 
 class _StrongWolfe:

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ds/grad/rule_families.h"
+#include "ds/ir/attention.h"
 #include "ds/ir/build.h"
 
 namespace ds {
@@ -12,8 +13,25 @@ namespace {
 struct AttentionInputs {
   Value diff_out, q, k, v, out, logsumexp, mask;  // mask may be null
   Value diff_logsumexp;                           // may be null
+  Value rng;                                      // null without dropout
   bool causal;
-  double scale;
+  double scale, dropout;
+  int64_t call;
+
+  /// Of a node whose q is at the place `q` of the inputs, the first `fixed` of which are always
+  /// there.
+  AttentionInputs(const GradContext& c, int q_at, int fixed)
+      : q(c.in(q_at)),
+        k(c.in(q_at + 1)),
+        v(c.in(q_at + 2)),
+        causal(c.node->attr_bool("causal")),
+        scale(c.node->attr_float("scale")),
+        dropout(c.node->attr_float("dropout")),
+        call(c.node->attr_int("call")) {
+    const AttentionExtras extras(static_cast<int>(c.node->inputs().size()), fixed, dropout);
+    if (extras.mask >= 0) mask = c.in(extras.mask);
+    if (extras.rng >= 0) rng = c.in(extras.rng);
+  }
 };
 
 Value matmul(const Value& a, const Value& b) { return make(Op::matmul_, {a, b}); }
@@ -68,7 +86,8 @@ Value probabilities(const AttentionInputs& in, const Value& q, const Value& k) {
 
 /// diff_q, diff_k, diff_v and the gradient of the scores, in the dtype of the logsumexp.
 /// With P the probabilities: dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(dO O) + dlogsumexp),
-/// dQ = scale dS K, dK = scale dS^T Q.
+/// dQ = scale dS K, dK = scale dS^T Q; with dropout P and dP as they stand before their V and
+/// behind their V^T are multiplied by what dropout keeps.
 Values compose_attention_backward(const AttentionInputs& in) {
   const DType dtype = in.logsumexp.dtype();
   const int64_t heads = in.q.shape()[1];
@@ -80,44 +99,47 @@ Values compose_attention_backward(const AttentionInputs& in) {
   const Value p = probabilities(in, q, k);
   Value row = make_sum(diff_out * make_cast(in.out, dtype), {3}, true);
   if (in.diff_logsumexp) row = row - make_reshape(in.diff_logsumexp, row.shape());
-  const Value diff_score = p * (matmul(diff_out, make_transpose(v)) - row);
+  const auto kept = [&](const Value& weights) {
+    return in.rng ? make(Op::dropout_, {weights, in.rng}, {in.dropout, in.call}) : weights;
+  };
+  const Value diff_score = p * (kept(matmul(diff_out, make_transpose(v))) - row);
   const Value diff_q = matmul(diff_score, k) * in.scale;
   const Value diff_k = sum_heads(matmul(make_transpose(diff_score), q), kv_heads) * in.scale;
-  const Value diff_v = sum_heads(matmul(make_transpose(p), diff_out), kv_heads);
+  const Value diff_v = sum_heads(matmul(make_transpose(kept(p)), diff_out), kv_heads);
   return {diff_q, diff_k, diff_v, diff_score};
 }
 
 // out alone: attention_backward; an additive mask: dS summed to its shape
 Values attention_gradient(const GradContext& c) {
-  const bool masked = c.node->inputs().size() == 4;
-  const bool causal = c.node->attr_bool("causal");
-  const double scale = c.node->attr_float("scale");
-  const Value& q = c.in(0);
-  const bool wants_mask = masked && c.needs(3);
+  AttentionInputs in(c, 0, 3);
+  in.out = c.out(0);
+  in.logsumexp = c.out(1);
+  const bool wants_mask = in.mask && c.needs(3);
   Values grads(c.node->inputs().size());
   if (!c.grad(1)) {
-    Values inputs{c.grad(0), q, c.in(1), c.in(2), c.out(0), c.out(1)};
-    if (masked) inputs.push_back(c.in(3));
-    const NodePtr backward = make_node(Op::attention_backward_, std::move(inputs), {causal, scale});
+    Values inputs{c.grad(0), in.q, in.k, in.v, in.out, in.logsumexp};
+    const Values& all = c.node->inputs();
+    inputs.insert(inputs.end(), all.begin() + 3, all.end());
+    const NodePtr backward = make_node(Op::attention_backward_, std::move(inputs), c.node->attrs());
     for (int i = 0; i < 3; ++i) grads[static_cast<size_t>(i)] = {backward, i};
     if (!wants_mask) return grads;
   }
-  const Value diff_out = c.grad(0) ? c.grad(0) : make_full(c.out(0).shape(), 0.0, c.out(0).dtype());
-  const Values composed =
-      compose_attention_backward({diff_out, q, c.in(1), c.in(2), c.out(0), c.out(1),
-                                  masked ? c.in(3) : Value(), c.grad(1), causal, scale});
+  in.diff_out = c.grad(0) ? c.grad(0) : make_full(in.out.shape(), 0.0, in.out.dtype());
+  in.diff_logsumexp = c.grad(1);
+  const Values composed = compose_attention_backward(in);
   for (int i = 0; i < 3 && c.grad(1); ++i)
     grads[static_cast<size_t>(i)] = make_cast(composed[static_cast<size_t>(i)], c.in(i).dtype());
-  if (wants_mask) grads[3] = make_cast(make_sum_to(composed[3], c.in(3).shape()), c.in(3).dtype());
+  if (wants_mask) grads[3] = make_cast(make_sum_to(composed[3], in.mask.shape()), in.mask.dtype());
   return grads;
 }
 
 Values attention_backward_gradient(const GradContext& c) {
   return differentiate_by_decomposition(c, [](const GradContext& c) {
-    const Value mask = c.node->inputs().size() == 7 ? c.in(6) : Value();
-    Values outputs = compose_attention_backward(
-        {c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.in(5), mask, Value(),
-         c.node->attr_bool("causal"), c.node->attr_float("scale")});
+    AttentionInputs in(c, 1, 6);
+    in.diff_out = c.in(0);
+    in.out = c.in(4);
+    in.logsumexp = c.in(5);
+    Values outputs = compose_attention_backward(in);
     outputs.pop_back();
     for (size_t i = 0; i < outputs.size(); ++i)
       outputs[i] = make_cast(outputs[i], c.node->type(static_cast<int>(i)).dtype);
@@ -128,8 +150,8 @@ Values attention_backward_gradient(const GradContext& c) {
 }  // namespace
 
 void add_attention_rules(GradTable& table) {
-  add_rule(table, Op::attention_, attention_gradient, 15, 3);
-  add_rule(table, Op::attention_backward_, attention_backward_gradient, 127);
+  add_rule(table, Op::attention_, attention_gradient, 31, 3);
+  add_rule(table, Op::attention_backward_, attention_backward_gradient, 255);
 }
 
 }  // namespace ds

@@ -43,15 +43,32 @@ double flops(const Node& node) {
   return count;
 }
 
-}  // namespace
-
-bool is_view(const Node& node) {
-  switch (node.op()) {
+/// Reads another node's memory in another way.
+bool is_reading_of_another(Op op) {
+  switch (op) {
     case Op::reshape_:
     case Op::permute_:
     case Op::expand_:
     case Op::slice_:
     case Op::as_strided_: return true;
+    default: return false;
+  }
+}
+
+/// What a reader fetches of a value: a number that is expanded to a tensor stays one number.
+double bytes_under(const Value& value) {
+  double least = bytes(value.type());
+  for (const Node* node = value.node.get(); is_reading_of_another(node->op());
+       node = node->input(0).node.get())
+    least = std::min(least, bytes(node->input(0).type()));
+  return least;
+}
+
+}  // namespace
+
+bool is_view(const Node& node) {
+  if (is_reading_of_another(node.op())) return true;
+  switch (node.op()) {
     case Op::slice_scatter_:
     case Op::as_strided_scatter_: return node.input(1).shape().numel() == 0;
     default: return node.info().op_class == OpClass::source;
@@ -61,7 +78,9 @@ bool is_view(const Node& node) {
 Cost node_cost(const Node& node) {
   if (is_view(node)) return {};
   Cost cost{flops(node), 0};
-  for (const Value& input : node.inputs()) cost.bytes += bytes(input.type());
+  const Values& inputs = node.inputs();
+  for (auto it = inputs.begin(); it != inputs.end(); ++it)
+    if (std::find(inputs.begin(), it, *it) == it) cost.bytes += bytes_under(*it);
   for (int i = 0; i < node.outputs(); ++i) cost.bytes += bytes(node.type(i));
   return cost;
 }

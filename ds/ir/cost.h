@@ -12,7 +12,7 @@ bool is_view(const Node& node);
 
 struct Cost {
   double flops = 0;
-  double bytes = 0;  // of all inputs and outputs, each once; 0 for views
+  double bytes = 0;  // of all inputs, as they lie under their views, and outputs; 0 for views
 };
 
 /// Contractions count two operations for each product (attention as if nothing were masked,

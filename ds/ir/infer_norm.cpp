@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Types of normalisation, attention, recurrent, random and linear algebra ops.
+#include "ds/ir/attention.h"
 #include "ds/ir/infer_checks.h"
 
 namespace ds {
@@ -105,8 +106,13 @@ std::vector<Type> infer_rms_norm_backward(const InferContext& c) {
 
 namespace {
 
-/// Checks q, k, v and the mask; `q` is the position of q.
-void check_attention(const InferContext& c, int q, int mask) {
+void check_rng(const InferContext& c, int i) {
+  check_dtype(c, i, DType::i64);
+  check_shape(c, i, {2}, "the rng state");
+}
+
+/// Checks q, k, v and what may follow the first `fixed` inputs; `q` is the position of q.
+void check_attention(const InferContext& c, int q, int fixed) {
   for (int i = q; i < q + 3; ++i) {
     check_rank(c, i, 4, 4, "an input");
     check_same_dtype(c, q, i);
@@ -116,7 +122,15 @@ void check_attention(const InferContext& c, int q, int mask) {
                ks[1] > 0 && qs[1] % ks[1] == 0,
            ShapeError, c.name(), ": q ", c.type(q), ", k ", c.type(q + 1), " and v ", c.type(q + 2),
            " do not fit");
-  if (mask >= static_cast<int>(c.inputs.size())) return;
+  const double dropout = c.float_at(2);
+  DS_CHECK(dropout >= 0 && dropout <= 1, ValueError, c.name(), ": dropout is ", dropout,
+           "; it must be between 0 and 1");
+  const int inputs = static_cast<int>(c.inputs.size());
+  const auto [mask, rng] = AttentionExtras(inputs, fixed, dropout);
+  DS_CHECK(inputs == fixed + (mask >= 0) + (rng >= 0), ValueError, c.name(), ": ", inputs,
+           " inputs do not fit a dropout of ", dropout);
+  if (rng >= 0) check_rng(c, rng);
+  if (mask < 0) return;
   const Shape scores{qs[0], qs[1], qs[2], ks[2]};
   DS_CHECK(broadcast_shapes(scores, c.shape(mask), c.name().data()) == scores, ShapeError, c.name(),
            ": mask ", c.type(mask), " does not broadcast to ", scores);
@@ -174,11 +188,6 @@ std::vector<Type> infer_lstm_backward(const InferContext& c) {
 }
 
 namespace {
-
-void check_rng(const InferContext& c, int i) {
-  check_dtype(c, i, DType::i64);
-  check_shape(c, i, {2}, "the rng state");
-}
 
 void check_sizes(const InferContext& c, const Shape& shape) {
   for (int64_t size : shape)

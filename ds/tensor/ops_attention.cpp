@@ -35,22 +35,6 @@ Shape leading(const Tensor& x) {
   return x.dim() <= 3 ? Shape{} : Shape(x.shape().begin(), x.shape().end() - 3);
 }
 
-/// The scores, softmax and product written out, for dropout of the attention weights.
-Tensor composed(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& mask,
-                double dropout_p, bool causal, double scale) {
-  const int64_t repeat = q.shape()[1] / k.shape()[1];
-  const Tensor keys = repeat_interleave(k, repeat, 1), values = repeat_interleave(v, repeat, 1);
-  Tensor scores = matmul(q, mT(keys)) * scale;
-  const double low = -std::numeric_limits<double>::infinity();
-  if (causal) {
-    const Tensor seen = tril(ones({q.shape()[2], k.shape()[2]}, DType::bool_, q.device()));
-    scores = where(seen, scores, low);
-  }
-  if (present(mask))
-    scores = mask->dtype() == DType::bool_ ? where(*mask, scores, low) : scores + *mask;
-  return matmul(dropout(softmax(scores, -1), dropout_p, true), values);
-}
-
 }  // namespace
 
 Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
@@ -97,14 +81,15 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
     m = reshaped(m, four);
     mask = m.dtype() == DType::bool_ ? m : to_dtype(m, q.dtype());
   }
-  Tensor out;
+  std::vector<Tensor> inputs{q, k, v};
+  if (mask) inputs.push_back(*mask);
+  int64_t call = 0;
   if (dropout_p > 0) {
-    out = composed(q, k, v, mask, dropout_p, is_causal, factor);
-  } else {
-    std::vector<Tensor> inputs{q, k, v};
-    if (mask) inputs.push_back(*mask);
-    out = record_all(Op::attention_, inputs, {is_causal, factor})[0];
+    const Generator::Ticket ticket = default_generator().next(query.device());
+    inputs.push_back(ticket.leaf);
+    call = ticket.call;
   }
+  const Tensor out = record_all(Op::attention_, inputs, {is_causal, factor, dropout_p, call})[0];
   Shape shape = lead;
   if (query.dim() > 2) shape.push_back(heads);
   shape.push_back(q.shape()[2]);

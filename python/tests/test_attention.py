@@ -58,3 +58,63 @@ def test_attention_equals_torch(name, masked_by):
     want = run(torch, TF, [a.astype(np.float64) for a in arrays], wide_mask, keywords)
     for what, mine, other in zip(NAMES, run(ds, F, arrays, mask, keywords), want, strict=False):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=2e-5, err_msg=what)
+
+
+@pytest.mark.parametrize(
+    ("shape", "keywords"),
+    [
+        ((2, 4, 33, 40, 16), {}),
+        ((1, 4, 70, 291, 8), {"is_causal": True}),
+        ((2, 2, 20, 35, 8), {"attn_mask": (2, 1, 1, 35)}),
+    ],
+)
+def test_dropped_weights(shape, keywords):
+    """Values that are the identity show the weights; torch then takes the same ones away."""
+    b, h, tq, tk, d = shape
+    p = 0.3
+    draw = np.random.default_rng(1)
+    arrays = [draw.standard_normal((b, t, h, d)).astype(np.float32) for t in (tq, tk, tk)]
+    keywords = dict(keywords)
+    if "attn_mask" in keywords:
+        keywords["attn_mask"] = draw.random(keywords["attn_mask"]) < 0.7
+
+    def ours(values):
+        ds.manual_seed(3)
+        leaves = [ds.tensor(a).requires_grad_() for a in (*arrays[:2], values)]
+        heads = [x.transpose(1, 2) for x in leaves]
+        given = {k: ds.tensor(v) if k == "attn_mask" else v for k, v in keywords.items()}
+        out = F.scaled_dot_product_attention(*heads, dropout_p=p, **given)
+        (out * out).sum().backward()
+        return [x.detach().numpy() for x in (out, *(x.grad for x in leaves))]
+
+    eye = np.broadcast_to(np.eye(tk, dtype=np.float32)[:, None], (b, tk, h, tk)).copy()
+    weights = ours(eye)[0]
+    kept = torch.tensor(weights != 0, dtype=torch.float64)
+
+    leaves = [torch.tensor(a, dtype=torch.float64).requires_grad_() for a in arrays]
+    q, k, v = (x.transpose(1, 2) for x in leaves)
+    scores = q @ k.mT / d**0.5
+    seen = torch.ones(tq, tk, dtype=torch.bool)
+    if "is_causal" in keywords:
+        seen = seen.tril()
+    if "attn_mask" in keywords:
+        seen = torch.tensor(keywords["attn_mask"])
+    full = torch.softmax(scores.masked_fill(~seen, -np.inf), -1)
+    dropped = 1 - kept[full > 0].mean().item()
+    assert abs(dropped - p) < 0.05
+    out = (full * kept / (1 - p)) @ v
+    (out * out).sum().backward()
+    np.testing.assert_allclose(weights, (full * kept / (1 - p)).detach(), rtol=1e-4, atol=1e-6)
+    for what, mine, other in zip(
+        NAMES, ours(arrays[2]), (out.detach(), *(x.grad for x in leaves)), strict=True
+    ):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=2e-5, err_msg=what)
+
+
+def test_dropped_weights_are_those_of_dropout():
+    q, k, v = (ds.randn(2, 3, 17, 8) for _ in range(3))
+    ds.manual_seed(5)
+    fused = F.scaled_dot_product_attention(q, k, v, dropout_p=0.2)
+    ds.manual_seed(5)
+    written = F.dropout((q @ k.mT / 8**0.5).softmax(-1), 0.2) @ v
+    np.testing.assert_allclose(fused.numpy(), written.numpy(), rtol=1e-4, atol=1e-5)

@@ -114,23 +114,26 @@ void add_attention_samples(Samples& samples) {
     int64_t heads, kv_heads;
     bool causal;
     std::vector<Operand> mask;  // none or one
+    double dropout = 0;
   };
   const Operand visible = bool_operand({1, 1, 3, 4}, {1, 1, 0, 1, 0, 1, 1, 0, 1, 1, 1, 1});
   const Case cases[] = {
-      {2, 2, false, {}},           {4, 2, false, {}},        {1, 1, true, {}},
-      {2, 1, true, {{{2, 3, 4}}}}, {2, 2, false, {visible}}, {2, 2, false, {{{1, 1, 1, 4}}}},
+      {2, 2, false, {}},        {4, 2, false, {}},
+      {1, 1, true, {}},         {2, 1, true, {{{2, 3, 4}}}},
+      {2, 2, false, {visible}}, {2, 2, false, {{{1, 1, 1, 4}}}},
+      {4, 2, true, {}, 0.3},    {2, 1, false, {{{2, 3, 4}}}, 0.6},
   };
   for (const Case& at : cases) {
     const Shape q{1, at.heads, 3, 2};
     const Shape k{1, at.kv_heads, 4, 2};
     const Shape v{1, at.kv_heads, 4, 3};
-    const Attrs attrs{at.causal, 0.6};
+    const Attrs attrs{at.causal, 0.6, at.dropout, int64_t{1}};
     std::vector<Operand> forward{{q}, {k}, {v}};
     std::vector<Operand> backward{{{1, at.heads, 3, 3}}, {q}, {k}, {v}};
-    for (const Operand& mask : at.mask) {
-      forward.push_back(mask);
-      backward.push_back(mask);
-    }
+    std::vector<Operand> more = at.mask;
+    if (at.dropout > 0) more.push_back(index_operand({2}, {7, 3}));
+    forward.insert(forward.end(), more.begin(), more.end());
+    backward.insert(backward.end(), more.begin(), more.end());
     samples.push_back({Op::attention_, forward, attrs});
     const auto prelude = [attrs](const Values& x) -> Values {
       const NodePtr node = make_node(Op::attention_, Values(x.begin() + 1, x.end()), attrs);

@@ -4,6 +4,7 @@
 #include "ds/backends/cpu/kernels/attention.h"
 #include "ds/backends/cpu/lowering.h"
 #include "ds/base/str.h"
+#include "ds/ir/attention.h"
 
 namespace ds::cpu {
 namespace {
@@ -50,10 +51,12 @@ bool is_supported(const Node& node, int q, std::string& why) {
 /// The three operands and the optional mask of a node.
 struct Operands {
   View q, k, v;
-  std::optional<View> mask;
+  std::optional<View> mask, rng;
+  int64_t call;
   AttentionShape shape;
 
-  Operands(Lowering& l, const Node& node, int first, int mask_at)
+  /// q is input `first` of the node; the first `fixed` inputs are always there.
+  Operands(Lowering& l, const Node& node, int first, int fixed)
       : q(heads(l, node, node.input(first))),
         k(heads(l, node, node.input(first + 1))),
         v(heads(l, node, node.input(first + 2))) {
@@ -67,11 +70,16 @@ struct Operands {
              v.dims[3],
              node.attr_bool("causal"),
              static_cast<float>(node.attr_float("scale")),
+             node.attr_float("dropout"),
              head_strides(q),
              head_strides(k),
              head_strides(v)};
-    if (static_cast<int>(node.inputs().size()) <= mask_at) return;
-    mask = expand_view(l.view(node.input(mask_at)),
+    const AttentionExtras extras(static_cast<int>(node.inputs().size()), fixed,
+                                 node.attr_float("dropout"));
+    call = node.attr_int("call");
+    if (extras.rng >= 0) rng = l.row_major(node, l.view(node.input(extras.rng)));
+    if (extras.mask < 0) return;
+    mask = expand_view(l.view(node.input(extras.mask)),
                        {shape.batch, shape.heads, shape.queries, shape.keys});
     shape.mask_dtype = mask->dtype;
     for (int i = 0; i < 4; ++i) shape.mask[i] = mask->strides[i];
@@ -80,6 +88,7 @@ struct Operands {
   std::vector<View> reads() const {
     std::vector<View> views{q, k, v};
     if (mask) views.push_back(*mask);
+    if (rng) views.push_back(*rng);
     return views;
   }
   /// Of the two products of the forward pass, causality not counted.
@@ -88,7 +97,9 @@ struct Operands {
            static_cast<double>(shape.keys * (shape.dim + shape.v_dim));
   }
   AttentionInputs inputs(const Frame& frame) const {
-    return {frame.at(q), frame.at(k), frame.at(v), mask ? frame.at(*mask) : nullptr};
+    AttentionInputs in{frame.at(q), frame.at(k), frame.at(v), mask ? frame.at(*mask) : nullptr, {}};
+    if (rng) in.stream.emplace(frame.at<int64_t>(*rng), call);
+    return in;
   }
 };
 

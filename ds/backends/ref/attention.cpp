@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scaled dot product attention: softmax(scale q k^T + mask) v and its gradient, in blocks of query
 // rows. A row whose keys are all masked gives 0 and logsumexp -inf.
+#include "ds/ir/attention.h"
+
 #include <cmath>
 
 #include "ds/backends/ref/families.h"
 #include "ds/backends/ref/gemm.h"
 #include "ds/backends/ref/tile.h"
 #include "ds/base/parallel.h"
+#include "ds/base/philox.h"
 
 namespace ds::ref {
 namespace {
@@ -18,20 +21,28 @@ using List = std::vector<double>;
 struct Attention {
   int64_t batch, heads, kv_heads, queries, keys, dim, v_dim;
   bool causal;
-  double scale;
+  double scale, dropout;
+  const int64_t* rng = nullptr;  // of dropout
+  int64_t call;
   // The mask, null when there is none, and its strides along batch, head, query and key.
   const void* mask = nullptr;
   DType mask_dtype = DType::bool_;
   Shape mask_strides;
 
-  /// `q` is the place of q among the inputs, k and v follow; `mask_at` that of the mask.
-  Attention(const KernelArgs& args, int q, int mask_at) {
+  /// `q` is the place of q among the inputs, k and v follow; the first `fixed` inputs are always
+  /// there.
+  Attention(const KernelArgs& args, int q, int fixed) {
     const Shape &qs = args.in_shape(q), &ks = args.in_shape(q + 1), &vs = args.in_shape(q + 2);
     batch = qs[0], heads = qs[1], queries = qs[2], dim = qs[3];
     kv_heads = ks[1], keys = ks[2], v_dim = vs[3];
     causal = args.node.attr_bool("causal");
     scale = args.node.attr_float("scale");
-    if (static_cast<int>(args.inputs.size()) <= mask_at) return;
+    dropout = args.node.attr_float("dropout");
+    call = args.node.attr_int("call");
+    const AttentionExtras extras(static_cast<int>(args.inputs.size()), fixed, dropout);
+    if (extras.rng >= 0) rng = static_cast<const int64_t*>(args.in(extras.rng));
+    const int mask_at = extras.mask;
+    if (mask_at < 0) return;
     mask = args.in(mask_at);
     mask_dtype = args.in_dtype(mask_at);
     mask_strides = broadcast_strides(args.in_shape(mask_at), {batch, heads, queries, keys});
@@ -93,6 +104,25 @@ double normalize(double* row, int64_t n) {
   return largest + std::log(sum);
 }
 
+/// What the weights of query rows [row, row + rows) of all heads are multiplied by: 0 where they
+/// are dropped. Empty without dropout.
+List kept_weights(const Attention& a, int64_t row, int64_t rows) {
+  if (!a.rng) return {};
+  List kept(static_cast<size_t>(rows * a.keys));
+  const PhiloxStream stream(a.rng, a.call);
+  const uint32_t threshold = philox_dropout_threshold(a.dropout);
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const int64_t at = row * a.keys + static_cast<int64_t>(i);
+    const uint32_t word =
+        stream.block(static_cast<uint64_t>(at / kPhiloxPerBlock32))[at % kPhiloxPerBlock32];
+    kept[i] = word >> 8 >= threshold ? 1 / (1 - a.dropout) : 0;
+  }
+  return kept;
+}
+
+/// What is dropped is 0 whatever it was, NaN included.
+double times_kept(double x, double keep) { return keep == 0 ? 0 : x * keep; }
+
 /// Work of one block of query rows in simple operations.
 int64_t block_work(const Attention& a) {
   return std::min(kQueryRows, a.queries) * a.keys * (a.dim + a.v_dim + 16) / 4;
@@ -113,9 +143,11 @@ void attention(const KernelArgs& args) {
       List lse(static_cast<size_t>(rows));
       for (int64_t r = 0; r < rows; ++r)
         lse[static_cast<size_t>(r)] = normalize(p.data() + r * a.keys, a.keys);
+      const int64_t row = head * a.queries + first;
+      const List kept = kept_weights(a, row, rows);
+      for (size_t at = 0; at < kept.size(); ++at) p[at] = times_kept(p[at], kept[at]);
       gemm<double>(rows, a.v_dim, a.keys, dense(p, a.keys),
                    rows_of(args, 2, a.kv_of(b, h) * a.keys, a.v_dim), out.data());
-      const int64_t row = head * a.queries + first;
       store(args.out(0), row * a.v_dim, 1, rows * a.v_dim, out.data());
       store_lse(args.out(1), row, 1, rows, lse.data());
     }
@@ -123,7 +155,7 @@ void attention(const KernelArgs& args) {
 }
 
 /// Inputs of attention_backward by place.
-enum BackwardInput { kDiffOut, kQ, kK, kV, kOut, kLogsumexp, kMask };
+enum BackwardInput { kDiffOut, kQ, kK, kV, kOut, kLogsumexp, kFixed };
 
 /// Rows of an input as doubles.
 List read_rows(const KernelArgs& args, int input, int64_t row, int64_t rows, int64_t width) {
@@ -145,6 +177,7 @@ void backward_block(const KernelArgs& args, const Attention& a, int64_t b, int64
   List diff_s(p.size()), diff_q(static_cast<size_t>(rows * a.dim));
   gemm<double>(rows, a.keys, a.v_dim, dense(diff_out, a.v_dim),
                transposed(rows_of(args, kV, kv_row, a.v_dim)), diff_s.data());
+  const List kept = kept_weights(a, row, rows);
   for (int64_t r = 0; r < rows; ++r) {
     const double row_lse = lse[static_cast<size_t>(r)];
     double dot = 0;  // sum of p * diff_p
@@ -155,7 +188,9 @@ void backward_block(const KernelArgs& args, const Attention& a, int64_t b, int64
     for (int64_t j = 0; j < a.keys; ++j) {
       const auto at = static_cast<size_t>(r * a.keys + j);
       p[at] = row_lse == -INFINITY ? 0 : std::exp(p[at] - row_lse);
-      diff_s[at] = p[at] * (diff_s[at] - dot) * a.scale;
+      const double keep = kept.empty() ? 1 : kept[at];
+      diff_s[at] = p[at] * (times_kept(diff_s[at], keep) - dot) * a.scale;
+      p[at] = times_kept(p[at], keep);
     }
   }
   gemm<double>(a.keys, a.v_dim, rows, transposed(dense(p, a.keys)), dense(diff_out, a.v_dim),
@@ -168,7 +203,7 @@ void backward_block(const KernelArgs& args, const Attention& a, int64_t b, int64
 }
 
 void attention_backward(const KernelArgs& args) {
-  const Attention a(args, kQ, kMask);
+  const Attention a(args, kQ, kFixed);
   const int64_t count = a.batch * a.kv_heads;
   const int64_t work = block_work(a) * 2 * a.group() * (1 + a.queries / kQueryRows);
   parallel_for(count, grain_for(work), [&](int64_t begin, int64_t end) {

@@ -21,6 +21,7 @@ struct Case {
   bool permuted = false;  // heads lie as [B, T, H, D], as projections leave them
   DType dtype = DType::f32;
   double scale = 0.3;
+  double dropout = 0;
 };
 
 using Bytes = std::vector<char>;
@@ -34,7 +35,8 @@ class AttentionProgram {
     Values in{heads(c.heads, c.queries, c.dim), heads(c.kv_heads, c.keys, c.dim),
               heads(c.kv_heads, c.keys, c.v_dim)};
     if (!c.mask.empty()) in.push_back(input(c.mask, c.mask_is_bool ? DType::bool_ : c.dtype));
-    const Attrs attrs{c.causal, c.scale};
+    if (c.dropout > 0) in.push_back(input({2}, DType::i64));
+    const Attrs attrs{c.causal, c.scale, c.dropout, int64_t{5}};
     const NodePtr forward = p_.interner().node(Op::attention_, in, attrs);
     Values more{diff, in[0], in[1], in[2], {forward, 0}, {forward, 1}};
     more.insert(more.end(), in.begin() + 3, in.end());
@@ -64,10 +66,17 @@ class AttentionProgram {
     return result;
   }
 
-  /// Inputs in the order diff_out, q, k, v, mask; bools are true four times of five.
+  /// Inputs in the order diff_out, q, k, v, mask, state of the generator; bools are true four times
+  /// of five.
   std::vector<Bytes> random_inputs(unsigned seed) const {
     std::vector<Bytes> all;
     for (const Type& type : inputs_) {
+      if (type.dtype == DType::i64) {
+        const int64_t state[2] = {seed, int64_t{1} << 33};
+        const auto* bytes = reinterpret_cast<const char*>(state);
+        all.emplace_back(bytes, bytes + sizeof(state));
+        continue;
+      }
       Floats values = random_floats(static_cast<size_t>(type.shape.numel()), ++seed);
       if (type.dtype == DType::bool_)
         for (float& v : values) v = v > -1.2f ? 1.0f : 0.0f;
@@ -185,6 +194,25 @@ TEST_CASE("attention with masks that repeat along any dimension") {
                  .dtype = dtype});
 }
 
+TEST_CASE("attention drops the weights that the reference backend drops") {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
+    for (const double dropout : {0.1, 0.7, 1.0})
+      for (const int64_t keys : {int64_t{5}, int64_t{40}, int64_t{291}})
+        for (const bool masked : {false, true})
+          check({.batch = 2,
+                 .heads = 4,
+                 .kv_heads = 2,
+                 .queries = 70,
+                 .keys = keys,
+                 .dim = 8,
+                 .v_dim = 6,
+                 .causal = !masked,
+                 .mask = masked ? Shape{2, 1, 70, keys} : Shape{},
+                 .permuted = masked,
+                 .dtype = dtype,
+                 .dropout = dropout});
+}
+
 TEST_CASE("attention reads permuted heads in place and leaves its result so") {
   const Case c{.batch = 2,
                .heads = 3,
@@ -293,7 +321,8 @@ TEST_CASE("attention gives the same bits with any number of threads") {
                .keys = 130,
                .dim = 16,
                .v_dim = 16,
-               .causal = true};
+               .causal = true,
+               .dropout = 0.2};
   AttentionProgram program(c, "cpu");
   const std::vector<Bytes> inputs = program.random_inputs(9);
   const int before = num_threads();

@@ -29,11 +29,20 @@ TEST_CASE("costs count products twice and every operand once") {
   CHECK(node_cost(*back.node).flops == 2.0 * (2 * 10 * 8 * 8) * (3 * 3 * 3));
 
   const Value q = input({2, 3, 4, 8}), k = input({2, 3, 5, 8}), v = input({2, 3, 5, 6});
-  const Value out = in.make(Op::attention_, {q, k, v}, {false, 1.0});
+  const Value out = in.make(Op::attention_, {q, k, v}, {false, 1.0, 0.0, int64_t{0}});
   CHECK(node_cost(*out.node).flops == 2.0 * 2 * 3 * 4 * 5 * (8 + 6));
 
   CHECK(node_cost(*in.make(Op::exp_, {b}).node).flops == 12);
   CHECK(node_cost(*in.make(Op::exp_, {b}).node).bytes == 2 * 12 * 4);
+  CHECK(node_cost(*in.make(Op::mul_, {b, b}).node).bytes == 2 * 12 * 4);
+  const Value number = in.make(Op::expand_,
+                               {in.make(Op::reshape_,
+                                        {
+                                            input({}),
+                                        },
+                                        {Shape{1, 1}})},
+                               {Shape{3, 4}});
+  CHECK(node_cost(*in.make(Op::mul_, {b, number}).node).bytes == 2 * 12 * 4 + 4);
   const Value turned = in.make(Op::permute_, {b}, {Shape{1, 0}});
   CHECK(is_view(*turned.node));
   CHECK(node_cost(*turned.node).bytes == 0);

@@ -177,7 +177,7 @@ struct AttentionValues {
 void check_attention(bool causal, const std::vector<Array>& mask, const AttentionValues& expected) {
   const Array q = noise({1, 2, 3, 2}, 10), k = noise({1, 1, 3, 2}, 11), v = noise({1, 1, 3, 2}, 12);
   const Array diff = noise({1, 2, 3, 2}, 13);
-  const Attrs attrs = {causal, 0.7};
+  const Attrs attrs = {causal, 0.7, 0.0, int64_t{0}};
   std::vector<Array> inputs = {q, k, v};
   inputs.insert(inputs.end(), mask.begin(), mask.end());
   const auto out = run_all(Op::attention_, inputs, attrs);

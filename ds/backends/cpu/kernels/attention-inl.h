@@ -21,6 +21,7 @@
 #include "ds/backends/cpu/kernels/attention.h"
 #include "ds/backends/cpu/kernels/dispatch.h"
 #include "ds/backends/cpu/kernels/product-inl.h"
+#include "ds/backends/cpu/kernels/random.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ds::cpu {
@@ -235,6 +236,26 @@ inline void ApplyMask(const AttentionShape& s, const void* mask, const StripPlac
   for (size_t i = 0; i < p.queries; ++i) load(i, buffer + i * p.keys);
   PackStrip({buffer, p.keys}, p.queries, p.keys, 1, turned);
   for (size_t i = 0; i < p.keys * kStrip; i += kMaxLanes) apply(LoadVec(turned + i), scores + i);
+}
+
+/// kept [p.keys][kStrip] = what the weights are multiplied by: 0 where they are dropped. `buffer`
+/// holds p.keys * kStrip floats.
+inline void KeptWeights(const AttentionShape& s, const PhiloxStream& stream, const StripPlace& p,
+                        float* kept, float* buffer) {
+  const uint32_t threshold = philox_dropout_threshold(s.dropout);
+  const float scale = s.dropout < 1 ? static_cast<float>(1 / (1 - s.dropout)) : 0;
+  for (size_t i = 0; i < p.queries; ++i) {
+    const int64_t row =
+        (p.batch * s.heads + p.head) * s.queries + static_cast<int64_t>(p.query + i);
+    dropout_mask(stream, threshold, row * s.keys + static_cast<int64_t>(p.key), 1,
+                 buffer + i * p.keys, p.keys);
+  }
+  PackStrip({buffer, p.keys}, p.queries, p.keys, scale, kept);
+}
+
+/// x where it is kept, times `kept`; else 0, whatever it was.
+HWY_INLINE VF TimesKept(VF x, VF kept) {
+  return hn::IfThenZeroElse(IsZero(kept), hn::Mul(x, kept));
 }
 
 /// scores [p.keys][kStrip] = scale k q^T, masked; q is a panel [dim / kPacked][kStrip], which holds

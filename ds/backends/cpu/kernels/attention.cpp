@@ -76,6 +76,14 @@ HWY_INLINE void RunningSoftmax(size_t keys, bool first, float* scores, float* la
   }
 }
 
+/// Dropout of weights [p.keys][kStrip]; `buffer` holds 2 * p.keys * kStrip floats.
+HWY_INLINE void DropWeights(const AttentionShape& s, const PhiloxStream& stream,
+                            const StripPlace& p, float* weights, float* buffer) {
+  KeptWeights(s, stream, p, buffer, buffer + p.keys * kStrip);
+  for (size_t i = 0; i < p.keys * kStrip; i += kMaxLanes)
+    StoreVec(TimesKept(LoadVec(weights + i), LoadVec(buffer + i)), weights + i);
+}
+
 /// Writes a finished strip: out = panel^T / sum, logsumexp = largest + log(sum).
 HWY_INLINE void FinishStrip(const AttentionShape& s, size_t queries, float* panel, float* largest,
                             float* sum, float* rows, void* out, int64_t offset, int64_t stride,
@@ -127,6 +135,7 @@ void ForwardBlock(const AttentionShape& s, const AttentionInputs& in, int64_t ba
       Scores<Dot>(s, in.mask, p, k, x.q + i * dim, x.scores, x.mask);
       RunningSoftmax(p.keys, key == 0, x.scores, x.largest + i, x.sum + i, x.out + i * v_dim,
                      v_dim);
+      if (in.stream) DropWeights(s, *in.stream, p, x.scores, x.mask);
       if constexpr (Dot::kPacked == 2) PairKeys<Dot>(x.scores, p.keys, x.scores);
       Product<true, Dot>(v_dim, (p.keys + Dot::kPacked - 1) / Dot::kPacked, {v.at, v.stride},
                          {x.scores, kStrip}, x.out + i * v_dim, kStrip, key > 0);

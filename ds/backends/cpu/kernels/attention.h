@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
+#include "ds/base/philox.h"
 #include "ds/ir/dtype.h"
 
 namespace ds::cpu {
@@ -22,6 +24,7 @@ struct AttentionShape {
   int64_t batch, heads, kv_heads, queries, keys, dim, v_dim;
   bool causal;  // query i sees the keys j <= i only
   float scale;
+  double dropout;  // probability of a weight to be 0
   HeadStrides q, k, v;
   /// Of the mask along B, H, Tq and Tk, 0 where it repeats; bool (true is seen) or additive.
   DType mask_dtype = DType::bool_;
@@ -31,10 +34,12 @@ struct AttentionShape {
 struct AttentionInputs {
   const void *q, *k, *v;
   const void* mask;  // null for none
+  /// Decides which elements [b, h, i, j] of the weights are dropped; empty for none.
+  std::optional<PhiloxStream> stream;
 };
 
-/// out [B, H, Tq, Dv] = softmax(scale q k^T + mask) v and logsumexp [B, H, Tq], row-major. A query
-/// that sees no key gets 0 and -inf.
+/// out [B, H, Tq, Dv] = dropout(softmax(scale q k^T + mask)) v and logsumexp [B, H, Tq], row-major.
+/// A query that sees no key gets 0 and -inf.
 void attention(const AttentionShape& shape, const AttentionInputs& in, void* out,
                const HeadStrides& out_strides, float* logsumexp);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Backward attention. With P the weights: dV = P^T dO, dS = P (dO V^T - rowsum(dO O)),
-// dQ = scale dS K, dK = scale dS^T Q.
+// dQ = scale dS K, dK = scale dS^T Q. With dropout the P of dV and the dO V^T of dS are multiplied
+// by what it keeps.
 #include "ds/backends/cpu/kernels/attention.h"
 #include "ds/backends/cpu/kernels/targets.h"
 // Foreach_target needs the line above first.
@@ -104,15 +105,23 @@ void LoadStatistics(const AttentionShape& s, const AttentionGradients& g, const 
   }
 }
 
-/// Turns scores and dO V^T, both [keys][kStrip], into P and dS.
+/// Turns scores and dO V^T, both [keys][kStrip], into P, as it stands before V, and dS; `kept` is
+/// null without dropout.
 HWY_INLINE void WeightsAndGradient(size_t keys, const float* logsumexp, const float* delta,
-                                   float* weights, float* diff) {
+                                   const float* kept, float* weights, float* diff) {
   for (size_t h = 0; h < kStrip; h += kMaxLanes) {
     const VF lse = LoadVec(logsumexp + h), row = LoadVec(delta + h);
     for (size_t i = h; i < keys * kStrip; i += kStrip) {
       const VF p = ExpScore(hn::Sub(LoadVec(weights + i), lse));
-      StoreVec(p, weights + i);
-      StoreVec(hn::Mul(p, hn::Sub(LoadVec(diff + i), row)), diff + i);
+      const VF grad = LoadVec(diff + i);
+      if (!kept) {
+        StoreVec(p, weights + i);
+        StoreVec(hn::Mul(p, hn::Sub(grad, row)), diff + i);
+        continue;
+      }
+      const VF keep = LoadVec(kept + i);
+      StoreVec(TimesKept(p, keep), weights + i);
+      StoreVec(hn::Mul(p, hn::Sub(TimesKept(grad, keep), row)), diff + i);
     }
   }
 }
@@ -162,7 +171,9 @@ void BackwardTile(const AttentionShape& s, const AttentionInputs& in, const Back
       Scores<Dot>(s, in.mask, p, k, x.q + i * dim, weights, x.mask);
       Product<false, Dot>(seen, v_dim / Dot::kPacked, {v.at, v.stride},
                           {x.diff + i * v_dim, kStrip}, diff, kStrip, false);
-      WeightsAndGradient(seen, x.logsumexp + i, x.delta + i, weights, diff);
+      if (in.stream) KeptWeights(s, *in.stream, p, x.mask, x.mask + kPanel);
+      WeightsAndGradient(seen, x.logsumexp + i, x.delta + i, in.stream ? x.mask : nullptr, weights,
+                         diff);
       const float* right = diff;
       if constexpr (Dot::kPacked == 2) {
         PairKeys<Dot>(diff, seen, x.mask);

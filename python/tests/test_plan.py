@@ -82,7 +82,7 @@ def test_every_family_is_planned(name):
     """Layers are alike, and recomputation keeps what lies between them alone."""
     case = plan.Case(name, 2, 128, "bf16")
     plain, again = plan.record(case), plan.record(case._replace(recompute=True))
-    assert again.activations < plain.activations / 3 and again.flops > 1.1 * plain.flops
+    assert again.activations < plain.activations / 2.5 and again.flops > 1.1 * plain.flops
     assert again.parameters == plain.parameters
     layer, kept = plan.steps.layer_of(case), plan.steps.layer_of(case._replace(recompute=True))
     # Of T5 the encoder's alone: the gradients of the decoder make the end of the backward pass the

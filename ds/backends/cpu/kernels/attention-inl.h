@@ -20,6 +20,7 @@
 
 #include "ds/backends/cpu/kernels/attention.h"
 #include "ds/backends/cpu/kernels/dispatch.h"
+#include "ds/backends/cpu/kernels/philox-inl.h"
 #include "ds/backends/cpu/kernels/product-inl.h"
 #include "ds/backends/cpu/kernels/random.h"
 
@@ -238,18 +239,52 @@ inline void ApplyMask(const AttentionShape& s, const void* mask, const StripPlac
   for (size_t i = 0; i < p.keys * kStrip; i += kMaxLanes) apply(LoadVec(turned + i), scores + i);
 }
 
+#if HWY_TARGET != HWY_SCALAR
+/// KeptWeights where rows begin with a block: a lane draws the four weights of a block of its
+/// query.
+inline void KeptBlocks(const PhiloxStream& stream, int32_t threshold, float scale, uint64_t row,
+                       uint64_t row_blocks, const StripPlace& p, float* kept) {
+  const DU64 d;
+  const VI limit = hn::Set(DI(), threshold);
+  for (size_t h = 0; h < kStrip; h += kMaxLanes, row += kMaxLanes) {
+    uint64_t first[kMaxLanes];
+    for (size_t i = 0; i < kMaxLanes; ++i) first[i] = (row + i) * row_blocks + p.key / 4;
+    VU64 low = hn::LoadU(d, first), high = hn::LoadU(d, first + hn::Lanes(d));
+    for (size_t j = 0; j < p.keys; j += 4) {
+      PhiloxState state;
+      state.c[0][0] = low;
+      state.c[0][1] = high;
+      PhiloxRounds(stream.seed(), stream.call(), state);
+      for (size_t w = 0; w < 4; ++w) {
+        const VU words = hn::ConcatEven(DU(), hn::BitCast(DU(), state.c[w][1]),
+                                        hn::BitCast(DU(), state.c[w][0]));
+        const VI top = hn::BitCast(DI(), hn::ShiftRight<8>(words));
+        const MF dropped = hn::RebindMask(DF(), hn::Lt(top, limit));
+        StoreVec(hn::IfThenZeroElse(dropped, hn::Set(DF(), scale)), kept + (j + w) * kStrip + h);
+      }
+      low = hn::Add(low, hn::Set(d, 1));
+      high = hn::Add(high, hn::Set(d, 1));
+    }
+  }
+}
+#endif
+
 /// kept [p.keys][kStrip] = what the weights are multiplied by: 0 where they are dropped. `buffer`
 /// holds p.keys * kStrip floats.
 inline void KeptWeights(const AttentionShape& s, const PhiloxStream& stream, const StripPlace& p,
                         float* kept, float* buffer) {
   const uint32_t threshold = philox_dropout_threshold(s.dropout);
   const float scale = s.dropout < 1 ? static_cast<float>(1 / (1 - s.dropout)) : 0;
-  for (size_t i = 0; i < p.queries; ++i) {
-    const int64_t row =
-        (p.batch * s.heads + p.head) * s.queries + static_cast<int64_t>(p.query + i);
-    dropout_mask(stream, threshold, row * s.keys + static_cast<int64_t>(p.key), 1,
+  const int64_t row = (p.batch * s.heads + p.head) * s.queries + static_cast<int64_t>(p.query);
+#if HWY_TARGET != HWY_SCALAR
+  if (s.keys % kPhiloxPerBlock32 == 0)
+    return KeptBlocks(stream, static_cast<int32_t>(threshold), scale, static_cast<uint64_t>(row),
+                      static_cast<uint64_t>(s.keys / kPhiloxPerBlock32), p, kept);
+#endif
+  for (size_t i = 0; i < p.queries; ++i)
+    dropout_mask(stream, threshold,
+                 (row + static_cast<int64_t>(i)) * s.keys + static_cast<int64_t>(p.key), 1,
                  buffer + i * p.keys, p.keys);
-  }
   PackStrip({buffer, p.keys}, p.queries, p.keys, scale, kept);
 }
 

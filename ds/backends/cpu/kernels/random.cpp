@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Philox4x32-10 on as many blocks at once as a vector has lanes, and what is made of its words.
+// The words of Philox in order, and what is made of them.
 #include "ds/backends/cpu/kernels/random.h"
 
 #include "ds/backends/cpu/kernels/targets.h"
@@ -12,6 +12,7 @@
 
 #include "ds/backends/cpu/kernels/math-inl.h"
 #include "ds/backends/cpu/kernels/numbers.h"
+#include "ds/backends/cpu/kernels/philox-inl.h"
 #include "ds/base/error.h"
 #include "ds/base/parallel.h"
 
@@ -19,97 +20,61 @@ HWY_BEFORE_NAMESPACE();
 namespace ds::cpu {
 namespace HWY_NAMESPACE {
 
-/// The high and low words of a * b.
-HWY_INLINE void MulWide(VU a, VU b, VU& high, VU& low) {
-  const DU d;
-  low = hn::Mul(a, b);
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
-  HWY_ALIGN uint32_t x[kMaxLanes], y[kMaxLanes];
-  hn::Store(a, d, x);
-  hn::Store(b, d, y);
-  for (size_t i = 0; i < hn::Lanes(d); ++i)
-    x[i] = static_cast<uint32_t>(static_cast<uint64_t>(x[i]) * y[i] >> 32);
-  high = hn::Load(d, x);
-#else
-  const hn::Repartition<uint64_t, DU> d64;
-  // Products of the even lanes and, moved down, of the odd lanes; their high halves interleaved.
-  const auto even = hn::MulEven(a, b);
-  const auto shift = [&](VU v) HWY_ATTR {
-    return hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(d64, v)));
-  };
-  const auto odd = hn::MulEven(shift(a), shift(b));
-  high = hn::OddEven(hn::BitCast(d, odd), hn::BitCast(d, hn::ShiftRight<32>(even)));
-#endif
+/// Blocks of a PhiloxState at most.
+inline constexpr size_t kMaxBlocks = kPhiloxVectors * hn::MaxLanes(DU64());
+
+/// The low half of `first` and, above it, that of `second`.
+HWY_INLINE VU64 JoinHalves(VU64 first, VU64 second) {
+  return hn::Or(hn::And(first, hn::Set(DU64(), 0xffffffffu)), hn::ShiftLeft<32>(second));
 }
 
-/// The blocks whose numbers are c0 (low words) and c1 (high words): their four words.
-HWY_INLINE void PhiloxRounds(uint64_t key, uint64_t call, VU& c0, VU& c1, VU& c2, VU& c3) {
-  const DU d;
-  c2 = hn::Set(d, static_cast<uint32_t>(call));
-  c3 = hn::Set(d, static_cast<uint32_t>(call >> 32));
-  auto k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
-  const VU m0 = hn::Set(d, 0xD2511F53u), m1 = hn::Set(d, 0xCD9E8D57u);
-  for (int round = 0; round < 10; ++round) {
-    VU high0, low0, high1, low1;
-    MulWide(m0, c0, high0, low0);
-    MulWide(m1, c2, high1, low1);
-    c0 = hn::Xor(hn::Xor(high1, c1), hn::Set(d, k0));
-    c2 = hn::Xor(hn::Xor(high0, c3), hn::Set(d, k1));
-    c1 = low1;
-    c3 = low0;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-}
-
-/// Lanes blocks from `block` on: 4 * Lanes words in order.
-HWY_INLINE void PhiloxBlocks(uint64_t key, uint64_t call, uint64_t block, uint32_t* out) {
-  const DU d;
-  const auto low = static_cast<uint32_t>(block);
-  VU c0 = hn::Add(hn::Set(d, low), hn::Iota(d, 0));
-  // A carry into the high word where the low one wrapped around.
-  const VU carry = hn::VecFromMask(d, hn::Lt(c0, hn::Set(d, low)));
-  VU c1 = hn::Sub(hn::Set(d, static_cast<uint32_t>(block >> 32)), carry);
-  VU c2, c3;
-  PhiloxRounds(key, call, c0, c1, c2, c3);
-  hn::StoreInterleaved4(c0, c1, c2, c3, d, out);
+/// kPhiloxVectors vectors of blocks, whose numbers are in s.c[0]: their words in order.
+HWY_INLINE void PhiloxBlocks(uint64_t key, uint64_t call, PhiloxState& s, uint32_t* out) {
+  PhiloxRounds(key, call, s);
+#pragma GCC unroll 2
+  for (size_t i = 0; i < kPhiloxVectors; ++i, out += 4 * hn::Lanes(DU64()))
+    hn::StoreInterleaved2(JoinHalves(s.c[0][i], s.c[1][i]), JoinHalves(s.c[2][i], s.c[3][i]),
+                          DU64(), reinterpret_cast<uint64_t*>(out));
 }
 
 /// out[i] = word begin + i * stride of the stream.
 void PhiloxStrided(uint64_t key, uint64_t call, int64_t begin, int64_t stride, uint32_t* out,
                    size_t n) {
-  const DU d;
-  const size_t lanes = hn::Lanes(d);
-  uint32_t low[kMaxLanes] = {}, high[kMaxLanes] = {}, words[4 * kMaxLanes];
+  const DU64 d;
+  const size_t lanes = kPhiloxVectors * hn::Lanes(d);
+  uint64_t blocks[kMaxBlocks] = {};
+  uint32_t words[4 * kMaxBlocks];
   for (size_t i = 0; i < n; i += lanes) {
     const size_t count = std::min(lanes, n - i);
-    for (size_t k = 0; k < count; ++k) {
-      const auto word = static_cast<uint64_t>(begin + static_cast<int64_t>(i + k) * stride);
-      low[k] = static_cast<uint32_t>(word / 4);
-      high[k] = static_cast<uint32_t>(word / 4 >> 32);
-    }
-    VU c0 = hn::LoadU(d, low), c1 = hn::LoadU(d, high), c2, c3;
-    PhiloxRounds(key, call, c0, c1, c2, c3);
-    hn::StoreInterleaved4(c0, c1, c2, c3, d, words);
-    for (size_t k = 0; k < count; ++k)
-      out[i + k] =
-          words[4 * k + static_cast<uint64_t>(begin + static_cast<int64_t>(i + k) * stride) % 4];
+    const auto word = [&](size_t k) {
+      return static_cast<uint64_t>(begin + static_cast<int64_t>(i + k) * stride);
+    };
+    for (size_t k = 0; k < count; ++k) blocks[k] = word(k) / 4;
+    PhiloxState s;
+#pragma GCC unroll 2
+    for (size_t v = 0; v < kPhiloxVectors; ++v) s.c[0][v] = hn::LoadU(d, blocks + v * hn::Lanes(d));
+    PhiloxBlocks(key, call, s, words);
+    for (size_t k = 0; k < count; ++k) out[i + k] = words[4 * k + word(k) % 4];
   }
 }
 
 void PhiloxWords(uint64_t key, uint64_t call, uint64_t begin, uint32_t* out, size_t n) {
-  const size_t batch = 4 * hn::Lanes(DU());
-  uint32_t buffer[4 * kMaxLanes];
+  const DU64 d;
+  const size_t batch = 4 * kPhiloxVectors * hn::Lanes(d);
+  uint32_t buffer[4 * kMaxBlocks];
   size_t done = 0;
   while (done < n) {
     const uint64_t at = begin + done, block = at / 4;
     const size_t skip = at % 4;
+    PhiloxState s;
+#pragma GCC unroll 2
+    for (size_t v = 0; v < kPhiloxVectors; ++v) s.c[0][v] = hn::Iota(d, block + v * hn::Lanes(d));
     if (skip == 0 && n - done >= batch) {
-      PhiloxBlocks(key, call, block, out + done);
+      PhiloxBlocks(key, call, s, out + done);
       done += batch;
       continue;
     }
-    PhiloxBlocks(key, call, block, buffer);
+    PhiloxBlocks(key, call, s, buffer);
     const size_t count = std::min(n - done, batch - skip);
     std::copy_n(buffer + skip, count, out + done);
     done += count;

@@ -17,13 +17,14 @@ constexpr int64_t kLeastTaps = 4;
 
 std::unique_ptr<DepthwiseWeightsPlan> DepthwiseWeightsPlan::make(const ConvSpec& spec) {
   const int64_t channels = spec.src.dims[1];
+  const DType dtype = spec.src.dtype;
   if (spec.groups != channels || spec.dst.dims[1] != channels || spec.src.dims.rank() > 4 ||
-      spec.src.dtype != DType::f32 || spec.dst.dtype != DType::f32 ||
-      spec.weights_dtype != DType::f32 || !is_channels_last(spec.src) ||
-      !is_channels_last(spec.dst))
+      (dtype != DType::f32 && dtype != DType::bf16) || spec.dst.dtype != dtype ||
+      !is_channels_last(spec.src) || !is_channels_last(spec.dst))
     return nullptr;
   auto made = std::make_unique<DepthwiseWeightsPlan>();
   DepthwiseWeightsPlan& p = *made;
+  p.dtype_ = dtype;
   p.batch_ = spec.src.dims[0];
   p.channels_ = channels;
   const int missing = 4 - spec.src.dims.rank();
@@ -49,23 +50,27 @@ size_t DepthwiseWeightsPlan::scratchpad_bytes() const {
          align_up(static_cast<size_t>(sum_elements()) * sizeof(float));
 }
 
-void DepthwiseWeightsPlan::accumulate(const float* src, const float* diff_dst, int64_t begin,
+void DepthwiseWeightsPlan::accumulate(const void* src, const void* diff_dst, int64_t begin,
                                       int64_t end, float* sums) const {
   std::fill_n(sums, sum_elements(), 0.0f);
+  const auto at = [&](const void* base, int64_t pixel) {
+    return static_cast<const char*>(base) +
+           pixel * channels_ * static_cast<int64_t>(dtype_size(dtype_));
+  };
   for (int64_t row = begin; row < end; ++row) {
     const int64_t image = row / dst_[0], top = row % dst_[0] * stride_[0] - padding_[0];
     for (int64_t kh = 0; kh < kernel_[0]; ++kh) {
       const int64_t h = top + kh * dilation_[0];
       if (h < 0 || h >= src_[0]) continue;
       add_depthwise_row(
-          {src + (image * src_[0] + h) * src_[1] * channels_, diff_dst + row * dst_[1] * channels_,
-           channels_, dst_[1], src_[1], kernel_[1], stride_[1], padding_[1], dilation_[1]},
+          {at(src, (image * src_[0] + h) * src_[1]), at(diff_dst, row * dst_[1]), channels_,
+           dst_[1], src_[1], kernel_[1], stride_[1], padding_[1], dilation_[1], dtype_},
           sums + kh * kernel_[1] * channels_);
     }
   }
 }
 
-void DepthwiseWeightsPlan::execute(const float* src, const float* diff_dst, float* diff_weights,
+void DepthwiseWeightsPlan::execute(const void* src, const void* diff_dst, float* diff_weights,
                                    void* scratchpad) const {
   const int64_t rows = batch_ * dst_[0], taps = kernel_[0] * kernel_[1];
   const auto sums_of = [&](int64_t part) {

@@ -188,17 +188,14 @@ void emit_weights(Lowering& l, const Node& node, std::shared_ptr<const ConvPlan>
   define_as(l, node, out);
 }
 
-/// Our own kernels for the weights' gradient, unless oneDNN has one for AVX-512 or AMX.
+/// The weights' gradient by our own kernel, which sums in f32. False when that does not take it.
 template <class Plan>
-bool emit_own_weights(Lowering& l, const Node& node, const ConvSpec& spec, const ConvPlan& other,
-                      const ConvTypes& types, const char* kernel) {
-  const std::string& name = other.implementation();
-  if (name.find("avx512") != std::string::npos || name.find("amx") != std::string::npos)
-    return false;
+bool emit_own_weights(Lowering& l, const Node& node, const ConvSpec& spec, const ConvTypes& types,
+                      const char* kernel) {
   const std::shared_ptr<const Plan> plan = Plan::make(spec);
   if (!plan) return false;
-  const View src = l.channels_last(node, l.cast(node, l.view(node.input(0)), DType::f32));
-  const View dst = l.channels_last(node, l.cast(node, l.view(node.input(1)), DType::f32));
+  const View src = l.channels_last(node, l.cast(node, l.view(node.input(0)), spec.src.dtype));
+  const View dst = l.channels_last(node, l.cast(node, l.view(node.input(1)), spec.dst.dtype));
   const View out = l.temp(DType::f32, node.type().shape);
   const View space = l.scratch(plan->scratchpad_bytes());
   Step& step = l.emit(node, kernel, {src, dst, space}, {out}, [=](const Frame& frame) {
@@ -208,6 +205,13 @@ bool emit_own_weights(Lowering& l, const Node& node, const ConvSpec& spec, const
   step.info.flops = conv_flops(types);
   define_as(l, node, out);
   return true;
+}
+
+/// A depthwise convolution for which oneDNN has only a kernel for groups, which computes one
+/// channel at a time: a hundred times slower.
+bool lacks_depthwise(const ConvSpec& spec, const ConvPlan& plan) {
+  return spec.groups > 1 && spec.groups == spec.src.dims[1] &&
+         plan.implementation().find("_dw") == std::string::npos;
 }
 
 }  // namespace
@@ -265,26 +269,36 @@ bool lower_convolution(Lowering& l, const Node& node, std::string& why) {
     fill_zero(l, node, l.temp(node.type().dtype, node.type().shape));
     return true;
   }
-  DType dtype = node.type().dtype;
-  ConvSpec spec;
-  const auto make = [&] {
-    spec = conv_spec(node, types.kind, types.src, types.dst, types.weights, dtype);
-    return std::shared_ptr<const ConvPlan>(ConvPlan::make(spec, &why));
+  const DType wanted = node.type().dtype;
+  const auto spec_in = [&](DType dtype) {
+    return conv_spec(node, types.kind, types.src, types.dst, types.weights, dtype);
   };
-  std::shared_ptr<const ConvPlan> plan = make();
-  if (!plan && is_half(dtype)) {
-    dtype = DType::f32;
-    plan = make();
+  const bool weights = types.kind == ConvKind::backward_weights;
+  if (weights && emit_own_weights<DepthwiseWeightsPlan>(
+                     l, node, spec_in(wanted == DType::bf16 ? wanted : DType::f32), types,
+                     "cpu:depthwise_diff_weights"))
+    return true;
+  ConvSpec spec = spec_in(wanted);
+  std::shared_ptr<const ConvPlan> plan = ConvPlan::make(spec, &why);
+  if (is_half(wanted) && (!plan || lacks_depthwise(spec, *plan))) {
+    const ConvSpec wide = spec_in(DType::f32);
+    std::shared_ptr<const ConvPlan> other = ConvPlan::make(wide, &why);
+    if (!plan || (other && !lacks_depthwise(wide, *other))) {
+      spec = wide;
+      plan = std::move(other);
+    }
   }
   if (!plan) return false;
-  if (types.kind == ConvKind::backward_weights) {
-    if (!emit_own_weights<ConvWeightsPlan>(l, node, spec, *plan, types, "cpu:conv_diff_weights") &&
-        !emit_own_weights<DepthwiseWeightsPlan>(l, node, spec, *plan, types,
-                                                "cpu:depthwise_diff_weights"))
-      emit_weights(l, node, plan, types, dtype);
+  const std::string& name = plan->implementation();
+  if (weights && name.find("avx512") == std::string::npos &&
+      name.find("amx") == std::string::npos &&
+      emit_own_weights<ConvWeightsPlan>(l, node, spec, types, "cpu:conv_diff_weights"))
     return true;
-  }
-  emit_activation(l, node, plan, types, dtype);
+  const DType dtype = spec.src.dtype;
+  if (weights)
+    emit_weights(l, node, plan, types, dtype);
+  else
+    emit_activation(l, node, plan, types, dtype);
   return true;
 }
 

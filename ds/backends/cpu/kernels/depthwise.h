@@ -4,15 +4,18 @@
 
 #include <cstdint>
 
+#include "ds/ir/dtype.h"
+
 namespace ds::cpu {
 
 /// A row of diff_dst [width, channels] and the row of src [src_width, channels] that one row of the
 /// kernel reads for it: output w and tap j meet src at w * stride - padding + j * dilation.
 struct DepthwiseRow {
-  const float* src;
-  const float* diff_dst;
+  const void* src;
+  const void* diff_dst;
   int64_t channels, width, src_width;
   int64_t taps, stride, padding, dilation;
+  DType dtype;  // f32 or bf16
 };
 
 /// sums [taps, channels] += what the row adds to the gradient.

@@ -28,11 +28,8 @@ void check(const BeitConfig& c) {
   activate(c.hidden_act, zeros({1}));
 }
 
-/// Tokens are a class token and a grid of patches.
-struct Grid {
-  int64_t rows, columns;
-  int64_t distances() const { return (2 * rows - 1) * (2 * columns - 1); }
-};
+/// Of two patches of a grid.
+int64_t distances(Grid grid) { return (2 * grid.rows - 1) * (2 * grid.columns - 1); }
 
 Grid grid_of(const BeitConfig& c) {
   return {c.image_size / c.patch_size, c.image_size / c.patch_size};
@@ -40,13 +37,13 @@ Grid grid_of(const BeitConfig& c) {
 
 void add_table(nn::Module& root, const char* name, const BeitConfig& c) {
   root.add<Group>(name)->register_parameter(
-      kTable, clone(zeros({grid_of(c).distances() + 3, c.num_attention_heads})));
+      kTable, clone(zeros({distances(grid_of(c)) + 3, c.num_attention_heads})));
 }
 
 /// The rows of a table that pairs of tokens take, i64 [T * T]: by distance; the last three are
 /// those of the class token to others, of others to it, and to itself.
 Tensor pairs_of(Grid grid, Device device) {
-  const int64_t tokens = grid.rows * grid.columns + 1, last = grid.distances();
+  const int64_t tokens = grid.rows * grid.columns + 1, last = distances(grid);
   std::vector<int64_t> all;
   for (int64_t i = 0; i < tokens; ++i)
     for (int64_t j = 0; j < tokens; ++j) {
@@ -65,13 +62,13 @@ Tensor pairs_of(Grid grid, Device device) {
 Tensor bias_of(Tensor table, Grid own, Grid grid, const Tensor& pairs) {
   const int64_t heads = table.size(1), tokens = grid.rows * grid.columns + 1;
   if (own.rows != grid.rows || own.columns != grid.columns) {
-    const Tensor old = reshape(narrow(table, 0, 0, own.distances()),
+    const Tensor old = reshape(narrow(table, 0, 0, distances(own)),
                                {1, 2 * own.rows - 1, 2 * own.columns - 1, heads});
     const Tensor resized =
         interpolate(permute(old, {0, 3, 1, 2}), PerDim{2 * grid.rows - 1, 2 * grid.columns - 1}, {},
                     "bilinear", false);
-    table = cat({reshape(permute(resized, {0, 2, 3, 1}), {grid.distances(), heads}),
-                 narrow(table, 0, own.distances(), 3)},
+    table = cat({reshape(permute(resized, {0, 2, 3, 1}), {distances(grid), heads}),
+                 narrow(table, 0, distances(own), 3)},
                 0);
   }
   const Tensor all = reshape(index_select(table, 0, pairs), {tokens, tokens, heads});
@@ -183,12 +180,9 @@ Tensor BeitModel::embed(const ImageInput& input) {
     Tensor all = embeddings.parameter("position_embeddings");
     const Grid own = grid_of(c);
     const int64_t rows = images.size(2) / c.patch_size, columns = images.size(3) / c.patch_size;
-    if (rows != own.rows || columns != own.columns) {
-      const Tensor grid = reshape(slice(all, 1, 1), {1, own.rows, own.columns, c.hidden_size});
-      const Tensor resized =
-          interpolate(permute(grid, {0, 3, 1, 2}), PerDim{rows, columns}, {}, "bicubic", false);
-      all = cat({narrow(all, 1, 0, 1), transpose(flatten(resized, 2), 1, 2)}, 1);
-    }
+    if (rows != own.rows || columns != own.columns)
+      all =
+          cat({narrow(all, 1, 0, 1), resized_positions(slice(all, 1, 1), own, {rows, columns})}, 1);
     x = x + all;
   }
   return dropout(x, c.hidden_dropout_prob, is_training());
@@ -229,23 +223,6 @@ Output BeitModel::forward(const ImageInput& input) {
     pooled = c.use_mean_pooling ? call_at(*this, "pooler.layernorm", mean(slice(x, 1, 1), 1))
                                 : select(x, 1, 0);
   out.values = {{"last_hidden_state", x}, {"pooler_output", pooled}};
-  return out;
-}
-
-BeitForImageClassification::BeitForImageClassification(const BeitConfig& c) : config_(c) {
-  add<BeitModel>("beit", c);
-  const nn::ModulePtr head = classifier(c.hidden_size, c.num_labels);
-  init_weights(*head, c.initializer_range);
-  register_module("classifier", head);
-}
-
-Output BeitForImageClassification::forward(const ImageInput& input,
-                                           const std::optional<Tensor>& labels) {
-  Output out = child_as<BeitModel>("beit").forward(input);
-  const Tensor logits = (*child("classifier"))(out.values[1].second);
-  Tensor loss;
-  if (present(labels)) loss = classification_loss(config_, logits, *labels);
-  out.values = {{"loss", loss}, {"logits", logits}};
   return out;
 }
 

@@ -30,6 +30,7 @@ struct BeitConfig : HeadConfig {
 /// pooler_output [N, hidden_size]. Positions are resized to those of every image.
 class BeitModel : public nn::Module {
  public:
+  using Config = BeitConfig;
   explicit BeitModel(const BeitConfig& config, bool pooling = true);
   std::string type_name() const override { return "BeitModel"; }
   using nn::Module::forward;
@@ -40,18 +41,6 @@ class BeitModel : public nn::Module {
 
   BeitConfig config_;
   bool pooling_;
-};
-
-/// Logits [N, num_labels] of pooler_output, and with labels the loss.
-class BeitForImageClassification : public nn::Module {
- public:
-  explicit BeitForImageClassification(const BeitConfig& config);
-  std::string type_name() const override { return "BeitForImageClassification"; }
-  using nn::Module::forward;
-  Output forward(const ImageInput& input, const std::optional<Tensor>& labels = {});
-
- private:
-  BeitConfig config_;
 };
 
 /// Logits [N, patches, vocab_size] of the words that patches stand for, and with labels i64 [hidden

@@ -13,12 +13,6 @@
 namespace ds::hub {
 namespace {
 
-/// The nearest multiple of 8, or the next where that would leave less than the share `kept`.
-int64_t rounded_channels(double channels, double kept = 0.9) {
-  const auto nearest = std::max<int64_t>(8, static_cast<int64_t>(channels + 4) / 8 * 8);
-  return static_cast<double>(nearest) < kept * channels ? nearest + 8 : nearest;
-}
-
 /// Rows of one stage with their repeats multiplied: the stage's number is rounded up and shared
 /// out from its end, where the rows that matter most are.
 std::vector<MobileRow> scaled_depth(std::vector<MobileRow> stage, double multiplier) {

@@ -6,7 +6,6 @@
 
 #include "ds/base/error.h"
 #include "ds/hub/convnext.h"
-#include "ds/hub/heads.h"
 #include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
@@ -14,53 +13,24 @@
 namespace ds::hub {
 namespace {
 
-/// An activation by transformers' name.
-class NamedActivation : public nn::Module {
- public:
-  explicit NamedActivation(std::string name) : name_(std::move(name)) {
-    activate(name_, zeros({1}));  // an unknown one is told now
-  }
-  std::string type_name() const override { return "Activation"; }
-  std::string extra_repr() const override { return name_; }
-  Tensor forward(const Tensor& x) override { return activate(name_, x); }
-
- private:
-  std::string name_;
-};
-
-struct Unit {
-  int64_t in, out, kernel = 3, stride = 1;
-  std::string activation = {};  // none where it is empty
-};
-
-std::shared_ptr<nn::Sequential> unit(const Unit& u) {
-  const auto made = std::make_shared<nn::Sequential>();
-  made->register_module(
-      "convolution",
-      image_conv({.in = u.in, .out = u.out, .kernel = u.kernel, .stride = u.stride}));
-  made->add<nn::BatchNorm2d>("normalization", u.out);
-  if (!u.activation.empty()) made->add<NamedActivation>("activation", u.activation);
-  return made;
-}
-
 /// Children `layer` and, where the shape changes, `shortcut`.
 class ResNetLayer : public nn::Module {
  public:
   ResNetLayer(int64_t in, int64_t out, int64_t stride, const ResNetModelConfig& c)
       : activation_(c.hidden_act) {
     if (in != out || stride != 1)
-      register_module("shortcut", unit({.in = in, .out = out, .kernel = 1, .stride = stride}));
+      register_module("shortcut", conv_unit({{.in = in, .out = out, .stride = stride}}));
     const auto layer = add<nn::Sequential>("layer");
-    const auto append = [&](Unit u) { layer->append(unit(u)); };
+    const auto append = [&](const ConvUnit& unit) { layer->append(conv_unit(unit)); };
     if (c.layer_type == "basic") {
-      append({.in = in, .out = out, .stride = stride, .activation = "relu"});
-      append({.in = out, .out = out});
+      append({{.in = in, .out = out, .kernel = 3, .stride = stride}, "relu"});
+      append({{.in = out, .out = out, .kernel = 3}});
       return;
     }
     const int64_t inner = out / 4, first = c.downsample_in_bottleneck ? stride : 1;
-    append({.in = in, .out = inner, .kernel = 1, .stride = first, .activation = "relu"});
-    append({.in = inner, .out = inner, .stride = stride / first, .activation = "relu"});
-    append({.in = inner, .out = out, .kernel = 1});
+    append({{.in = in, .out = inner, .stride = first}, "relu"});
+    append({{.in = inner, .out = inner, .kernel = 3, .stride = stride / first}, "relu"});
+    append({{.in = inner, .out = out}});
   }
   std::string type_name() const override { return "ResNetLayer"; }
   Tensor forward(const Tensor& x) override {
@@ -91,13 +61,6 @@ Tensor through_stages(nn::Module& stages, Tensor x, bool keep, Output& out) {
   return x;
 }
 
-const Tensor& images_of(const nn::Module& model, const ImageInput& input, int64_t channels) {
-  const std::string name = model.type_name();
-  const Tensor& images = given(name.c_str(), "pixel_values", input.pixel_values);
-  check_images(name.c_str(), images, channels);
-  return images;
-}
-
 constexpr ConvNeXtNames kConvNext{.depthwise = "dwconv",
                                   .norm = "layernorm",
                                   .up = "pwconv1",
@@ -106,29 +69,14 @@ constexpr ConvNeXtNames kConvNext{.depthwise = "dwconv",
                                   .scale = "layer_scale_parameter",
                                   .wide_norm = true};
 
-/// The name of the body, and of the layer above it that tells classes.
-struct Places {
-  const char *body, *classifier;
-};
-Places places(const ResNetModelConfig&) { return {"resnet", "classifier.1"}; }
-Places places(const ConvNextModelConfig& c) { return {c.model_type.c_str(), "classifier"}; }
-Places places(const SwinModelConfig&) { return {"swin", "classifier"}; }
-
-int64_t features(const ResNetModelConfig& c) { return c.hidden_sizes.back(); }
-int64_t features(const ConvNextModelConfig& c) { return c.hidden_sizes.back(); }
-int64_t features(const SwinModelConfig& c) { return c.embed_dim << (c.depths.size() - 1); }
-
-std::shared_ptr<SwinModel> body_of(const SwinModelConfig& c) {
-  return std::make_shared<SwinModel>(c);
-}
-std::shared_ptr<ResNetModel> body_of(const ResNetModelConfig& c) {
-  return std::make_shared<ResNetModel>(c);
-}
-std::shared_ptr<ConvNextModel> body_of(const ConvNextModelConfig& c) {
-  return std::make_shared<ConvNextModel>(c);
-}
-
 }  // namespace
+
+const Tensor& images_of(const nn::Module& model, const ImageInput& input, int64_t channels) {
+  const std::string name = model.type_name();
+  const Tensor& images = given(name.c_str(), "pixel_values", input.pixel_values);
+  check_images(name.c_str(), images, channels);
+  return images;
+}
 
 ResNetModel::ResNetModel(const ResNetModelConfig& config) : config_(config) {
   const ResNetModelConfig& c = config_;
@@ -139,11 +87,10 @@ ResNetModel::ResNetModel(const ResNetModelConfig& config) : config_(config) {
   DS_CHECK(c.embedding_size >= 1, ValueError, "config: embedding_size ", c.embedding_size,
            " must be positive");
   const auto embedder = add<nn::Sequential>("embedder");
-  embedder->register_module("embedder", unit({.in = c.num_channels,
-                                              .out = c.embedding_size,
-                                              .kernel = 7,
-                                              .stride = 2,
-                                              .activation = c.hidden_act}));
+  embedder->register_module(
+      "embedder",
+      conv_unit({{.in = c.num_channels, .out = c.embedding_size, .kernel = 7, .stride = 2},
+                 c.hidden_act}));
   nn::PoolOptions pool;
   pool.kernel_size = 3;
   pool.stride = 2;
@@ -227,36 +174,5 @@ Output ConvNextModel::forward(const ImageInput& input) {
                 {"pooler_output", (*child("layernorm"))(average_pixels(x))}};
   return out;
 }
-
-template <class Body>
-ImageClassifier<Body>::ImageClassifier(const typename Body::Config& config) : config_(config) {
-  const Places at = places(config_);
-  DS_CHECK(config_.num_labels >= 0, ValueError, "config: num_labels ", config_.num_labels,
-           " must not be negative");
-  register_module(at.body, body_of(config_));
-  add_at(*this, at.classifier, classifier(features(config_), config_.num_labels));
-}
-
-template <class Body>
-std::string ImageClassifier<Body>::type_name() const {
-  std::string name = child(places(config_).body)->type_name();
-  return name.substr(0, name.size() - 5) + "ForImageClassification";  // without "Model"
-}
-
-template <class Body>
-Output ImageClassifier<Body>::forward(const ImageInput& input,
-                                      const std::optional<Tensor>& labels) {
-  const Places at = places(config_);
-  Output out = child_as<Body>(at.body).forward(input);
-  const Tensor logits = call_at(*this, at.classifier, flatten(out.values[1].second, 1));
-  Tensor loss;
-  if (present(labels)) loss = classification_loss(config_, logits, *labels);
-  out.values = {{"loss", loss}, {"logits", logits}};
-  return out;
-}
-
-template class ImageClassifier<ResNetModel>;
-template class ImageClassifier<ConvNextModel>;
-template class ImageClassifier<SwinModel>;
 
 }  // namespace ds::hub

@@ -51,6 +51,10 @@ class ImageBody : public nn::Module {
   virtual Output forward(const ImageInput& input) = 0;
 };
 
+/// The input's images; ValueError where there are none, ShapeError unless they are [N, channels, H,
+/// W].
+const Tensor& images_of(const nn::Module& model, const ImageInput& input, int64_t channels);
+
 /// Residual networks (resnet.h): last_hidden_state [N, C, H, W], pooler_output [N, C, 1, 1].
 class ResNetModel : public ImageBody {
  public:
@@ -95,23 +99,5 @@ class SwinModel : public ImageBody {
   SwinModelConfig config_;
   bool pooling_;
 };
-
-/// Logits [N, num_labels] of a body's pooler_output, and with labels the loss; with num_labels 0
-/// the features themselves.
-template <class Body>
-class ImageClassifier : public nn::Module {
- public:
-  explicit ImageClassifier(const typename Body::Config& config);
-  std::string type_name() const override;
-  using nn::Module::forward;
-  Output forward(const ImageInput& input, const std::optional<Tensor>& labels = {});
-
- private:
-  typename Body::Config config_;
-};
-
-extern template class ImageClassifier<ResNetModel>;
-extern template class ImageClassifier<ConvNextModel>;
-extern template class ImageClassifier<SwinModel>;
 
 }  // namespace ds::hub

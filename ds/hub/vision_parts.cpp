@@ -5,11 +5,29 @@
 #include <cmath>
 
 #include "ds/base/error.h"
+#include "ds/hub/transformer_block.h"
 #include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 
 namespace ds::hub {
+namespace {
+
+/// An activation by transformers' name.
+class NamedActivation : public nn::Module {
+ public:
+  explicit NamedActivation(std::string name) : name_(std::move(name)) {
+    activate(name_, zeros({1}));  // an unknown one is told now
+  }
+  std::string type_name() const override { return "Activation"; }
+  std::string extra_repr() const override { return name_; }
+  Tensor forward(const Tensor& x) override { return activate(name_, x); }
+
+ private:
+  std::string name_;
+};
+
+}  // namespace
 
 Tensor LayerNorm2d::forward(const Tensor& x) {
   return permute(nn::LayerNorm::forward(permute(x, {0, 2, 3, 1})), {0, 3, 1, 2});
@@ -36,10 +54,13 @@ std::shared_ptr<nn::Conv2d> image_conv(const ImageConv& with) {
   nn::ConvOptions o{with.in, with.out, with.kernel};
   o.stride = with.stride;
   o.groups = with.groups;
+  o.dilation = with.dilation;
   o.bias = with.bias;
+  DS_CHECK(with.dilation == 1 || with.stride == 1, ValueError, "a convolution of stride ",
+           with.stride, " can not have dilation ", with.dilation);
   // An odd kernel that does not skip pixels needs the same border at both ends.
   const bool varies = with.same && (with.stride > 1 || with.kernel % 2 == 0);
-  if (!varies) o.padding = (with.kernel - 1) / 2;
+  if (!varies) o.padding = (with.kernel - 1) / 2 * with.dilation;
   const std::shared_ptr<nn::Conv2d> layer =
       varies ? std::make_shared<Conv2dSame>(o) : std::make_shared<nn::Conv2d>(o);
   // An output channel goes to the kernel's pixels of its group only.
@@ -48,6 +69,29 @@ std::shared_ptr<nn::Conv2d> image_conv(const ImageConv& with) {
   nn::init::normal_(layer->parameter("weight"), 0.0, std::sqrt(2.0 / fan_out));
   if (with.bias) nn::init::zeros_(layer->parameter("bias"));
   return layer;
+}
+
+std::shared_ptr<nn::Sequential> conv_unit(const ConvUnit& with) {
+  const auto made = std::make_shared<nn::Sequential>();
+  made->register_module("convolution", image_conv(with.conv));
+  made->add<nn::BatchNorm2d>("normalization", with.conv.out, with.eps, with.momentum);
+  if (!with.activation.empty()) made->add<NamedActivation>("activation", with.activation);
+  return made;
+}
+
+int64_t rounded_channels(double channels, double kept, int64_t divisor, int64_t least) {
+  const auto half = static_cast<double>(divisor) / 2;
+  const int64_t nearest =
+      std::max(least, static_cast<int64_t>(channels + half) / divisor * divisor);
+  return static_cast<double>(nearest) < kept * channels ? nearest + divisor : nearest;
+}
+
+Tensor resized_positions(const Tensor& positions, Grid from, Grid to) {
+  if (from.rows == to.rows && from.columns == to.columns) return positions;
+  const Tensor grid = reshape(positions, {1, from.rows, from.columns, positions.size(2)});
+  const Tensor resized =
+      interpolate(permute(grid, {0, 3, 1, 2}), PerDim{to.rows, to.columns}, {}, "bicubic", false);
+  return transpose(flatten(resized, 2), 1, 2);
 }
 
 Tensor drop_path(const Tensor& x, double p, bool training) {

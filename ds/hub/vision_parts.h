@@ -44,17 +44,37 @@ class Conv2dSame : public nn::Conv2d {
 };
 
 struct ImageConv {
-  int64_t in, out, kernel = 1, stride = 1, groups = 1;
+  int64_t in, out, kernel = 1, stride = 1, groups = 1, dilation = 1;
   bool bias = false, same = false;  // same: padded as Conv2dSame, else by (kernel - 1) / 2
 };
-/// Drawn for the activation behind it: normal with deviation sqrt(2 / fan out).
+/// Drawn for the activation behind it: normal with deviation sqrt(2 / fan out). ValueError for a
+/// dilated one that skips pixels.
 std::shared_ptr<nn::Conv2d> image_conv(const ImageConv& with);
+
+struct ConvUnit {
+  ImageConv conv;
+  std::string activation = {};  // none where it is empty
+  double eps = 1e-5, momentum = 0.1;
+};
+/// Children convolution, normalization and activation, as transformers names them.
+std::shared_ptr<nn::Sequential> conv_unit(const ConvUnit& with);
+
+/// The nearest multiple of `divisor`, at least `least`, or the next where that would leave less
+/// than the share `kept`.
+int64_t rounded_channels(double channels, double kept = 0.9, int64_t divisor = 8,
+                         int64_t least = 8);
 
 /// Stochastic depth (Huang et al., 2016): whole samples of x [N, ...] are zeroed with probability
 /// p while training and the others divided by 1 - p.
 Tensor drop_path(const Tensor& x, double p, bool training);
 /// The rate of block i of `count`: it rises evenly from 0 to `rate`.
 double drop_path_rate_of(double rate, int64_t i, int64_t count);
+
+/// What is learned of the places of a grid, [1, rows * columns, C], for one of another size.
+struct Grid {
+  int64_t rows, columns;
+};
+Tensor resized_positions(const Tensor& positions, Grid from, Grid to);
 
 /// [N, C, H, W] -> [N, C]: the mean over all pixels.
 Tensor average_pixels(const Tensor& x);

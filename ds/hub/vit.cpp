@@ -113,12 +113,6 @@ void check(const ViTConfig& c) {
            " positive");
 }
 
-void add_head(nn::Module& root, const char* name, const ViTConfig& c, int64_t size) {
-  DS_CHECK(c.num_labels > 0, ValueError, "config: num_labels ", c.num_labels, " must be positive");
-  const auto head = root.add<nn::Linear>(name, size, c.num_labels);
-  init_weights(*head, c.initializer_range);
-}
-
 }  // namespace
 
 ViTModel::ViTModel(const ViTConfig& config, bool pooling, bool mask_token)
@@ -175,10 +169,8 @@ Tensor ViTModel::positions(int64_t height, int64_t width) const {
   const int64_t side = config_.image_size / config_.patch_size, prefix = family_.prefix_tokens;
   const int64_t rows = height / config_.patch_size, columns = width / config_.patch_size;
   if (rows == side && columns == side) return all;
-  const Tensor grid = reshape(slice(all, 1, prefix), {1, side, side, config_.hidden_size});
-  const Tensor resized =
-      interpolate(permute(grid, {0, 3, 1, 2}), PerDim{rows, columns}, {}, "bicubic", false);
-  return cat({narrow(all, 1, 0, prefix), transpose(flatten(resized, 2), 1, 2)}, 1);
+  const Tensor resized = resized_positions(slice(all, 1, prefix), {side, side}, {rows, columns});
+  return cat({narrow(all, 1, 0, prefix), resized}, 1);
 }
 
 Tensor ViTModel::embed(const ImageInput& input) {
@@ -243,30 +235,6 @@ Output ViTModel::forward(const ImageInput& input) {
   return out;
 }
 
-ViTForImageClassification::ViTForImageClassification(const ViTConfig& c) : config_(c) {
-  const ViTFamily& family = family_of(c);
-  add<ViTModel>(family.body, c, false);
-  add_head(*this, "classifier", c, family.scaled ? 2 * c.hidden_size : c.hidden_size);
-}
-
-std::string ViTForImageClassification::type_name() const {
-  return std::string(family_of(config_).class_prefix) + "ForImageClassification";
-}
-
-Output ViTForImageClassification::forward(const ImageInput& input,
-                                          const std::optional<Tensor>& labels) {
-  const ViTFamily& family = family_of(config_);
-  Output out = child_as<ViTModel>(family.body).forward(input);
-  const Tensor states = out.values[0].second;
-  Tensor seen = select(states, 1, 0);
-  if (family.scaled) seen = cat({seen, mean(slice(states, 1, 1), 1)}, 1);
-  const Tensor logits = (*child("classifier"))(seen);
-  Tensor loss;
-  if (present(labels)) loss = classification_loss(config_, logits, *labels);
-  out.values = {{"loss", loss}, {"logits", logits}};
-  return out;
-}
-
 ViTForMaskedImageModeling::ViTForMaskedImageModeling(const ViTConfig& c) : config_(c) {
   DS_CHECK(c.encoder_stride > 0, ValueError, "config: encoder_stride ", c.encoder_stride,
            " must be positive");
@@ -315,8 +283,9 @@ DeiTForImageClassificationWithTeacher::DeiTForImageClassificationWithTeacher(con
   DS_CHECK(is_deit(c), ValueError, type_name(), ": a '", c.model_type,
            "' model has no token for distillation");
   add<ViTModel>("deit", c, false);
+  DS_CHECK(c.num_labels > 0, ValueError, "config: num_labels ", c.num_labels, " must be positive");
   for (const char* name : {"cls_classifier", "distillation_classifier"})
-    add_head(*this, name, c, c.hidden_size);
+    init_weights(*add<nn::Linear>(name, c.hidden_size, c.num_labels), c.initializer_range);
 }
 
 Output DeiTForImageClassificationWithTeacher::forward(const ImageInput& input) {

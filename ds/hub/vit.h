@@ -47,6 +47,7 @@ struct ViTFamily;
 /// token.
 class ViTModel : public nn::Module {
  public:
+  using Config = ViTConfig;
   explicit ViTModel(const ViTConfig& config, bool pooling = true, bool mask_token = false);
   std::string type_name() const override;
   using nn::Module::forward;
@@ -60,19 +61,6 @@ class ViTModel : public nn::Module {
 
   ViTConfig config_;
   const ViTFamily& family_;
-};
-
-/// Logits [N, num_labels] of the class token (in DINOv2 of it and the mean patch), and with labels
-/// the loss.
-class ViTForImageClassification : public nn::Module {
- public:
-  explicit ViTForImageClassification(const ViTConfig& config);
-  std::string type_name() const override;
-  using nn::Module::forward;
-  Output forward(const ImageInput& input, const std::optional<Tensor>& labels = {});
-
- private:
-  ViTConfig config_;
 };
 
 /// Images made again of their patches, "reconstruction" [N, num_channels, image_size, image_size]

@@ -361,6 +361,46 @@ class ImageClassificationPipeline(Pipeline):
         return [self._ranked(row, options["top_k"]) for row in rows]
 
 
+class ImageSegmentationPipeline(Pipeline):
+    """What is where in images: for each a list of {"score", "label", "mask"}, a mask being a PIL
+    image of the image's size, white where the label is. subtask: semantic."""
+
+    task = "image-segmentation"
+    _auto = models.AutoModelForSemanticSegmentation
+    _reads_text = False
+    _options = {"subtask": None}
+
+    def __init__(self, model, tokenizer=None, batch_size: int = 8, **options):
+        super().__init__(model, None, batch_size, **options)
+        self.processor = models.ImageProcessor.of_model(model)
+        self.prepare = self.processor.preparation
+
+    def _run(self, items, options):
+        if options["subtask"] not in (None, "semantic"):
+            raise _core.ValueError(
+                f"pipeline '{self.task}': subtask {options['subtask']!r} is unknown; use 'semantic'"
+            )
+        try:
+            from PIL import Image
+        except ImportError:
+            raise _core.NotImplementedError(
+                f"pipeline '{self.task}': masks are PIL images; pip install pillow"
+            ) from None
+        sides = [tuple(self.prepare._read(item).shape[1:]) for item in items]
+        output = self.model(_stacked(self.model, self.prepare, items))
+        found = self.processor.post_process_semantic_segmentation(output, sides)
+        results = []
+        for classes in (picture.numpy() for picture in found):
+            masks = ((int(c), (classes == c).astype(np.uint8) * 255) for c in np.unique(classes))
+            results.append(
+                [
+                    {"score": None, "label": self._label(c), "mask": Image.fromarray(mask)}
+                    for c, mask in masks
+                ]
+            )
+        return results
+
+
 class ImageFeatureExtractionPipeline(Pipeline):
     """The model's first output for each image, or with pool its pooler_output: nested lists, or
     with return_tensors tensors."""
@@ -437,6 +477,7 @@ TASKS: dict[str, type[Pipeline]] = {
         ZeroShotClassificationPipeline,
         FeatureExtractionPipeline,
         ImageClassificationPipeline,
+        ImageSegmentationPipeline,
         ImageFeatureExtractionPipeline,
         ZeroShotImageClassificationPipeline,
     )
@@ -480,7 +521,8 @@ def pipeline(
     """A callable for a task: text-classification (or sentiment-analysis), token-classification (or
     ner), question-answering, fill-mask, summarization, translation (or translation_en_to_de),
     text2text-generation, text-generation, zero-shot-classification, feature-extraction,
-    image-classification, image-feature-extraction, zero-shot-image-classification.
+    image-classification, image-segmentation, image-feature-extraction,
+    zero-shot-image-classification.
 
     model: its name on a hub, its folder, or the model itself, which then needs a tokenizer when it
     reads text. image_processor: an ImageProcessor, by default the model's. revision, token,

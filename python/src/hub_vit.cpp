@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // transformers' ViT, DeiT, DINOv2 and BEiT, in the submodule _hub.
-#include "ds/hub/beit.h"
-#include "ds/hub/vit.h"
-#include "hub_config.h"
+#include "hub_image.h"
 
 namespace {
 
@@ -51,32 +49,6 @@ void bind_masked_forward(LayerClass<M>& type) {
       "interpolate_pos_encoding"_a = false, "return_dict"_a = true);
 }
 
-/// forward() of a model that tells classes of images.
-template <class M>
-void bind_labelled_forward(LayerClass<M>& type) {
-  type.def(
-      "forward",
-      [](M& self, Input images, Input labels, bool hidden, bool attentions, bool interpolate,
-         bool return_dict) {
-        return to_python(self.forward({images, hidden, attentions, interpolate}, labels),
-                         return_dict);
-      },
-      "pixel_values"_a = nb::none(), "labels"_a = nb::none(), "output_hidden_states"_a = false,
-      "output_attentions"_a = false, "interpolate_pos_encoding"_a = false, "return_dict"_a = true);
-}
-
-/// forward() of a model that takes images alone.
-template <class M>
-void bind_forward(LayerClass<M>& type) {
-  type.def(
-      "forward",
-      [](M& self, Input images, bool hidden, bool attentions, bool interpolate, bool return_dict) {
-        return to_python(self.forward({images, hidden, attentions, interpolate}), return_dict);
-      },
-      "pixel_values"_a = nb::none(), "output_hidden_states"_a = false,
-      "output_attentions"_a = false, "interpolate_pos_encoding"_a = false, "return_dict"_a = true);
-}
-
 void bind_beit(nb::module_& m) {
   using B = hub::BeitConfig;
   ConfigClass<B>(m, "BeitConfig")
@@ -106,10 +78,7 @@ void bind_beit(nb::module_& m) {
   model.init([](const B& config, bool pooling) { return std::make_shared<M>(config, pooling); },
              "config"_a, "add_pooling_layer"_a = true);
   bind_masked_forward(model);
-  using C = hub::BeitForImageClassification;
-  LayerClass<C> told(m, "BeitForImageClassification", "BEiT that tells classes of images.");
-  told.init([](const B& config) { return std::make_shared<C>(config); }, "config"_a);
-  bind_labelled_forward(told);
+  bind_classifier<M>(m, "Beit");
   using W = hub::BeitForMaskedImageModeling;
   LayerClass<W>(m, "BeitForMaskedImageModeling", "BEiT that tells what hidden patches stand for.")
       .init([](const B& config) { return std::make_shared<W>(config); }, "config"_a)
@@ -141,10 +110,7 @@ void bind_vit(nb::module_& m) {
   LayerClass<R> masked(m, "ViTForMaskedImageModeling", "ViT or DeiT that makes images again.");
   masked.init([](const hub::ViTConfig& config) { return std::make_shared<R>(config); }, "config"_a);
   bind_masked_forward(masked);
-  using C = hub::ViTForImageClassification;
-  LayerClass<C> told(m, "ViTForImageClassification", "A ViT that tells classes of images.");
-  told.init([](const hub::ViTConfig& config) { return std::make_shared<C>(config); }, "config"_a);
-  bind_labelled_forward(told);
+  bind_classifier<V>(m, "ViT");
   using T = hub::DeiTForImageClassificationWithTeacher;
   LayerClass<T> distilled(m, "DeiTForImageClassificationWithTeacher", "DeiT with both its heads.");
   distilled.init([](const hub::ViTConfig& config) { return std::make_shared<T>(config); },

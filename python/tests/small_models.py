@@ -74,10 +74,21 @@ def spoken(count: int, seed: int = 0) -> list[dict]:
     return rows
 
 
-def saved_again(theirs, auto, pixels, folder):
-    """A model of images of transformers, as an Auto class finds it, which transformers then loads
+#: The ends of names of models of images, and the Auto classes that find them.
+_AUTO = {
+    "ForMaskedImageModeling": models.AutoModelForMaskedImageModeling,
+    "ForImageClassification": models.AutoModelForImageClassification,
+    "ForImageClassificationWithTeacher": models.AutoModelForImageClassification,
+    "ForSemanticSegmentation": models.AutoModelForSemanticSegmentation,
+    "Model": models.AutoModel,
+}
+
+
+def saved_again(theirs, pixels, folder):
+    """A model of images of transformers, as its Auto class finds it, which transformers then loads
     from what it saves, with the same result."""
     name = type(theirs).__name__
+    auto = next(made for end, made in _AUTO.items() if name.endswith(end))
     theirs.save_pretrained(folder / "theirs")
     mine = auto.from_pretrained(folder / "theirs")
     assert type(mine) is getattr(models, name)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ResNet, ConvNeXt and Swin with the names of transformers: small random models saved there and
-loaded here."""
+"""ResNet, ConvNeXt, Swin, MobileNetV2, EfficientNet and SegFormer with the names of transformers:
+small random models saved there and loaded here."""
 
 import json
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from deepseek import models
+from deepseek.models import cards
 from PIL import Image
 from small_models import saved_again
 from test_language_models import close
@@ -27,6 +28,28 @@ SMALL = {
         image_size=32,
         window_size=4,
         drop_path_rate=0.0,
+    ),
+    "MobileNetV2": dict(depth_multiplier=0.25, classifier_dropout_prob=0.0),
+    "EfficientNet": dict(
+        width_coefficient=0.25,
+        depth_coefficient=1.0,
+        hidden_dim=320,
+        in_channels=[32, 16, 24],
+        out_channels=[16, 24, 40],
+        kernel_sizes=[3, 3, 5],
+        strides=[1, 2, 2],
+        num_block_repeats=[1, 2, 2],
+        expand_ratios=[1, 6, 4],
+        dropout_rate=0.0,
+        drop_connect_rate=0.0,
+    ),
+    "Segformer": dict(
+        hidden_sizes=[8, 16, 16, 32],
+        depths=[1, 2, 1, 1],
+        num_attention_heads=[1, 2, 2, 4],
+        decoder_hidden_size=16,
+        drop_path_rate=0.0,
+        classifier_dropout_prob=0.0,
     ),
 }
 #: The class, what differs from the small model, and the images' sides.
@@ -49,7 +72,30 @@ CASES = [
     ("SwinForImageClassification", {"window_size": 3, "layer_norm_eps": 1e-3}, (32, 32)),
     ("SwinForImageClassification", {"window_size": 3}, (50, 41)),
     ("SwinForImageClassification", {"use_absolute_embeddings": True}, (32, 32)),
+    # Many layers of relu6 make gradients jump with the last digit, in PyTorch too.
+    ("MobileNetV2Model", {"hidden_act": "silu"}, (64, 50)),
+    ("MobileNetV2ForImageClassification", {"output_stride": 8, "hidden_act": "silu"}, (64, 64)),
+    (
+        "MobileNetV2ForImageClassification",
+        {"tf_padding": False, "first_layer_is_expansion": False, "finegrained_output": False},
+        (65, 64),
+    ),
+    ("EfficientNetModel", {"pooling_type": "max"}, (64, 48)),
+    ("EfficientNetForImageClassification", {"depthwise_padding": [1, 3]}, (48, 48)),
+    ("SegformerModel", {}, (64, 96)),
+    ("SegformerModel", {"reshape_last_stage": False}, (64, 64)),
+    ("SegformerForImageClassification", {"hidden_act": "relu"}, (64, 64)),
+    ("SegformerForSemanticSegmentation", {}, (64, 96)),
+    ("SegformerForSemanticSegmentation", {"num_labels": 1, "num_channels": 1}, (64, 64)),
 ]
+#: Families whose named sizes are compared with upstream's, and the class of their checkpoints.
+KINDS = {
+    "mobilenet_v2": "MobileNetV2ForImageClassification",
+    "efficientnet": "EfficientNetForImageClassification",
+    "segformer": "SegformerForSemanticSegmentation",
+}
+#: Those that have attentions.
+LOOKING = ("Swin", "Segformer")
 #: The names of the libraries' modules that count batches, and what files may lack.
 NOTHING_LACKS = {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
 
@@ -69,7 +115,7 @@ def upstream(name, **changes):
             parameter.add_(small * torch.randn_like(parameter))
         for key, statistics in model.named_buffers():
             if key.endswith("running_mean"):
-                statistics.normal_()
+                statistics.normal_(0, 0.1 if family in ("MobileNetV2", "EfficientNet") else 1)
     return model
 
 
@@ -83,7 +129,7 @@ def images(model, side=(32, 32)):
 def test_equals_transformers(name, changes, side, training, tmp_path):
     theirs = upstream(name, **changes)
     theirs.save_pretrained(tmp_path)
-    if name.startswith("Swin"):
+    if name.startswith(LOOKING):
         theirs.set_attn_implementation("eager")  # others give no attentions
     mine, info = getattr(models, name).from_pretrained(tmp_path, output_loading_info=True)
     assert info == NOTHING_LACKS and not mine.training
@@ -95,8 +141,11 @@ def test_equals_transformers(name, changes, side, training, tmp_path):
         given["labels"] = np.array([0, 2, 1])
         if changes.get("num_labels") == 1:
             given["labels"] = given["labels"].astype(np.float32)
+    if name.endswith("ForSemanticSegmentation"):
+        told = np.random.default_rng(2).integers(0, theirs.config.num_labels + 1, (3, *side))
+        given["labels"] = np.where(told == theirs.config.num_labels, 255, told)
     asked = {"output_hidden_states": True}
-    if name.startswith("Swin"):
+    if name.startswith(LOOKING):
         asked["output_attentions"] = True
     t = theirs.train(training)(**{k: torch.tensor(v) for k, v in given.items()}, **asked)
     given = {k: ds.tensor(v) for k, v in given.items()}
@@ -107,7 +156,7 @@ def test_equals_transformers(name, changes, side, training, tmp_path):
         pairs = zip(m[key] if many else [m[key]], t[key] if many else [t[key]], strict=True)
         for ours, other in pairs:
             close(ours, other, key)
-    result = next(key for key in ("loss", "pooler_output") if key in m)
+    result = next(key for key in ("loss", "pooler_output", "last_hidden_state") if key in m)
     t[result].square().mean().backward()
     m[result].square().mean().backward()
     gradients = {k: p.grad for k, p in mine.named_parameters()}
@@ -121,18 +170,15 @@ def test_equals_transformers(name, changes, side, training, tmp_path):
                 close(dict(mine.named_buffers())[key], buffer, key)
 
 
-@pytest.mark.parametrize("family", SMALL)
-def test_auto_classes_and_saved_models(family, tmp_path):
-    for suffix, auto in (
-        ("Model", models.AutoModel),
-        ("ForImageClassification", models.AutoModelForImageClassification),
-    ):
-        name = family + suffix
-        theirs = upstream(name).eval()
-        mine = saved_again(theirs, auto, images(theirs), tmp_path)
-        new = type(mine)(type(mine.config)(**SMALL[family]))  # saved without ever being theirs
-        new.save_pretrained(tmp_path / "new")
-        getattr(transformers, name).from_pretrained(tmp_path / "new")
+@pytest.mark.parametrize("name", sorted({name for name, *_ in CASES}))
+def test_auto_classes_and_saved_models(name, tmp_path):
+    theirs = upstream(name).eval()
+    mine = saved_again(
+        theirs, images(theirs, (64, 64) if "Swin" not in name else (32, 32)), tmp_path
+    )
+    new = type(mine)(type(mine.config)(**SMALL[family_of(name)]))  # saved without ever being theirs
+    new.save_pretrained(tmp_path / "new")
+    getattr(transformers, name).from_pretrained(tmp_path / "new")
 
 
 def test_a_body_is_found_below_a_head_and_a_head_is_new(tmp_path):
@@ -146,6 +192,22 @@ def test_a_body_is_found_below_a_head_and_a_head_is_new(tmp_path):
         )
     assert model(ds.zeros(1, 3, 32, 32)).logits.shape == (1, 5)
     assert model.base_model is model.swin
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (kind, _) in cards.LANGUAGE.items() if kind in KINDS]
+)
+def test_named_sizes_have_upstream_shapes(name):
+    kind, changes = cards.LANGUAGE[name]
+    theirs = without_memory(
+        lambda: getattr(transformers, KINDS[kind])(
+            transformers.AutoConfig.for_model(kind, **changes)
+        )
+    )
+    mine = getattr(models, KINDS[kind])(models.AutoConfig.for_model(kind, **changes))
+    assert {k: tuple(v.shape) for k, v in mine.named_parameters()} == {
+        k: tuple(v.shape) for k, v in theirs.named_parameters()
+    }
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -178,6 +240,12 @@ def test_positions_of_swin_are_interpolated(tmp_path):
         ("ConvNext", {"hidden_act": "magic"}, "magic"),
         ("Swin", {"num_heads": [3, 4]}, "3 heads do not divide the 8 channels"),
         ("Swin", {"num_heads": [2]}, "2 depths and 1 num_heads"),
+        ("MobileNetV2", {"depth_multiplier": -1.0}, "depth_multiplier -1"),
+        ("EfficientNet", {"hidden_dim": 7}, "hidden_dim 7 is not the 320 channels"),
+        ("EfficientNet", {"strides": [1, 3, 1]}, "strides holds 3"),
+        ("EfficientNet", {"strides": [1]}, "must be of one length"),
+        ("Segformer", {"num_attention_heads": [1, 3, 2, 4]}, "3 heads do not divide the 16"),
+        ("Segformer", {"depths": [1]}, "1 depths for 4 stages"),
     ],
 )
 def test_bad_configurations(family, changes, message):
@@ -192,6 +260,9 @@ def test_bad_images():
         swin(ds.zeros(1, 3, 16, 16))
     with pytest.raises(ds.ValueError, match="give pixel_values"):
         swin()
+    model = models.SegformerForSemanticSegmentation(models.SegformerConfig(**SMALL["Segformer"]))
+    with pytest.raises(ds.ShapeError, match=r"must be \[1, height, width\]"):
+        model(ds.zeros(1, 3, 64, 64), labels=ds.zeros(64, 64, dtype=ds.int64))
     resnet = models.ResNetModel(models.ResNetConfig(**SMALL["ResNet"]))
     with pytest.raises(ds.ShapeError, match="ResNetModel"):
         resnet(ds.zeros(1, 1, 32, 32))
@@ -214,6 +285,31 @@ def test_pipeline_equals_transformers(family, kind, tmp_path):
         [row["score"] for row in expected], rel=2e-3
     )
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == family.lower()
+
+
+def test_segmentation_equals_transformers(tmp_path):
+    theirs = upstream("SegformerForSemanticSegmentation", num_labels=4).eval()
+    theirs.save_pretrained(tmp_path)
+    processor = transformers.SegformerImageProcessorPil(size={"height": 64, "width": 64})
+    processor.save_pretrained(tmp_path)
+    rng = np.random.default_rng(0)
+    pictures = [
+        Image.fromarray(rng.integers(0, 256, (*sides, 3), dtype=np.uint8))
+        for sides in ((40, 53), (90, 70))
+    ]
+    expected = transformers.pipeline(
+        "image-segmentation", model=theirs, image_processor=processor, subtask="semantic"
+    )(pictures)
+    segment = ds.pipeline("image-segmentation", tmp_path)
+    got = segment(pictures, subtask="semantic")
+    assert [row["label"] for row in segment(pictures[0])] == [row["label"] for row in got[0]]
+    for mine, other in zip(got, expected, strict=True):
+        assert [row["label"] for row in mine] == [row["label"] for row in other]
+        for ours, row in zip(mine, other, strict=True):
+            assert ours["mask"].size == row["mask"].size and ours["score"] is None
+            assert np.mean(np.asarray(ours["mask"]) != np.asarray(row["mask"])) < 0.01
+    with pytest.raises(ds.ValueError, match="subtask 'panoptic' is unknown"):
+        segment(pictures[0], subtask="panoptic")
 
 
 @pytest.mark.parametrize("family", SMALL)

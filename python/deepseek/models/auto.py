@@ -108,6 +108,7 @@ AutoModelForQuestionAnswering = _auto("ForQuestionAnswering")
 AutoModelForMultipleChoice = _auto("ForMultipleChoice")
 AutoModelForNextSentencePrediction = _auto("ForNextSentencePrediction")
 AutoModelForMaskedImageModeling = _auto("ForMaskedImageModeling")
+AutoModelForSemanticSegmentation = _auto("ForSemanticSegmentation")
 
 
 class AutoModelForImageClassification(_auto("ForImageClassification")):

@@ -10,8 +10,9 @@ from . import clip, language, vision  # noqa: F401: clip adds its family
 from ._config import CONFIGS
 from .registry import SOURCES, Source
 
-IMAGES, TOKENS, NEXT, PAIRS, STATES, BOTH = (
+IMAGES, PIXELS, TOKENS, NEXT, PAIRS, STATES, BOTH = (
     "image-classification",
+    "image-segmentation",
     "fill-mask",
     "text-generation",
     "text2text-generation",
@@ -23,6 +24,7 @@ IMAGES, TOKENS, NEXT, PAIRS, STATES, BOTH = (
 #: Public data to try fine-tuning on, by task.
 DATA = {
     IMAGES: "Imagenette or Food-101, as a folder of images for every class",
+    PIXELS: "ADE20K (scenes of 150 classes), as images and pictures of classes",
     TOKENS: "SST-2 of GLUE (reviews of films, two classes), as train.csv and test.csv",
     NEXT: "WikiText-2 (articles of Wikipedia), as text files",
     PAIRS: "XSum (news and their summaries), as train.csv and test.csv",
@@ -104,7 +106,7 @@ FAMILIES = (
     ),
     Family(
         "MobileNetV2",
-        ("mobilenetv2",),
+        ("mobilenetv2", "mobilenet_v2"),
         IMAGES,
         "Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, 2018 "
         "(arXiv:1801.04381)",
@@ -121,7 +123,7 @@ FAMILIES = (
     ),
     Family(
         "EfficientNet",
-        ("efficientnet_b", "tf_efficientnet_b"),
+        ("efficientnet_b", "tf_efficientnet_b", "efficientnet-b"),
         IMAGES,
         "Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, "
         "2019 (arXiv:1905.11946)",
@@ -218,6 +220,14 @@ FAMILIES = (
         "Liu et al., Swin Transformer, 2021 (arXiv:2103.14030)",
         "AdamW, weight decay 0.05, batch 1024, 300 epochs, learning rate 1e-3 with 20 epochs of "
         "warm-up and cosine decay (section 4.1)",
+    ),
+    Family(
+        "SegFormer",
+        ("segformer-",),
+        PIXELS,
+        "Xie et al., SegFormer: Simple and Efficient Design for Semantic Segmentation with "
+        "Transformers, 2021 (arXiv:2105.15203)",
+        "AdamW, learning rate 6e-5 that falls linearly, batch 16, 160000 steps (section 4.1)",
     ),
     Family(
         "CLIP",
@@ -465,6 +475,38 @@ _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 1
 _BERT_LARGE = {**_LARGE, "intermediate_size": 4096}
 _ROBERTA = {"max_position_embeddings": 514, "type_vocab_size": 1}
 _IMAGENET = {"num_labels": 1000}
+#: EfficientNet's multipliers of width and depth, and the channels of its last layer.
+_EFFICIENT = (
+    (1.0, 1.0, 1280),
+    (1.0, 1.1, 1280),
+    (1.1, 1.2, 1408),
+    (1.2, 1.4, 1536),
+    (1.4, 1.8, 1792),
+    (1.6, 2.2, 2048),
+    (1.8, 2.6, 2304),
+    (2.0, 3.1, 2560),
+)
+_SEGFORMER_DEPTHS = (
+    (2, 2, 2, 2),
+    (2, 2, 2, 2),
+    (3, 4, 6, 3),
+    (3, 4, 18, 3),
+    (3, 8, 27, 3),
+    (3, 6, 40, 3),
+)
+
+
+def _segformer(i: int) -> dict:
+    wide = {} if i == 0 else {"hidden_sizes": [64, 128, 320, 512]}
+    decoder = 256 if i < 2 else 768
+    return {
+        **wide,
+        "depths": list(_SEGFORMER_DEPTHS[i]),
+        "decoder_hidden_size": decoder,
+        "num_labels": 150,
+    }
+
+
 _ALBERT = {
     "base": {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
     "large": {**_LARGE, "intermediate_size": 4096},
@@ -542,6 +584,29 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
         "beit",
         {**_IMAGENET, **_BERT_LARGE, "use_relative_position_bias": True},
     ),
+    **{
+        f"mobilenet_v2_{width}_{side}": (
+            "mobilenet_v2",
+            {"depth_multiplier": float(width), "image_size": side, "num_labels": 1001},
+        )
+        for width, side in (("0.35", 96), ("0.75", 160), ("1.0", 224), ("1.4", 224))
+    },
+    **{
+        f"efficientnet-b{i}": (
+            "efficientnet",
+            {
+                **_IMAGENET,
+                "width_coefficient": width,
+                "depth_coefficient": depth,
+                "hidden_dim": channels,
+            },
+        )
+        for i, (width, depth, channels) in enumerate(_EFFICIENT)
+    },
+    **{
+        f"segformer-b{i}-finetuned-ade-{side}-{side}": ("segformer", _segformer(i))
+        for i, side in enumerate((512, 512, 512, 512, 512, 640))
+    },
     "dinov2-small": (
         "dinov2",
         {"hidden_size": 384, "num_attention_heads": 6, "image_size": 518},
@@ -591,7 +656,8 @@ _COUNTED = {
         ),
         "ForCausalLM",
     ),
-    **dict.fromkeys(("vit", "beit"), "ForImageClassification"),
+    **dict.fromkeys(("vit", "beit", "mobilenet_v2", "efficientnet"), "ForImageClassification"),
+    "segformer": "ForSemanticSegmentation",
     "deit": "ForImageClassificationWithTeacher",
 }
 

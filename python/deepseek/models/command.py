@@ -106,6 +106,7 @@ def use_of(card: cards.Card) -> str:
         return f"deepseek.models.{card.name}({pretrained})"
     kind = {
         cards.IMAGES: "AutoModelForImageClassification",
+        cards.PIXELS: "AutoModelForSemanticSegmentation",
         cards.TOKENS: "AutoModelForMaskedLM",
         cards.NEXT: "AutoModelForCausalLM",
         cards.PAIRS: "AutoModelForSeq2SeqLM",

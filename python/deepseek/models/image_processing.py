@@ -7,7 +7,9 @@ import math
 import os
 from pathlib import Path
 
-from .. import _core, transforms
+import numpy as np
+
+from .. import _core, nn, transforms
 from .._whole_file import write_text
 from ._files import find_optional, read_config, read_json, split_hub_arguments
 from .encoding import BatchEncoding
@@ -48,6 +50,22 @@ _KINDS = {
         **_CLIP,
     },
     "Beit": {"size": _square(224), "resample": 3, **_HALVES},
+    "Siglip": {"size": _square(224), "resample": 3, **_HALVES},
+    "Segformer": {"size": _square(512), "resample": 2, **_IMAGENET},
+    "MobileNetV2": {
+        "size": {"shortest_edge": 256},
+        "resample": 2,
+        "crop_size": _square(224),
+        **_HALVES,
+    },
+    "EfficientNet": {
+        "size": _square(346),
+        "resample": 3,
+        "crop_size": _square(289),
+        "do_center_crop": False,
+        "include_top": True,
+        **_HALVES,
+    },
 }
 #: The kind of a family's models.
 _KIND_OF = {
@@ -60,8 +78,37 @@ _KIND_OF = {
     "clip": "CLIP",
     "dinov2": "Bit",
     "beit": "Beit",
+    "siglip": "Siglip",
+    "segformer": "Segformer",
+    "mobilenet_v2": "MobileNetV2",
+    "efficientnet": "EfficientNet",
 }
-_FILTERS = {2: "bilinear", 3: "bicubic"}
+#: Kinds whose files of old have one number for both sides.
+_SQUARE = ("ViT", "DeiT", "Siglip", "Segformer", "EfficientNet")
+_FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
+
+
+class _Nearest:
+    """An image [C, H, W] of `size`, one number for the shorter side or two, whose pixels are the
+    nearest ones."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __call__(self, image):
+        height, width = image.shape[1:]
+        rows, columns = self._sides(height, width)
+        at = [
+            np.floor((np.arange(new) + 0.5) * (old / new)).astype(np.int64)
+            for new, old in ((rows, height), (columns, width))
+        ]
+        return _core.tensor(image.numpy()[:, at[0][:, None], at[1]])
+
+    def _sides(self, height: int, width: int) -> tuple[int, int]:
+        if not isinstance(self.size, int):
+            return tuple(self.size)
+        shorter = min(height, width)
+        return self.size * height // shorter, self.size * width // shorter
 
 
 class ImagePreparation:
@@ -71,9 +118,11 @@ class ImagePreparation:
 
     def __init__(self, size, crop, mean, std, interpolation: str = "bicubic", halves_up=False):
         self.channels, self.crop, self.halves_up = len(mean), crop, halves_up
-        self.resize = None
+        self.resize = self.resize_classes = None
         if size is not None:
-            self.resize = transforms.Resize(size, interpolation, antialias=True)
+            self.resize = self.resize_classes = _Nearest(size)
+            if interpolation != "nearest":
+                self.resize = transforms.Resize(size, interpolation, antialias=True)
         self.normalize = transforms.Normalize(mean, std)
 
     @classmethod
@@ -115,18 +164,22 @@ class ImagePreparation:
         mean, std = given["image_mean"], given["image_std"]
         if not given.get("do_normalize", True):
             mean, std = [0.0] * len(mean), [1.0] * len(std)
-        if not given.get("do_rescale", True) or not math.isclose(
-            given.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-6
-        ):
-            raise _core.ValueError(
-                "preprocessor_config.json: images are scaled by 1/255; do_rescale and "
-                "rescale_factor must say so"
-            )
+        if given.get("include_top"):  # normalised again, without a mean
+            std = [deviation * deviation for deviation in std]
+        if not given.get("do_rescale", True):
+            scale = 255.0
+        else:
+            scale = 255.0 * given.get("rescale_factor", 1 / 255)
+        if given.get("rescale_offset"):
+            mean = [middle + 1 for middle in mean]
+        # What normalises is given numbers from 0 to 1.
+        mean, std = ([number / scale for number in numbers] for numbers in (mean, std))
         if given["resample"] not in _FILTERS:
             raise _core.ValueError(
-                f"preprocessor_config.json: resample {given['resample']!r} is unknown; use 2 or 3"
+                f"preprocessor_config.json: resample {given['resample']!r} is unknown; use 0, 2 or "
+                "3"
             )
-        size = _size_of(given, "size", square=kind in ("ViT", "DeiT"))
+        size = _size_of(given, "size", square=kind in _SQUARE)
         crop = None
         if kind == "ConvNext" and isinstance(size, int):
             # Small images are cut out of larger ones, large ones are squashed.
@@ -145,6 +198,27 @@ class ImagePreparation:
         image = self._read(image)
         if self.resize is not None:
             image = self.resize(image)
+        return self.normalize(self._middle(image).evaluate())
+
+    def classes(self, picture, reduced: bool = False):
+        """The class i64 of every pixel of the image that is made of a picture of classes: a file, a
+        PIL image or numbers [height, width]. reduced: they are one less, and 0 is 255."""
+        if isinstance(picture, str | os.PathLike):
+            picture = _core._io.read_image(os.fspath(picture), "gray")[0].numpy()
+        told = np.asarray(picture).astype(np.int64)
+        if told.ndim != 2:
+            raise _core.ValueError(
+                f"image processor: a picture of classes must be [height, width], not {told.shape}"
+            )
+        if reduced:
+            told = np.where((told == 0) | (told == 255), 255, told - 1)
+        told = _core.tensor(told[None])
+        if self.resize_classes is not None:
+            told = self.resize_classes(told)
+        return self._middle(told)[0]
+
+    def _middle(self, image):
+        """The part that is cut out."""
         crop = self.crop or image.shape[1:]
         top, left = (
             round(room / 2) if self.halves_up else room // 2
@@ -154,8 +228,7 @@ class ImagePreparation:
             raise _core.ValueError(
                 f"pipeline: {crop} pixels can not be cut from an image of {image.shape[1:]}"
             )
-        cut = image[:, top : top + crop[0], left : left + crop[1]]
-        return self.normalize(cut.evaluate())
+        return image[:, top : top + crop[0], left : left + crop[1]]
 
     def _read(self, image):
         """Files, PIL images, arrays [height, width(, channels)], tensors [channels, ...]."""
@@ -190,8 +263,13 @@ def _values_of(model) -> dict:
 def _usual(kind: str, side: int) -> dict:
     """The keys for a model of images of `side` pixels that comes without a file."""
     values: dict = {"image_processor_type": kind}
-    if kind == "ViT":
+    if kind == "Segformer":
+        return values
+    if kind in ("ViT", "Siglip", "EfficientNet"):
         return {**values, "size": _square(side)}
+    if kind == "MobileNetV2":
+        larger = {"shortest_edge": round(side / 0.875)}
+        return {**values, "size": larger, "crop_size": _square(side)}
     if kind == "CLIP":
         return {**values, "size": {"shortest_edge": side}, "crop_size": _square(side)}
     if kind == "DeiT":
@@ -262,19 +340,52 @@ class ImageProcessor:
             return cls(ImagePreparation.of_config(model.config))
         return cls(**_values_of(model))
 
-    def __call__(self, images, return_tensors: str = "ds") -> BatchEncoding:
+    def __call__(
+        self, images, segmentation_maps=None, return_tensors: str = "ds", **more
+    ) -> BatchEncoding:
         """pixel_values [images, channels, height, width] of an image or a list of them: files, PIL
-        images, arrays or tensors of uint8. return_tensors: ds (or pt) or np."""
+        images, arrays or tensors of uint8. segmentation_maps: a picture of classes for each, of
+        which labels i64 [images, height, width] are made. return_tensors: ds (or pt) or np; other
+        keys of the file may be replaced for a call."""
         if return_tensors not in ("ds", "pt", "np"):
             raise _core.ValueError(
                 f"image processor: return_tensors {return_tensors!r} is unknown; use ds or np"
             )
+        if more:
+            replaced = type(self)(**{**self.values, **more})
+            return replaced(images, segmentation_maps, return_tensors)
         several = isinstance(images, list | tuple)
         made = [self.preparation(image) for image in (images if several else [images])]
         if not made:
             raise _core.ValueError("image processor: there are no images")
-        pixels = _core.stack(made)
-        return BatchEncoding({"pixel_values": pixels.numpy() if return_tensors == "np" else pixels})
+        found = {"pixel_values": _core.stack(made)}
+        if segmentation_maps is not None:
+            maps = segmentation_maps if several else [segmentation_maps]
+            if len(maps) != len(made):
+                raise _core.ValueError(
+                    f"image processor: {len(maps)} segmentation_maps for {len(made)} images"
+                )
+            reduced = bool(self.values.get("do_reduce_labels", self.values.get("reduce_labels")))
+            found["labels"] = _core.stack([self.preparation.classes(map, reduced) for map in maps])
+        if return_tensors == "np":
+            found = {name: tensor.numpy() for name, tensor in found.items()}
+        return BatchEncoding(found)
+
+    def post_process_semantic_segmentation(self, outputs, target_sizes=None) -> list:
+        """The likeliest class i64 [height, width] of every pixel, for each image; target_sizes are
+        the sides that they are to have, by default those of the logits."""
+        logits = outputs.logits
+        if target_sizes is None:
+            return list(logits.argmax(1))
+        if len(target_sizes) != logits.shape[0]:
+            raise _core.ValueError(
+                f"post_process_semantic_segmentation: {len(target_sizes)} target_sizes for "
+                f"{logits.shape[0]} images"
+            )
+        return [
+            nn.functional.interpolate(row[None], size=tuple(sides), mode="bilinear")[0].argmax(0)
+            for row, sides in zip(logits, target_sizes, strict=True)
+        ]
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes preprocessor_config.json into the folder; timm's models have theirs in

@@ -30,6 +30,17 @@ SOURCES: dict[str, Source] = {
     "beit-base-patch16-224": Source("microsoft/beit-base-patch16-224", "apache-2.0"),
     "beit-base-patch16-384": Source("microsoft/beit-base-patch16-384", "apache-2.0"),
     "beit-large-patch16-224": Source("microsoft/beit-large-patch16-224", "apache-2.0"),
+    **{
+        f"mobilenet_v2_{width}_{side}": Source(f"google/mobilenet_v2_{width}_{side}", "other")
+        for width, side in (("0.35", 96), ("0.75", 160), ("1.0", 224), ("1.4", 224))
+    },
+    **{f"efficientnet-b{i}": Source(f"google/efficientnet-b{i}", "apache-2.0") for i in range(8)},
+    **{
+        f"segformer-b{i}-finetuned-ade-{side}-{side}": Source(
+            f"nvidia/segformer-b{i}-finetuned-ade-{side}-{side}", "other"
+        )
+        for i, side in ((0, 512), (1, 512), (2, 512), (3, 512), (4, 512), (5, 640))
+    },
     "clip-vit-base-patch32": Source("openai/clip-vit-base-patch32", None),
     "clip-vit-base-patch16": Source("openai/clip-vit-base-patch16", None),
     "clip-vit-large-patch14": Source("openai/clip-vit-large-patch14", None),

@@ -10,14 +10,13 @@ import shutil
 from pathlib import Path
 
 from .. import _core, serialization
+from .upstream_order import ORDERS, names_in_order
 
 _PATTERN = re.compile(r"checkpoint-(\d+)")
 STATE, TRAINING = "trainer_state.json", "training_state.safetensors"
 _WEIGHTS = "model.safetensors"
 #: Where transformers keeps the state of an optimizer.
 _OPTIMIZERS = ("optimizer.pt", "optimizer.bin")
-#: Families whose parameters have the order that they have there.
-SAME_ORDER = frozenset("bert distilbert gpt2 t5 llama mistral qwen2 qwen3 gemma gemma2".split())
 #: What of it has the shape of the parameter.
 _LIKE_PARAMETERS = {"exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "sum"}
 
@@ -175,14 +174,30 @@ def _require_fit(optimizer, values: dict, path: Path) -> None:
                     )
 
 
+def _in_our_order(trainer, values: dict, kind: str) -> dict:
+    """The state with the parameters of each group in the order that they have in ours."""
+    named = dict(trainer.model.named_parameters(remove_duplicate=False))
+    place: dict[int, int] = {}
+    for name in names_in_order(list(named), kind):
+        place.setdefault(id(named[name]), len(place))
+    groups = []
+    for ours, theirs in zip(trainer.optimizer.param_groups, values["param_groups"], strict=False):
+        there = sorted(ours["params"], key=lambda parameter: place[id(parameter)])
+        index = {id(p): i for p, i in zip(there, theirs["params"], strict=False)}
+        groups.append(
+            {**theirs, "params": [index[id(p)] for p in ours["params"] if id(p) in index]}
+        )
+    return {**values, "param_groups": groups + values["param_groups"][len(groups) :]}
+
+
 def _read_other(trainer, folder: Path, path: Path) -> dict:
     """The same from a checkpoint of transformers. Its order of rows and its random numbers are
     those of another generator, so a run goes on at the same place of an order of ours."""
     kind = getattr(getattr(trainer.model, "config", None), "model_type", None)
-    if kind not in SAME_ORDER or hasattr(trainer.model, "peft_config"):
+    if kind not in ORDERS or hasattr(trainer.model, "peft_config"):
         raise _core.NotImplementedError(
             f"Trainer: {path} lists what belongs to parameters in the order of transformers, which "
-            f"is known for {', '.join(sorted(SAME_ORDER))}; load the model with "
+            f"is known for {', '.join(sorted(ORDERS))}; load the model with "
             f"from_pretrained('{folder}') and begin a new run"
         )
     values = serialization.load(path)
@@ -192,6 +207,7 @@ def _read_other(trainer, folder: Path, path: Path) -> dict:
     try:
         # transformers keeps groups without parameters.
         kept = {**values, "param_groups": [group for group in groups if group["params"]]}
+        kept = _in_our_order(trainer, kept, kind)
         _require_fit(trainer.optimizer, kept, path)
         trainer.optimizer.load_state_dict(kept)
         for name, part in (("scheduler", trainer.lr_scheduler), ("scaler", trainer._scaler)):

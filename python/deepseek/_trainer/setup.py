@@ -327,11 +327,17 @@ class TrainerSetup:
     is_local_process_zero = is_world_process_zero
 
     def get_decay_parameter_names(self, model) -> list[str]:
-        """Parameters that decay: no biases, norms and vectors."""
+        """Parameters that decay: all but those of layer norms and those whose name is a bias' or a
+        norm's."""
+        norms = tuple(
+            f"{name}."
+            for name, module in model.named_modules()
+            if isinstance(module, nn.LayerNorm) or type(module).__name__ == "LayerNorm2d"
+        )
         return [
             name
-            for name, parameter in model.named_parameters()
-            if parameter.dim() > 1 and not _NO_DECAY.search(name)
+            for name, _ in model.named_parameters()
+            if not name.startswith(norms) and not _NO_DECAY.search(name)
         ]
 
     def create_optimizer(self):

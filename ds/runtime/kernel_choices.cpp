@@ -89,7 +89,8 @@ struct State {
     path = name;
     trouble.clear();
     choices.clear();
-    if (path.empty() || how == Tuning::off) return;
+    unread = how == Tuning::off;
+    if (path.empty() || unread) return;
     try {
       choices = read_choices(path);
     } catch (const Error& error) {
@@ -100,7 +101,8 @@ struct State {
   void save() {
     if (path.empty()) return;
     try {
-      fs::create_directories(fs::path(path).parent_path());
+      if (const fs::path folder = fs::path(path).parent_path(); !folder.empty())
+        fs::create_directories(folder);
       const FileLock lock(path + ".lock");
       try {
         for (const auto& [problem, kernel] : read_choices(path)) choices[problem] = kernel;
@@ -119,6 +121,7 @@ struct State {
                : options().tune == "1" ? Tuning::measure
                                        : Tuning::use;
   std::string path, trouble;
+  bool unread = false;
   ChoiceTable choices;
   std::vector<KernelChoice> measured;
 };
@@ -146,9 +149,8 @@ Tuning tuning() {
 void set_tuning(Tuning how) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  const bool unread = s.how == Tuning::off && how != Tuning::off;
   s.how = how;
-  if (unread) s.open(s.path);
+  if (s.unread && how != Tuning::off) s.open(s.path);
 }
 
 std::string chosen_kernel(const std::string& problem) {
@@ -158,13 +160,14 @@ std::string chosen_kernel(const std::string& problem) {
   return s.how == Tuning::off || found == s.choices.end() ? "" : found->second;
 }
 
-void keep_choice(const KernelChoice& choice) {
+std::string keep_choice(const KernelChoice& choice) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
   DS_ASSERT(printable(choice.problem) && printable(choice.kernel), choice.problem);
   s.choices[choice.problem] = choice.kernel;
   s.measured.push_back(choice);
   s.save();
+  return s.choices[choice.problem];
 }
 
 std::vector<KernelChoice> measured_choices() {

@@ -35,8 +35,9 @@ struct KernelChoice {
 /// The kernel chosen for a problem; empty when there is none or tuning is off. It may be one that
 /// the caller does not know: the file's writer was another program.
 std::string chosen_kernel(const std::string& problem);
-/// Remembers a choice and writes the file. What the file says already stays as it is there.
-void keep_choice(const KernelChoice& choice);
+/// Remembers a choice and writes the file. What the file says already stays as it is there; returns
+/// the kernel that is kept.
+std::string keep_choice(const KernelChoice& choice);
 /// What this process has measured, in order.
 std::vector<KernelChoice> measured_choices();
 

@@ -57,7 +57,13 @@ void bind_engine(nb::module_& m) {
         return stats;
       },
       "Counters of the engine: plans made, plans found, nodes planned, seconds spent planning.");
-  m.def("clear_plans", &ds::clear_plans, "Forgets all plans.");
+  m.def(
+      "clear_plans",
+      [] {
+        const Unlocked unlocked;
+        ds::clear_plans();
+      },
+      "Forgets all plans.");
   m.def("_tuning", [] {
     const ds::Tuning how = ds::tuning();
     return how == ds::Tuning::off ? "off" : how == ds::Tuning::use ? "use" : "measure";

@@ -493,6 +493,30 @@ def test_attention_masks_equal_torch():
     close(got, expected)
 
 
+def test_weights_of_a_query_without_keys_are_nan_as_in_torch():
+    theirs, ours = pair("MultiheadAttention", (8, 2), {"batch_first": True})
+    x = np.random.default_rng(0).standard_normal((2, 5, 8)).astype(np.float32)
+    hidden = np.zeros((5, 5), dtype=bool)
+    hidden[3] = True
+    expected = theirs(*(torch.tensor(x),) * 3, attn_mask=torch.tensor(hidden))
+    got = ours(*(ds.tensor(x),) * 3, attn_mask=ds.tensor(hidden))
+    assert np.isnan(expected[0].detach().numpy()[0, 3]).all()
+    for mine, other in zip(got, expected, strict=True):
+        np.testing.assert_allclose(mine.detach(), other.detach(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_drops_the_weights_it_returns(masked):
+    layer = nn.MultiheadAttention(8, 2, dropout=0.4, batch_first=True)
+    x = ds.randn(3, 6, 8)
+    mask = ds.ones(6, 6, dtype=ds.bool).triu(1) if masked else None
+    out, weights = layer(x, x, x, attn_mask=mask, average_attn_weights=False)
+    assert (weights == 0).sum().item() > (90 if masked else 0)
+    value = nn.functional.linear(x, layer.in_proj_weight[16:], layer.in_proj_bias[16:])
+    heads = value.reshape(3, 6, 2, 4).transpose(1, 2)
+    close(out, layer.out_proj((weights @ heads).transpose(1, 2).reshape(3, 6, 8)).detach())
+
+
 def test_transformer_stacks_equal_torch():
     torch.manual_seed(0)
     theirs = torch.nn.Transformer(8, 2, 2, 1, 16, 0.0, batch_first=True)

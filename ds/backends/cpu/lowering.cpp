@@ -199,11 +199,11 @@ Step& Lowering::emit(const Node& node, std::string kernel, const std::vector<Vie
   step.info.node = &node;
   for (const View& view : reads) {
     step.reads.push_back(view.slot);
-    step.info.bytes += static_cast<double>(view.bytes());
+    step.info.bytes += static_cast<double>(view.stored_bytes());
   }
   for (const View& view : writes) {
     step.writes.push_back(view.slot);
-    step.info.bytes += static_cast<double>(view.bytes());
+    step.info.bytes += static_cast<double>(view.stored_bytes());
   }
   step.run = std::move(run);
   parts_.steps.push_back(std::move(step));

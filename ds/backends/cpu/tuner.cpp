@@ -109,6 +109,13 @@ std::vector<double> measure(const std::vector<Kernel>& kernels, const Extents& e
   return least;
 }
 
+/// The kernel of that name, else the rule's.
+Kernel named(const std::string& name, std::vector<Kernel>& kernels, Kernel& rule) {
+  for (Kernel& kernel : kernels)
+    if (kernel.name == name) return std::move(kernel);
+  return std::move(rule);
+}
+
 }  // namespace
 
 std::string problem_name(const char* op, const View& lhs, const View& rhs, const Shape& dims,
@@ -133,11 +140,7 @@ Kernel choose(const std::string& problem, Kernel rule, const Extents& extents,
   const std::string chosen = how == Tuning::off ? "" : chosen_kernel(problem);
   if (chosen == rule.name || (chosen.empty() && how != Tuning::measure)) return rule;
   std::vector<Kernel> kernels = all();
-  if (!chosen.empty()) {
-    for (Kernel& kernel : kernels)
-      if (kernel.name == chosen) return std::move(kernel);
-    return rule;
-  }
+  if (!chosen.empty()) return named(chosen, kernels, rule);
   if (kernels.size() < 2 || extents.lhs == 0 || extents.rhs == 0) return rule;
   const std::vector<double> seconds = measure(kernels, extents);
   for (size_t i = 0; log_enabled("dispatch") && i < kernels.size(); ++i)
@@ -146,8 +149,9 @@ Kernel choose(const std::string& problem, Kernel rule, const Extents& extents,
   size_t best = 0;
   for (size_t i = 1; i < kernels.size(); ++i)
     if (seconds[i] < kMargin * seconds[0] && (best == 0 || seconds[i] < seconds[best])) best = i;
-  keep_choice({problem, kernels[best].name, rule.name, seconds[best], seconds[0]});
-  return std::move(kernels[best]);
+  // Another process may have been faster to choose.
+  return named(keep_choice({problem, kernels[best].name, rule.name, seconds[best], seconds[0]}),
+               kernels, rule);
 }
 
 }  // namespace ds::cpu

@@ -20,6 +20,13 @@ struct View {
   TensorDesc desc() const { return {dtype, dims, strides}; }
   int64_t numel() const { return dims.numel(); }
   size_t bytes() const { return static_cast<size_t>(numel()) * dtype_size(dtype); }
+  /// What is in memory: an element that repeats is there once.
+  size_t stored_bytes() const {
+    size_t bytes = dtype_size(dtype);
+    for (int i = 0; i < dims.rank(); ++i)
+      if (dims[i] == 0 || strides[i] != 0) bytes *= static_cast<size_t>(dims[i]);
+    return bytes;
+  }
   bool row_major() const { return numel() == 0 || is_row_major(desc()); }
 };
 

@@ -92,6 +92,30 @@ TEST_CASE("kernel choices: kept from process to process, unless tuning is off") 
   CHECK(choices_trouble() == "");
 }
 
+TEST_CASE("kernel choices: off and on again keeps those that have no file") {
+  const Restored restored;
+  set_tuning(Tuning::measure);
+  open_choices("");
+  keep_choice({"a", "fast", "slow", 1, 2});
+  set_tuning(Tuning::off);
+  CHECK(chosen_kernel("a") == "");
+  set_tuning(Tuning::use);
+  CHECK(chosen_kernel("a") == "fast");
+}
+
+TEST_CASE("kernel choices: a file of the present folder") {
+  const TemporaryFolder folder;
+  const Restored restored;
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(std::string(folder / ""));
+  set_tuning(Tuning::measure);
+  open_choices("x");
+  keep_choice({"a", "fast", "slow", 1, 2});
+  std::filesystem::current_path(before);
+  CHECK(choices_trouble() == "");
+  CHECK(read_choices(folder / "x") == ChoiceTable{{"a", "fast"}});
+}
+
 TEST_CASE("kernel choices: a damaged file is ignored and replaced by what is measured next") {
   const TemporaryFolder folder;
   const Restored restored;
@@ -119,8 +143,8 @@ TEST_CASE("kernel choices: what another process wrote meanwhile is kept") {
   set_tuning(Tuning::measure);
   open_choices(folder / "x");
   write_choices(folder / "x", {{"a", "theirs"}, {"b", "theirs"}});
-  keep_choice({"b", "ours", "slow", 1, 2});
-  keep_choice({"c", "ours", "slow", 1, 2});
+  CHECK(keep_choice({"b", "ours", "slow", 1, 2}) == "theirs");
+  CHECK(keep_choice({"c", "ours", "slow", 1, 2}) == "ours");
   CHECK(read_choices(folder / "x") == ChoiceTable{{"a", "theirs"}, {"b", "theirs"}, {"c", "ours"}});
   CHECK(chosen_kernel("b") == "theirs");
 }

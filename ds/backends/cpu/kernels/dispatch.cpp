@@ -15,11 +15,15 @@ namespace {
 
 /// Bits of the usable targets; a lower bit is a better target. Without foreach_target HWY_TARGETS
 /// is what the other files are compiled for, as targets.h is the same.
-int64_t find_usable() { return (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET; }
-
 /// Asked once: Highway asks the processor each time, for which a virtual machine stops.
+int64_t all_usable() {
+  static const int64_t bits = (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET;
+  return bits;
+}
+
+/// Without those that set_simd_target() left out.
 std::atomic<int64_t>& usable() {
-  static std::atomic<int64_t> bits{find_usable()};
+  static std::atomic<int64_t> bits{all_usable()};
   return bits;
 }
 
@@ -41,14 +45,12 @@ std::string simd_target() {
 }
 
 void set_simd_target(const std::string& name) {
-  hwy::SetSupportedTargetsForTest(0);
-  int64_t bits = usable() = find_usable();
-  if (!name.empty()) {
-    for (; bits != 0 && name != hwy::TargetName(bits & -bits);) bits &= bits - 1;
-    DS_CHECK(bits != 0, ValueError, "set_simd_target: no instruction set '", name,
-             "' on this processor");
-    hwy::SetSupportedTargetsForTest(bits);
-  }
+  const int64_t all = all_usable();
+  int64_t bits = all;
+  while (!name.empty() && bits != 0 && name != hwy::TargetName(bits & -bits)) bits &= bits - 1;
+  DS_CHECK(bits != 0, ValueError, "set_simd_target: no instruction set '", name,
+           "' on this processor");
+  hwy::SetSupportedTargetsForTest(bits == all ? 0 : bits);
   usable() = bits;
   hwy::GetChosenTarget().Update(bits);
 }

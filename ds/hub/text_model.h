@@ -37,8 +37,8 @@ struct HeadSetting {
   std::string model_type;
   int64_t hidden_size = 0, embedding_size = 0, vocab_size = 0;
   std::optional<int64_t> max_positions = {}, pad_token_id = {};
-  std::string table;  // name of the embeddings of words
-  bool tied = false;  // the head that predicts words is that table
+  std::string table = {};  // name of the embeddings of words
+  bool tied = false;       // the head that predicts words is that table
   std::string activation = {};
   double logits_scaling = 1;              // what predictions of words are divided by
   std::optional<double> logits_cap = {};  // and kept below, softly

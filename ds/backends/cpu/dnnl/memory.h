@@ -68,9 +68,9 @@ struct PostOp {
     clip
   };
   Kind kind;
-  float alpha = 1;     // scale: the factor; clip: the least result
-  float beta = 0;      // clip: the greatest result
-  TensorDesc operand;  // add, mul: broadcastable to the result, given to execute()
+  float alpha = 1;          // scale: the factor; clip: the least result
+  float beta = 0;           // clip: the greatest result
+  TensorDesc operand = {};  // add, mul: broadcastable to the result, given to execute()
 };
 
 }  // namespace ds::cpu

@@ -35,7 +35,8 @@ struct BackwardScratch {
   float *diff_k, *diff_v;                // of all keys
   Scratch memory;
 
-  BackwardScratch(size_t keys, size_t dim, size_t v_dim)
+  /// `across` says whether keys are needed as pairs of rows too.
+  BackwardScratch(size_t keys, size_t dim, size_t v_dim, bool across)
       : q_width(hwy::RoundUpTo(dim, kStrip)),
         v_width(hwy::RoundUpTo(v_dim, kStrip)),
         memory({{&q_rows, kBackwardQueries * q_width},
@@ -49,7 +50,7 @@ struct BackwardScratch {
                 {&diff_score, kBackwardStrips * kPanel},
                 {&mask, 2 * kPanel},
                 {&k, kBackwardKeys * dim},
-                {&k_across, kBackwardKeys * dim},
+                {&k_across, across ? kBackwardKeys * dim : 0},
                 {&v, kBackwardKeys * v_dim},
                 {&row, kStrip * std::max(dim, v_dim)},
                 {&diff_k, keys * q_width},
@@ -229,7 +230,7 @@ void StoreKeyGradient(const AttentionShape& s, const BackwardBlock& b, float* di
   for (int64_t j = 0; j < s.keys; ++j) {
     const int64_t offset = b.row(strides, b.kv_head, j);
     float* row = diff + static_cast<size_t>(j) * width;
-    MapRow(row, row, dim, [factor](VF v) HWY_ATTR { return hn::Mul(v, factor); });
+    if (scale != 1) MapRow(row, row, dim, [factor](VF v) HWY_ATTR { return hn::Mul(v, factor); });
     if (s.dtype == DType::f32)
       std::copy_n(row, dim, static_cast<float*>(out) + offset);
     else
@@ -247,7 +248,7 @@ void BackwardHeadsOf(const AttentionShape& s, const AttentionInputs& in,
   parallel_for(
       s.batch * s.kv_heads, std::max<int64_t>(1, (1 << 17) / work),
       [&](int64_t begin, int64_t end) {
-        BackwardScratch x(keys, dim, v_dim);
+        BackwardScratch x(keys, dim, v_dim, Dot::kPacked == 2);
         for (int64_t i = begin; i < end; ++i) {
           BackwardBlock b{i / s.kv_heads, 0, i % s.kv_heads, 0, 0};
           std::fill_n(x.diff_k, keys * x.q_width, 0.0f);

@@ -24,7 +24,8 @@ inline constexpr size_t kSplatSize = 16;
   X(rsqrt) X(reciprocal) X(square) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) \
   X(tanh) X(asinh) X(acosh) X(atanh) X(erf) X(erfc) X(erfinv) X(lgamma) X(digamma) X(trigamma) \
   X(sigmoid) X(relu) X(gelu) X(gelu_tanh) X(silu) X(gelu_slope) X(gelu_tanh_slope) X(silu_slope) \
-  X(softplus) X(floor) X(ceil) X(round) X(trunc) X(isnan) X(isinf) X(isfinite) X(logical_not) X(to_bool) X(round_f16) X(round_bf16)
+  X(softplus) X(floor) X(ceil) X(round) X(trunc) X(isnan) X(isinf) X(isfinite) \
+  X(logical_not) X(to_bool) X(round_f16) X(round_bf16)
 #define DS_TILE_BINARY_OPS(X) \
   X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(fmod) X(remainder) X(floor_divide) \
   X(trunc_divide) X(atan2) X(copysign) X(nextafter) X(eq) X(ne) X(lt) X(le) X(gt) X(ge) \

@@ -8,6 +8,7 @@
 #include "ds/base/version.h"
 #include "ds/data/loader.h"
 #include "ds/engine/engine.h"
+#include "ds/hub/bart.h"
 #include "ds/hub/clip.h"
 #include "ds/hub/convnext.h"
 #include "ds/hub/deepseek.h"

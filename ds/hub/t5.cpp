@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/hub/t5.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "ds/base/error.h"
 #include "ds/hub/distance_bucket.h"
-#include "ds/hub/heads.h"
 #include "ds/hub/layer_checkpoint.h"
 #include "ds/nn/init.h"
 #include "ds/tensor/operators.h"
@@ -100,55 +98,6 @@ void add_stack(nn::Module& root, const char* name, const T5Config& c, bool decod
   const auto stack = root.add<T5Stack>(name, c, decoder);
   stack->child("embed_tokens")->set_parameter("weight", root.child("shared")->parameter("weight"));
 }
-
-/// i64 [B, T]: decoder_start_token_id, then all labels but the last; ValueError without one.
-Tensor shift_right(const T5Config& c, const Tensor& labels) {
-  DS_CHECK(c.decoder_start_token_id && c.pad_token_id, ValueError,
-           "T5: decoder_start_token_id and pad_token_id are not in the configuration, so the "
-           "decoder's input cannot be made; set them, or give decoder_input_ids");
-  const Tensor start =
-      full({labels.size(0), 1}, *c.decoder_start_token_id, DType::i64, labels.device());
-  const Tensor shifted = cat({start, narrow(labels, 1, 0, labels.size(1) - 1)}, 1);
-  return masked_fill(shifted, eq(shifted, -100), *c.pad_token_id);
-}
-
-/// The decoder reads `labels` one token later, unless it has an input of its own.
-T5Input with_decoder_input(const T5Config& c, const T5Input& input,
-                           const std::optional<Tensor>& labels) {
-  T5Input all = input;
-  if (present(labels) && !present(input.decoder_input_ids) && !present(input.decoder_inputs_embeds))
-    all.decoder_input_ids = shift_right(c, *labels);
-  return all;
-}
-
-/// A classifier's linear layer at its start.
-void add_classifier(nn::Module& root, const char* name, const T5Config& c, int64_t out) {
-  DS_CHECK(out > 0, ValueError, "config: num_labels ", out, " must be positive");
-  const auto layer = std::make_shared<nn::Linear>(c.d_model, out);
-  add_at(root, name, layer);
-  nn::init::normal_(layer->parameter("weight"), 0.0,
-                    c.initializer_factor * inverse_root(c.d_model));
-  nn::init::zeros_(layer->parameter("bias"));
-}
-
-/// A decoder that answers one text.
-class T5Answer : public GenerativeModel {
- public:
-  T5Answer(T5ForConditionalGeneration& model, Tensor memory, Tensor mask)
-      : model_(model), memory_(std::move(memory)), mask_(std::move(mask)) {}
-
-  Tensor next_logits(const Tensor& tokens, KeyValueCache& cache) override {
-    T5StackInput input{{}, memory_, mask_};
-    input.text.input_ids = tokens;
-    input.text.cache = &cache;
-    const Output out = model_.child_as<T5Stack>("decoder").forward(input);
-    return model_.logits(select(out.values[0].second, 1, -1));
-  }
-
- private:
-  T5ForConditionalGeneration& model_;
-  Tensor memory_, mask_;
-};
 
 }  // namespace
 
@@ -245,7 +194,7 @@ Tensor T5Stack::run_block(int64_t index, const Tensor& x, const Step& step) {
   });
 }
 
-Output T5Stack::forward(const T5StackInput& input) {
+Output T5Stack::forward(const StackInput& input) {
   const TextInput& text = input.text;
   const bool embedded = present(text.inputs_embeds);
   const char* name = decoder_ ? "T5 decoder" : "T5 encoder";
@@ -256,17 +205,14 @@ Output T5Stack::forward(const T5StackInput& input) {
   x = dropout(x, config_.dropout_rate, is_training());
   Output out;
   const bool looks = text.output_attentions;
-  Step step{attention_mask(text.attention_mask),    {},         input.memory,
-            attention_mask(input.memory_mask),      text.cache, looks ? &out.attentions : nullptr,
-            looks ? &out.cross_attentions : nullptr};
   const auto count = static_cast<int64_t>(child("block")->named_children().size());
-  if (text.cache && step.memory_mask) {
-    // Kept behind those of the layers, so that it follows when rows are repeated.
-    const auto make = [&]() -> std::pair<Tensor, Tensor> {
-      return {*step.memory_mask, *step.memory_mask};
-    };
-    step.memory_mask = text.cache->fixed(static_cast<size_t>(count), make).first;
-  }
+  Step step{attention_mask(text.attention_mask),
+            {},
+            input.memory,
+            memory_mask(input, count),
+            text.cache,
+            looks ? &out.attentions : nullptr,
+            looks ? &out.cross_attentions : nullptr};
   if (count > 0)
     step.bias = text.cache
                     ? position_bias(text.cache->first_slot(), tokens, text.cache->mask().size(-1))
@@ -300,51 +246,8 @@ T5Model::T5Model(const T5Config& config) : config_(config) {
   add_stack(*this, "decoder", config, true);
 }
 
-T5Output T5Model::forward(const T5Input& input) {
-  T5Output out;
-  T5StackInput encoder;
-  encoder.text.input_ids = input.input_ids;
-  encoder.text.attention_mask = input.attention_mask;
-  encoder.text.inputs_embeds = input.inputs_embeds;
-  encoder.text.output_hidden_states = input.output_hidden_states;
-  encoder.text.output_attentions = input.output_attentions;
-  T5StackInput decoder = encoder;
-  if (present(input.encoded))
-    out.encoder.values = {{"last_hidden_state", *input.encoded}};
-  else
-    out.encoder = child_as<T5Stack>("encoder").forward(encoder);
-  decoder.text.input_ids = input.decoder_input_ids;
-  decoder.text.attention_mask = input.decoder_attention_mask;
-  decoder.text.inputs_embeds = input.decoder_inputs_embeds;
-  decoder.memory = out.encoder.values[0].second;
-  decoder.memory_mask = input.attention_mask;
-  out.decoder = child_as<T5Stack>("decoder").forward(decoder);
-  out.values = {{"last_hidden_state", out.decoder.values[0].second}};
-  return out;
-}
-
-T5Output T5Model::forward_cached(const T5Input& input, KeyValueCache& cache) {
-  const GradMode no_grad(false);
-  T5Output out;
-  if (present(input.encoded)) {
-    out.encoder.values = {{"last_hidden_state", *input.encoded}};
-  } else {
-    TextInput text;
-    text.input_ids = input.input_ids;
-    text.attention_mask = input.attention_mask;
-    text.inputs_embeds = input.inputs_embeds;
-    text.output_hidden_states = input.output_hidden_states;
-    out.encoder = child_as<T5Stack>("encoder").forward({text});
-  }
-  const Tensor memory = out.encoder.values[0].second;
-  const Tensor& tokens = given("T5Model", "decoder_input_ids", input.decoder_input_ids);
-  out.decoder = run_cached(
-      [&](const TextInput& text) {
-        return child_as<T5Stack>("decoder").forward({text, memory, input.attention_mask});
-      },
-      type_name(), {}, tokens, input.decoder_attention_mask, cache, input.output_hidden_states);
-  out.values = {{"last_hidden_state", out.decoder.values[0].second}};
-  return out;
+Tensor T5Model::shift_right(const Tensor& labels) const {
+  return hub::shift_right("T5", labels, config_.decoder_start_token_id, config_.pad_token_id);
 }
 
 T5ForConditionalGeneration::T5ForConditionalGeneration(const T5Config& config) : T5Model(config) {
@@ -361,104 +264,29 @@ Tensor T5ForConditionalGeneration::logits(const Tensor& hidden) {
   return (*child("lm_head"))(scaled);
 }
 
-T5Output T5ForConditionalGeneration::forward(const T5Input& input,
-                                             const std::optional<Tensor>& labels) {
-  T5Output out = T5Model::forward(with_decoder_input(config_, input, labels));
-  const Tensor scores = logits(out.decoder.values[0].second);
-  Tensor loss;
-  if (present(labels))
-    loss =
-        cross_entropy(reshape(scores, {-1, scores.size(-1)}), reshape(*labels, {labels->numel()}));
-  out.values = {{"loss", loss}, {"logits", scores}};
-  return out;
-}
-
-T5Output T5ForConditionalGeneration::forward_cached(const T5Input& input, KeyValueCache& cache) {
-  T5Output out = T5Model::forward_cached(input, cache);
-  out.values = {{"loss", {}}, {"logits", logits(out.decoder.values[0].second)}};
-  return out;
-}
-
-std::unique_ptr<GenerativeModel> T5ForConditionalGeneration::encode(
-    const Tensor& input_ids, const std::optional<Tensor>& attention_mask) {
-  const GradMode no_grad(false);
-  TokenRows ids = to_rows(input_ids);
-  TokenRows mask = present(attention_mask) ? to_rows(*attention_mask) : ids;
-  DS_CHECK(mask.size() == ids.size() && mask[0].size() == ids[0].size(), ShapeError,
-           "attention_mask: ", attention_mask->type(), " for ", input_ids.type());
-  // Padded behind, so that texts of all lengths share a few plans.
-  const auto length = static_cast<size_t>(padded_length(input_ids.size(1)));
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (!present(attention_mask)) std::fill(mask[i].begin(), mask[i].end(), 1);
-    ids[i].resize(length, 0);
-    mask[i].resize(length, 0);
-  }
-  TextInput input;
-  input.input_ids = to_tensor(ids, input_ids.device());
-  input.attention_mask = to_tensor(mask, input_ids.device());
-  const Output encoded = child_as<T5Stack>("encoder").forward({input});
-  return decode(encoded.values[0].second, input.attention_mask);
-}
-
-std::unique_ptr<GenerativeModel> T5ForConditionalGeneration::decode(
-    const Tensor& encoded, const std::optional<Tensor>& attention_mask) {
-  const GradMode no_grad(false);
-  DS_CHECK(encoded.dim() == 3 && encoded.size(1) > 0 && encoded.size(2) == config_.d_model,
-           ShapeError, "encoder_outputs: ", encoded.type(), " must be [batch, tokens, ",
-           config_.d_model, "]");
-  const int64_t tokens = encoded.size(1), more = padded_length(tokens) - tokens;
-  const Tensor mask = present(attention_mask)
-                          ? *attention_mask
-                          : ones({encoded.size(0), tokens}, DType::i64, encoded.device());
-  DS_CHECK(mask.shape() == (Shape{encoded.size(0), tokens}), ShapeError,
-           "attention_mask: ", mask.type(), " for encoder_outputs ", encoded.type());
-  if (more == 0) return std::make_unique<T5Answer>(*this, encoded, mask);
-  return std::make_unique<T5Answer>(*this, pad(encoded, {0, 0, 0, more}), pad(mask, {0, more}));
-}
-
 T5ForSequenceClassification::T5ForSequenceClassification(const T5Config& config) : config_(config) {
   add<T5Model>("transformer", config);
-  add_classifier(*this, "classification_head.dense", config, config.d_model);
-  add_classifier(*this, "classification_head.out_proj", config, config.num_labels);
+  const double deviation = config.initializer_factor * inverse_root(config.d_model);
+  add_classifier(*this, "classification_head.dense", config.d_model, config.d_model, deviation);
+  add_classifier(*this, "classification_head.out_proj", config.d_model, config.num_labels,
+                 deviation);
 }
 
-T5Output T5ForSequenceClassification::forward(const T5Input& input,
-                                              const std::optional<Tensor>& labels) {
-  const Tensor& ids = given("T5ForSequenceClassification", "input_ids", input.input_ids);
-  DS_CHECK(config_.eos_token_id, ValueError,
-           "T5ForSequenceClassification: eos_token_id is not in the configuration; set it");
-  T5Output out = child_as<T5Model>("transformer").forward(with_decoder_input(config_, input, ids));
-  const Tensor& states = out.decoder.values[0].second;
-  const Tensor place = arange(ids.size(1), DType::i64, ids.device());
-  const Tensor last = argmax(place * to_dtype(eq(ids, *config_.eos_token_id), DType::i64), -1);
-  const int64_t batch = ids.size(0);
-  const Tensor rows = expand(reshape(last, {batch, 1, 1}), {batch, 1, config_.d_model});
-  const double p = config_.classifier_dropout.value_or(0.0);
-  Tensor x = dropout(select(gather(states, 1, rows), 1, 0), p, is_training());
-  x = tanh(call_at(*this, "classification_head.dense", x));
-  const Tensor logits =
-      call_at(*this, "classification_head.out_proj", dropout(x, p, is_training()));
-  Tensor loss;
-  if (present(labels)) loss = classification_loss(config_, logits, *labels);
-  out.values = {{"loss", loss}, {"logits", logits}};
-  return out;
+Seq2SeqOutput T5ForSequenceClassification::forward(const Seq2SeqInput& input,
+                                                   const std::optional<Tensor>& labels) {
+  return classify_text(*this, child_as<T5Model>("transformer"), config_, config_.eos_token_id,
+                       input, labels);
 }
 
 T5ForQuestionAnswering::T5ForQuestionAnswering(const T5Config& config) : T5Model(config) {
-  add_classifier(*this, "qa_outputs", config, 2);
+  add_classifier(*this, "qa_outputs", config.d_model, 2,
+                 config.initializer_factor * inverse_root(config.d_model));
 }
 
-T5Output T5ForQuestionAnswering::forward(const T5Input& input,
-                                         const std::optional<Tensor>& start_positions,
-                                         const std::optional<Tensor>& end_positions) {
-  T5Output out = T5Model::forward(with_decoder_input(config_, input, input.input_ids));
-  const Tensor both = (*child("qa_outputs"))(out.decoder.values[0].second);
-  const Tensor start = select(both, -1, 0), end = select(both, -1, 1);
-  Tensor loss;
-  if (present(start_positions) && present(end_positions))
-    loss = span_loss(start, end, *start_positions, *end_positions);
-  out.values = {{"loss", loss}, {"start_logits", start}, {"end_logits", end}};
-  return out;
+Seq2SeqOutput T5ForQuestionAnswering::forward(const Seq2SeqInput& input,
+                                              const std::optional<Tensor>& start_positions,
+                                              const std::optional<Tensor>& end_positions) {
+  return find_answer(*this, *this, input, start_positions, end_positions);
 }
 
 }  // namespace ds::hub

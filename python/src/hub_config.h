@@ -2,7 +2,7 @@
 // What the bindings of models share: configurations and outputs.
 #pragma once
 
-#include "ds/hub/t5.h"
+#include "ds/hub/seq2seq.h"
 #include "hub.h"
 
 /// A deepseek.models.ModelOutput of named results, or the tuple of what is there.
@@ -20,7 +20,7 @@ nb::object tuple_of(const std::vector<ds::Tensor>& tensors);
 nb::object to_python(const ds::hub::Output& output, bool return_dict,
                      nb::handle cache = nb::handle());
 /// Results in transformers' order.
-nb::object seq2seq_output(const ds::hub::T5Output& out, bool return_dict);
+nb::object seq2seq_output(const ds::hub::Seq2SeqOutput& out, bool return_dict);
 
 /// Every key of a config as an attribute; their names as `fields`.
 template <class C>

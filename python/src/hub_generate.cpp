@@ -3,7 +3,7 @@
 #include "casters.h"
 #include "ds/base/error.h"
 #include "ds/hub/heads.h"
-#include "ds/hub/t5.h"
+#include "ds/hub/seq2seq.h"
 #include "ds/tensor/ops.h"
 #include "hub_config.h"
 
@@ -129,13 +129,13 @@ nb::tuple generate(nb::handle model, const ds::Tensor& input_ids,
                         optional(made.beam_indices));
 }
 
-nb::object t5_forward_cached(nb::handle model, const std::optional<ds::Tensor>& ids,
-                             const std::optional<ds::Tensor>& mask,
-                             const std::optional<ds::Tensor>& encoded,
-                             const ds::Tensor& decoder_ids,
-                             const std::optional<ds::Tensor>& decoder_mask, Cache& cache,
-                             bool hidden) {
-  hub::T5Input input;
+nb::object seq2seq_forward_cached(nb::handle model, const std::optional<ds::Tensor>& ids,
+                                  const std::optional<ds::Tensor>& mask,
+                                  const std::optional<ds::Tensor>& encoded,
+                                  const ds::Tensor& decoder_ids,
+                                  const std::optional<ds::Tensor>& decoder_mask, Cache& cache,
+                                  bool hidden) {
+  hub::Seq2SeqInput input;
   input.input_ids = ids;
   input.attention_mask = mask;
   input.encoded = encoded;
@@ -144,9 +144,9 @@ nb::object t5_forward_cached(nb::handle model, const std::optional<ds::Tensor>& 
   input.output_hidden_states = hidden;
   ds::nn::Module& module = module_of(model);
   hub::KeyValueCache& held = begun(cache, decoder_ids, decoder_mask);
-  if (auto* answering = dynamic_cast<hub::T5ForConditionalGeneration*>(&module))
-    return seq2seq_output(answering->forward_cached(input, held), true);
-  return seq2seq_output(dynamic_cast<hub::T5Model&>(module).forward_cached(input, held), true);
+  if (auto* writer = dynamic_cast<hub::Seq2SeqWriter*>(&module))
+    return seq2seq_output(writer->write_cached(input, held), true);
+  return seq2seq_output(dynamic_cast<hub::Seq2SeqModel&>(module).forward_cached(input, held), true);
 }
 
 }  // namespace
@@ -175,7 +175,7 @@ void bind_generation(nb::module_& m) {
           "rows"_a, "Row i becomes what row rows[i] was.");
   m.def("generate", &generate, "model"_a, "input_ids"_a, "attention_mask"_a.none(), "options"_a,
         "calls"_a, "encoder_inputs"_a = nb::none(), "cache"_a.none() = nb::none());
-  m.def("t5_forward_cached", &t5_forward_cached, "model"_a, "input_ids"_a.none(),
+  m.def("seq2seq_forward_cached", &seq2seq_forward_cached, "model"_a, "input_ids"_a.none(),
         "attention_mask"_a.none(), "encoded"_a.none(), "decoder_input_ids"_a,
         "decoder_attention_mask"_a.none(), "cache"_a, "output_hidden_states"_a = false);
 }

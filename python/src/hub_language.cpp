@@ -400,7 +400,7 @@ void bind_language_models(nb::module_& m) {
   bind_llama_configs(m);
   bind_decoder_config(m);
   bind_text_models(m);
-  bind_t5(m);
+  bind_seq2seq(m);
   bind_heads(m);
   bind_generation(m);
 }

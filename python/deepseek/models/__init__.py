@@ -25,6 +25,7 @@ from ._decoder_config import DECODERS
 from ._gpt_config import NORMED
 from ._output import ModelOutput
 from ._pretrained import LoadWarning, PreTrainedModel
+from ._seq2seq_config import BARTS
 from .auto import (
     AutoModel,
     AutoModelForCausalLM,
@@ -95,9 +96,9 @@ from .vit import (
     ViTModel,
 )
 
-_DECODER_CONFIGS = {config.__name__: config for config in (DECODERS | NORMED).values()}
+_TEXT_CONFIGS = {config.__name__: config for config in (DECODERS | NORMED | BARTS).values()}
 globals().update(CLASSES)
-globals().update(_DECODER_CONFIGS)
+globals().update(_TEXT_CONFIGS)
 globals().update(image_bodies.CLASSES)
 ResNetBlock = _core._hub.ResNetBlock
 ResNetBlock.__module__ = __name__  # where pickles find it
@@ -216,7 +217,7 @@ __all__ = [
     "create",
     "lenet",
     *CLASSES,
-    *_DECODER_CONFIGS,
+    *_TEXT_CONFIGS,
     *image_bodies.CLASSES,
     *vision.MODELS,
 ]

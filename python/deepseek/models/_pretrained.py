@@ -41,6 +41,8 @@ class PretrainedMixin(ModelMethods, PushToHubMixin):
     _file_prefix = ""
     #: Parts of names, those in files and the model's own.
     _file_names: tuple[tuple[str, str], ...] = ()
+    #: The ends of names that files may leave out: their start is not random.
+    _computed: tuple[str, ...] = ()
 
     config: PretrainedConfig
     #: Where from_pretrained() found the model; its tokenizer is there too.
@@ -148,7 +150,9 @@ class PretrainedMixin(ModelMethods, PushToHubMixin):
         missing = sorted(
             name
             for name in own
-            if name not in found and not any(other in found for other in tied.get(name, ()))
+            if name not in found
+            and not name.endswith(self._computed)
+            and not any(other in found for other in tied.get(name, ()))
         )
         misshaped = {
             name: (tuple(found[name].shape), tuple(own[name].shape))

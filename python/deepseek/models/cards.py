@@ -31,6 +31,8 @@ DATA = {
     STATES: "STS Benchmark (pairs of sentences and how alike they are)",
     BOTH: "Flickr30k (pictures and their captions)",
 }
+#: Public data of models that translate.
+TRANSLATIONS = "WMT16 (sentences in two languages), as train.csv and test.csv"
 
 
 class Family(NamedTuple):
@@ -469,6 +471,28 @@ FAMILIES = (
         "Xue et al., mT5: A Massively Multilingual Pre-trained Text-to-Text Transformer, 2020 "
         "(arXiv:2010.11934)",
     ),
+    Family(
+        "BART",
+        ("bart-", "distilbart-"),
+        PAIRS,
+        "Lewis et al., BART: Denoising Sequence-to-Sequence Pre-training for Natural Language "
+        "Generation, Translation, and Comprehension, 2019 (arXiv:1910.13461)",
+    ),
+    Family(
+        "mBART",
+        ("mbart-",),
+        PAIRS,
+        "Liu et al., Multilingual Denoising Pre-training for Neural Machine Translation, 2020 "
+        "(arXiv:2001.08210)",
+        data=TRANSLATIONS,
+    ),
+    Family(
+        "PEGASUS",
+        ("pegasus-",),
+        PAIRS,
+        "Zhang et al., PEGASUS: Pre-training with Extracted Gap-sentences for Abstractive "
+        "Summarization, 2019 (arXiv:1912.08777)",
+    ),
 )
 
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
@@ -571,6 +595,22 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
     "stablelm-3b-4e1t": ("stablelm", {}),
     "starcoder2-3b": ("starcoder2", {}),
     "olmo-7b": ("olmo", {}),
+    "bart-base": (
+        "bart",
+        {
+            "d_model": 768,
+            **{
+                f"{part}_{key}": count
+                for part in ("encoder", "decoder")
+                for key, count in (("layers", 6), ("attention_heads", 12), ("ffn_dim", 3072))
+            },
+        },
+    ),
+    "bart-large": ("bart", {}),
+    "bart-large-cnn": ("bart", {"vocab_size": 50264}),
+    "bart-large-xsum": ("bart", {"vocab_size": 50264}),
+    "mbart-large-cc25": ("mbart", {"vocab_size": 250027}),
+    "mbart-large-50-many-to-many-mmt": ("mbart", {"vocab_size": 250054}),
     "vit-base-patch16-224": ("vit", _IMAGENET),
     "vit-base-patch16-384": ("vit", {**_IMAGENET, "image_size": 384}),
     "vit-large-patch16-224": ("vit", {**_IMAGENET, **_BERT_LARGE}),

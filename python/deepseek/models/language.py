@@ -21,6 +21,7 @@ from ._decoder_config import DECODERS
 from ._gpt_config import NORMED
 from ._output import ModelOutput
 from ._pretrained import PretrainedMixin
+from ._seq2seq_config import BARTS
 from .generation import DynamicCache, EncoderDecoderMixin, GenerationConfig, GenerationMixin
 
 _hub = _core._hub
@@ -113,7 +114,7 @@ class _ReadingDecoder:
         if encoded is not None and not isinstance(encoded, _core.Tensor):
             encoded = encoded[0]
         cache = DynamicCache() if past_key_values is None else past_key_values
-        output = _hub.t5_forward_cached(
+        output = _hub.seq2seq_forward_cached(
             self,
             input_ids,
             attention_mask,
@@ -131,7 +132,11 @@ class _Reading(_ReadingDecoder, _Model):
     pass
 
 
-class _Answering(_ReadingDecoder, EncoderDecoderMixin, _Generator):
+class _Writing(_ReadingDecoder, EncoderDecoderMixin, _Generator):
+    pass
+
+
+class _Answering(_Writing):
     def _load(self, weights, *arguments):
         # Some files of version 1.1 say that the head is tied, others leave out a tied one.
         head, table = weights.get("lm_head.weight"), weights.get("shared.weight")
@@ -249,6 +254,23 @@ def _t5_family(prefix: str, config: type) -> dict[str, type]:
     }
 
 
+def _bart_family(config: type, *heads: str, **names: str) -> dict[str, type]:
+    """The classes of BART or of a model like it; names of classes that are called otherwise."""
+    prefix = config.__name__.removesuffix("Config")
+    parents = {"Model": _Reading, "ForConditionalGeneration": _Writing}
+    return {
+        suffix: _class(
+            names.get(suffix, prefix + suffix),
+            config,
+            "model",
+            (parents.get(suffix, _Model), getattr(_hub, f"Bart{suffix}")),
+            f"{prefix}: {suffix}.",
+            _computed=("final_logits_bias", *config._computed),
+        )
+        for suffix in (*parents, *heads)
+    }
+
+
 #: How the experts of families are read and written.
 _EXPERTS = {
     "mixtral": (_MixtralExperts,),
@@ -292,6 +314,13 @@ FAMILIES: dict[str, dict[str, type]] = {
     },
     "t5": _t5_family("T5", T5Config),
     "mt5": _t5_family("MT5", MT5Config),
+    **{
+        kind: _bart_family(config, "ForSequenceClassification", "ForQuestionAnswering")
+        for kind, config in BARTS.items()
+        if kind in ("bart", "mbart")
+    },
+    "pegasus": _bart_family(BARTS["pegasus"]),
+    "marian": _bart_family(BARTS["marian"], ForConditionalGeneration="MarianMTModel"),
 }
 #: All classes by name; they are attributes of this module, where pickles find them.
 CLASSES = {c.__name__: c for family in FAMILIES.values() for c in family.values()}

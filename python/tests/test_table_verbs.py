@@ -143,3 +143,133 @@ def test_map_shows_its_progress_on_a_terminal(both, monkeypatch, num_proc):
     assert "Encode:  20 % of 5 rows" in shown["terminal"] and "Encode: 100 %" in shown["terminal"]
     assert "filter: 100 % of 5 rows" in shown["terminal"]
     assert shown["disabled"] == shown["file"] == ""
+
+
+#: Calls with the names that arguments have in the package, which both must answer alike.
+NAMED = {
+    "select": lambda rows, _: rows.select(indices=[2, 0]),
+    "select_columns": lambda rows, _: rows.select_columns(column_names=["n"]),
+    "remove_columns": lambda rows, _: rows.remove_columns(column_names=["answers"]),
+    "rename_column": lambda rows, _: rows.rename_column(
+        original_column_name="n", new_column_name="m"
+    ),
+    "rename_columns": lambda rows, _: rows.rename_columns(column_mapping={"n": "m"}),
+    "cast_column": lambda rows, of: rows.cast_column(column="n", feature=of.Value("float32")),
+    "add_column": lambda rows, _: rows.add_column(name="m", column=[9, 8, 7, 6, 5]),
+    "add_column of a feature": lambda rows, of: rows.add_column(
+        "m", [9, 8, 7, 6, 5], feature=of.Value("int8")
+    ),
+    "class_encode_column": lambda rows, _: rows.class_encode_column(column="n"),
+    "from_dict": lambda _, of: of.Dataset.from_dict(mapping={"a": [1, 2]}),
+    "from_list": lambda _, of: of.Dataset.from_list(mapping=[{"a": 1}, {"a": 2}]),
+    "classes of rows without": lambda _, of: of.Dataset.from_dict(
+        {"a": ["x", None, "b"]}
+    ).class_encode_column("a"),
+    "classes of rows without, included": lambda _, of: of.Dataset.from_dict(
+        {"a": ["x", None, "b"]}
+    ).class_encode_column("a", include_nulls=True),
+}
+
+
+def described(rows) -> list:
+    """The features as both print them into files."""
+    kinds = {
+        name: (type(f).__name__, getattr(f, "names", None)) for name, f in rows.features.items()
+    }
+    return [
+        (name, kind, None if names is None else list(names))
+        for name, (kind, names) in kinds.items()
+    ]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_arguments_have_the_names_of_datasets(both, name):
+    mine, other = (NAMED[name](rows, of) for rows, of in zip(both, (datasets, theirs), strict=True))
+    assert mine.to_list() == other.to_list()
+    assert described(mine) == described(other)
+
+
+def test_unique_values_and_frames_with_an_index(both, tmp_path):
+    assert both[0].unique(column="label") == both[1].unique(column="label")
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1, 2, 3]}, index=[7, 8, 9])
+    for kept in (False, True):
+        mine, other = (
+            kind.Dataset.from_pandas(df=frame, preserve_index=kept) for kind in (datasets, theirs)
+        )
+        assert mine.to_list() == other.to_list()
+    rows = both[0].remove_columns("answers")
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    rows.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    with pytest.raises(ds.ValueError, match="rows have no index"):
+        rows.to_csv(tmp_path / "rows.csv", index=True)
+    with pytest.raises(ds.ValueError, match="orient='records' and lines=True"):
+        rows.to_json(tmp_path / "rows.jsonl", orient="columns")
+    rows.save_to_disk(tmp_path / "kept", max_shard_size=20)
+    assert len(list((tmp_path / "kept").glob("*.arrow"))) > 1
+    assert theirs.load_from_disk(str(tmp_path / "kept")).to_list() == rows.to_list()
+    with pytest.raises(ds.ValueError, match="save_to_disk: max_shard_size 'much'"):
+        rows.save_to_disk(tmp_path / "kept", max_shard_size="much")
+    splits = datasets.DatasetDict(train=rows)
+    splits.save_to_disk(tmp_path / "splits")
+    again = datasets.DatasetDict.load_from_disk(tmp_path / "splits")
+    assert again["train"].to_list() == rows.to_list()
+    with pytest.raises(ds.ValueError, match="holds one data set"):
+        datasets.DatasetDict.load_from_disk(tmp_path / "kept")
+
+
+def test_features_are_written_as_dicts(both):
+    features = both[0].features
+    assert datasets.Features.from_dict(features.to_dict()) == features
+    assert theirs.Features.from_dict(features.to_dict()) == both[1].features
+    assert type(features.copy()) is datasets.Features and features.copy() is not features
+    info = both[0].info
+    assert info.features == features and info.dataset_size > 0 and both[0].split is None
+
+
+#: Verbs of streams, ours and theirs.
+STREAMED = {
+    "filter in batches": lambda rows, _: rows.filter(
+        lambda b: [n % 2 == 1 for n in b["n"]], batched=True, batch_size=2
+    ),
+    "filter in batches with places": lambda rows, _: rows.filter(
+        lambda b, at: [i > 1 for i in at], batched=True, batch_size=2, with_indices=True
+    ),
+    "repeat": lambda rows, _: rows.repeat(2),
+    "repeat what is left": lambda rows, _: rows.skip(3).repeat(2).take(3),
+    "cast_column": lambda rows, of: rows.cast_column("n", of.Value("float32")),
+    "cast": lambda rows, of: rows.select_columns(column_names=["n"]).cast(
+        of.Features({"n": of.Value("string")})
+    ),
+    "add_column": lambda rows, _: rows.add_column("m", [5, 4, 3, 2, 1]),
+    "rename_column": lambda rows, _: rows.rename_column(
+        original_column_name="n", new_column_name="m"
+    ),
+    "rename_columns": lambda rows, _: rows.rename_columns(column_mapping={"n": "m"}),
+    "remove_columns": lambda rows, _: rows.remove_columns(column_names=["n", "answers"]),
+}
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_streams_equal_those_of_datasets(both, name):
+    mine, other = (
+        STREAMED[name](rows.to_iterable_dataset(), of)
+        for rows, of in zip(both, (datasets, theirs), strict=True)
+    )
+    expected = list(other)
+    assert list(mine) == expected and list(mine) == expected  # each pass begins anew
+
+
+def test_streams_of_generators_know_their_features():
+    features = datasets.Features({"x": datasets.Value("int64")})
+    rows = datasets.IterableDataset.from_generator(
+        lambda count: ({"x": i} for i in range(count)), features, gen_kwargs={"count": 3}
+    )
+    assert rows.features == features and [row["x"] for row in rows] == [0, 1, 2]
+    assert [row["x"] for row in rows.repeat(None).take(7)] == [0, 1, 2, 0, 1, 2, 0]
+    with pytest.raises(ds.ValueError, match="2 values, and more rows"):
+        list(rows.add_column("y", [1, 2]))
+    with pytest.raises(ds.ValueError, match="there is a column 'x' already"):
+        rows.add_column("x", [1, 2, 3])
+    with pytest.raises(ds.ValueError, match="filter: 1 truths for 3 rows"):
+        list(rows.filter(lambda b: [True], batched=True))

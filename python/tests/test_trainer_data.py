@@ -13,6 +13,8 @@ from PIL import Image
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("tokenizers")
 import small_models  # noqa: E402
+from deepseek import models  # noqa: E402
+from deepseek._trainer.rows import takes_none  # noqa: E402
 
 
 def trainer_for(tmp_path, head, rows, **options):
@@ -643,3 +645,61 @@ def test_an_evaluation_needs_data(tmp_path):
     trainer = ds.Trainer(ds.nn.Linear(1, 1), ds.TrainingArguments(tmp_path))
     with pytest.raises(ds.ValueError, match="data set to evaluate is missing; give it to Trainer"):
         trainer.evaluate()
+
+
+def test_a_collator_of_ones_own_gets_rows_as_they_are(tmp_path):
+    """With remove_unused_columns=False nothing is chosen, prepared or renamed."""
+    folder = small_models.save_model(tmp_path / "model", "BertForSequenceClassification")
+    tokenizer = models.AutoTokenizer.from_pretrained(folder)
+    model = models.BertForSequenceClassification.from_pretrained(folder)
+    seen = []
+
+    def collate(rows):
+        seen.extend(rows)
+        batch = tokenizer([row["text"] for row in rows], padding=True, return_tensors="ds")
+        return {**batch, "labels": ds.tensor([row["label"] for row in rows])}
+
+    rows = [{"text": f"good film {i}", "label": i % 2, "note": "x"} for i in range(4)]
+    args = ds.TrainingArguments(
+        str(tmp_path / "run"), max_steps=1, remove_unused_columns=False, report_to="none"
+    )
+    ds.Trainer(model, args, train_dataset=rows, data_collator=collate).train()
+    assert all(row.keys() == {"text", "label", "note"} for row in seen)
+
+
+def test_columns_that_a_model_does_not_take_are_left_out(tmp_path):
+    folder = small_models.save_model(tmp_path / "model", "T5ForConditionalGeneration")
+    model = models.T5ForConditionalGeneration.from_pretrained(folder)
+    row = {"input_ids": [5, 6], "token_type_ids": [0, 0], "labels": [7, 8], "document": "x"}
+    args = ds.TrainingArguments(str(tmp_path / "run"), max_steps=1, report_to="none")
+    trainer = ds.Trainer(model, args, train_dataset=[row] * 2, eval_dataset=[row])
+    assert trainer.get_train_dataloader().dataset[0].keys() == {"input_ids", "labels"}
+    trainer.train()
+    bert = models.BertModel(models.BertConfig(hidden_size=8, num_hidden_layers=0, vocab_size=9))
+    assert takes_none(bert, ["chosen", "rejected"])
+    assert not takes_none(bert, ["chosen", "input_ids"])
+
+
+def test_a_loss_of_ones_own_of_columns_that_the_model_does_not_take(tmp_path):
+    """As preference optimisation has it: it is evaluated too."""
+    folder = small_models.save_model(tmp_path / "model", "GPT2LMHeadModel")
+
+    class Preferring(ds.Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            better, worse = (model(inputs[n]).logits.mean() for n in ("chosen", "rejected"))
+            loss = -ds.nn.functional.logsigmoid(better - worse)
+            return (loss, {"margin": (better - worse).reshape(1)}) if return_outputs else loss
+
+    data = [{"chosen": [5, 6, 7], "rejected": [8, 9, 10]}] * 8
+    args = ds.TrainingArguments(
+        str(tmp_path / "run"),
+        num_train_epochs=4,
+        remove_unused_columns=False,
+        learning_rate=1e-2,
+        report_to="none",
+    )
+    model = models.GPT2LMHeadModel.from_pretrained(folder)
+    trainer = Preferring(model, args, train_dataset=data, eval_dataset=data)
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    assert trainer.evaluate()["eval_loss"] < before

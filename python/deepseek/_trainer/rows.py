@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -211,12 +212,30 @@ def _arguments(model) -> tuple[set[str], bool]:
     return {p.name for p in parameters}, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
+def _taken(model) -> set[str]:
+    """The names of the arguments of a forward() of the C++ library; none of others."""
+    for kind in type(plain_model(model)).__mro__:
+        written = getattr(kind.__dict__.get("forward"), "__nb_signature__", None)
+        if written:
+            return {name for form in written for name in re.findall(r"(\w+): ", form[0])}
+    return set()
+
+
+def takes_none(model, names: Iterable[str]) -> bool:
+    """forward() is known to take none of these, so that only a loss of the user's own does."""
+    takes, others = _arguments(model)
+    takes = takes or _taken(model)
+    return bool(takes) and not others and not takes & set(names)
+
+
 class _Columns:
-    """The columns of tokenised rows that the model takes."""
+    """The columns of tokenised rows that the model takes, and what collators look at."""
 
     def __init__(self, model, everything: bool, labels: Sequence[str]):
         takes, others = _arguments(model)
-        self._kept = None if everything or others else {*_INPUTS, *takes, *labels}
+        takes = takes or _taken(model)
+        inputs = {*takes, "labels", "label_ids", "special_tokens_mask"} if takes else _INPUTS
+        self._kept = None if everything or others else {*inputs, *labels}
 
     def __call__(self, row: Mapping) -> dict:
         return {k: v for k, v in row.items() if self._kept is None or k in self._kept}
@@ -377,6 +396,13 @@ def _label_of(first: Mapping, given: Sequence[str] | None, training: bool) -> st
     return found
 
 
+def _is_raw(row) -> bool:
+    """It holds text or an image, which are no inputs yet."""
+    if not isinstance(row, Mapping) or "input_ids" in row or "pixel_values" in row:
+        return False
+    return any(isinstance(value, str) for value in row.values()) or any(n in row for n in _IMAGES)
+
+
 def rows_of(
     dataset,
     model,
@@ -387,8 +413,10 @@ def rows_of(
     everything: bool = False,
     label_names: Sequence[str] | None = None,
     stride: int | None = None,
+    collated: bool = False,
 ):
-    """The data set as one of the model's inputs."""
+    """The data set as one of the model's inputs. everything: of all columns; collated: by a
+    collator of the user's own, which then gets the rows as they are."""
     which = "train_dataset" if training else "the data set to evaluate"
     if dataset is None:
         raise _core.ValueError(f"Trainer: {which} is missing; give it to Trainer")
@@ -403,6 +431,8 @@ def rows_of(
     first = dataset[0] if sized else next(iter(dataset), None)
     if first is None:
         raise _core.ValueError(f"Trainer: {which} is empty")
+    if everything and (collated or not _is_raw(first)):
+        return dataset
     kind, task, config = Rows if sized else Stream, task_of(model), getattr(model, "config", None)
     if task == "image":
         encode = _Pictured(first, plain_model(model), processing_class)
@@ -465,6 +495,7 @@ def _labelled(dataset, first: Mapping, model, everything, label_names, training:
     if training and ids is None:
         name_classes(dataset, label, model.config)
 
+    name = label if label in ("label", "label_ids") else "labels"  # collators know them all
     config = model.config
     whole = config.num_labels > 1 and getattr(config, "problem_type", None) in (
         None,
@@ -478,6 +509,6 @@ def _labelled(dataset, first: Mapping, model, everything, label_names, training:
             value = ids[str(value)]
         elif whole and isinstance(value, float):  # of a column that once had gaps
             value = int(value)
-        return {**made, "labels": value}
+        return {**made, name: value}
 
     return encode

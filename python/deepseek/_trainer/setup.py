@@ -187,6 +187,7 @@ class TrainerSetup:
             everything=not self.args.remove_unused_columns,
             label_names=self.args.label_names,
             stride=self.args.doc_stride,
+            collated=self.data_collator is not None,
         )
 
     def _collator(self, rows) -> Callable:

@@ -38,6 +38,7 @@ from .evaluation import (
 from .interrupt import Interrupt
 from .model_card import ModelCard
 from .questions import Windows
+from .rows import takes_none
 from .search import HyperparameterSearch
 from .setup import TrainerSetup, set_seed
 
@@ -546,8 +547,9 @@ class Trainer(HyperparameterSearch, ModelCard, TrainerSetup):
         """(loss, predictions, labels) of a batch; None for what is not there or not asked for."""
         names = self._label_names(inputs)
         labelled = bool(names) and all(inputs.get(name) is not None for name in names)
+        own = self.compute_loss_func is not None or takes_none(model, inputs)
         with no_grad(), self._autocast():
-            if labelled or self.compute_loss_func is not None:
+            if labelled or own:
                 self.current_gradient_accumulation_steps = 1
                 items = self._items(inputs) if self.compute_loss_func is not None else None
                 loss, outputs = self.compute_loss(

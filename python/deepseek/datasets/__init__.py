@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets: images by name, and tables of text, numbers and images from files or a hub."""
 
-from .features import ClassLabel, Features, Image, List, Sequence, Value
+from .features import ClassLabel, DatasetInfo, Features, Image, List, Sequence, Value
 from .fingerprint import disable_caching, enable_caching, is_caching_enabled
 from .loading import load_dataset, load_from_disk
 from .mix import concatenate_datasets, interleave_datasets

@@ -195,6 +195,19 @@ class Features(dict):
                     "List, Image or a dict of these"
                 )
 
+    def to_dict(self) -> dict:
+        """As the package `datasets` writes them into files."""
+        return self.to_json()
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "Features":
+        """Of what to_dict() returned, here or there."""
+        return cls.from_json(values)
+
+    def copy(self) -> "Features":
+        """The same columns, to change."""
+        return Features(self)
+
     @property
     def schema(self):
         """The schema of Arrow that stores them."""
@@ -236,3 +249,15 @@ class Features(dict):
     def from_json(cls, json: Mapping) -> "Features":
         """Of what the package `datasets` wrote."""
         return cls({name: _from_json(inner) for name, inner in json.items()})
+
+
+@dataclass
+class DatasetInfo:
+    """What is known of a data set beside its rows; dataset_size in bytes."""
+
+    features: Features | None = None
+    dataset_size: int | None = None
+    description: str = ""
+    citation: str = ""
+    homepage: str = ""
+    license: str = ""

@@ -64,13 +64,27 @@ class DatasetDict(dict):
         inner = ", ".join(f"{split}: {rows!r}" for split, rows in self.items())
         return f"{type(self).__name__}({inner})"
 
-    def save_to_disk(self, path: str | os.PathLike) -> None:
+    @staticmethod
+    def load_from_disk(dataset_dict_path: str | os.PathLike) -> "DatasetDict":
+        """What save_to_disk() wrote."""
+        from .loading import load_from_disk
+
+        made = load_from_disk(dataset_dict_path)
+        if not isinstance(made, DatasetDict):
+            raise _core.ValueError(
+                f"DatasetDict: {dataset_dict_path} holds one data set; use load_from_disk()"
+            )
+        return made
+
+    def save_to_disk(
+        self, dataset_dict_path: str | os.PathLike, max_shard_size: int | str | None = None
+    ) -> None:
         """A folder that load_from_disk() maps, here and in the package `datasets`."""
         from .writers import replaced
 
-        with replaced(Path(path)) as folder:
+        with replaced(Path(dataset_dict_path)) as folder:
             for split, rows in self.items():
-                rows.save_to_disk(folder / split)
+                rows.save_to_disk(folder / split, max_shard_size)
             (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(self)}))
 
 

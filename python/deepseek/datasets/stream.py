@@ -64,9 +64,11 @@ class IterableDataset(_IterableDataset):
         return made
 
     @classmethod
-    def from_generator(cls, generator: Callable, gen_kwargs: dict | None = None):
+    def from_generator(
+        cls, generator: Callable, features: Features | None = None, gen_kwargs: dict | None = None
+    ):
         """Of the dicts that generator(**gen_kwargs) yields."""
-        made = cls(lambda: iter(()))
+        made = cls(lambda: iter(()), features)
 
         def rows(share):
             found = iter(generator(**(gen_kwargs or {})))
@@ -178,19 +180,31 @@ class IterableDataset(_IterableDataset):
         function: Callable,
         with_indices: bool = False,
         input_columns: str | Sequence[str] | None = None,
+        batched: bool = False,
+        batch_size: int = 1000,
         fn_kwargs: dict | None = None,
     ) -> "IterableDataset":
-        """The rows of which function(row) is true."""
+        """The rows of which function(row) is true; with `batched` it returns a list of truths."""
         inputs = _listed(input_columns)
 
-        def kept(rows, _epoch):
-            for i, row in enumerate(rows):
-                arguments = [row[name] for name in inputs] if inputs else [row]
-                arguments += [i] if with_indices else []
-                if function(*arguments, **(fn_kwargs or {})):
-                    yield row
+        def call(given: Mapping, where):
+            arguments = [given[name] for name in inputs] if inputs else [given]
+            arguments += [where] if with_indices else []
+            return function(*arguments, **(fn_kwargs or {}))
 
-        return self._with(_Step(kept, whole=with_indices))
+        def by_row(rows, _epoch):
+            return (row for i, row in enumerate(rows) if call(row, i))
+
+        def by_batch(rows, _epoch):
+            rows, start = iter(rows), 0
+            while part := list(itertools.islice(rows, batch_size)):
+                kept = list(call(_columns(part), list(range(start, start + len(part)))))
+                if len(kept) != len(part):
+                    raise _core.ValueError(f"filter: {len(kept)} truths for {len(part)} rows")
+                start += len(part)
+                yield from itertools.compress(part, kept)
+
+        return self._with(_Step(by_batch if batched else by_row, whole=with_indices))
 
     def shuffle(self, seed: int | None = None, buffer_size: int = 1000) -> "IterableDataset":
         """Each row in the place of a random one of the buffer_size rows that were read ahead;
@@ -219,6 +233,17 @@ class IterableDataset(_IterableDataset):
     def skip(self, n: int) -> "IterableDataset":
         """All but the first n rows."""
         return self._with(_Step(lambda rows, _epoch: itertools.islice(rows, n, None), whole=True))
+
+    def repeat(self, num_times: int | None) -> "IterableDataset":
+        """The rows num_times one after the other, for None without end."""
+        turns = itertools.count() if num_times is None else range(max(num_times, 0))
+        made = self._with(steps=())
+
+        def again(share):
+            return (row for _ in turns for row in self._run(share, made._epoch))
+
+        made._source = again
+        return made
 
     def batch(self, batch_size: int, drop_last_batch: bool = False) -> "IterableDataset":
         """Rows that hold lists of batch_size values."""
@@ -249,30 +274,63 @@ class IterableDataset(_IterableDataset):
         known = self._features
         return None if known is None else Features({name: known[name] for name in names})
 
-    def select_columns(self, names: str | Sequence[str]) -> "IterableDataset":
+    def add_column(self, name: str, column: Sequence) -> "IterableDataset":
+        """The same with one more column, of which there must be a value for every row."""
+        if self._features is not None and name in self._features:
+            raise _core.ValueError(f"add_column: there is a column '{name}' already")
+
+        def added(rows, _epoch):
+            count = 0
+            for count, row in enumerate(rows, 1):
+                if count > len(column):
+                    raise _core.ValueError(f"add_column: {len(column)} values, and more rows")
+                yield {**row, name: column[count - 1]}
+
+        return self._with(_Step(added, whole=True), features=None)
+
+    def cast(self, features: Mapping) -> "IterableDataset":
+        """Columns as other features: numbers as other numbers, names as classes."""
+        self._check(list(features))
+        wanted = Features({**(self._features or {}), **features})
+
+        def changed(rows, _epoch):
+            from .table import Dataset
+
+            rows = iter(rows)
+            while part := list(itertools.islice(rows, 1000)):
+                yield from Dataset.from_list(part).cast(features)
+
+        return self._with(_Step(changed), features=wanted if self._features else None)
+
+    def cast_column(self, column: str, feature) -> "IterableDataset":
+        """A column as another feature."""
+        return self.cast({column: feature})
+
+    def select_columns(self, column_names: str | Sequence[str]) -> "IterableDataset":
         """These columns, in this order."""
-        kept = self._check(names)
+        kept = self._check(column_names)
         return self._per_row(lambda row: {k: row[k] for k in kept}, self._features_of(kept))
 
-    def remove_columns(self, names: str | Sequence[str]) -> "IterableDataset":
+    def remove_columns(self, column_names: str | Sequence[str]) -> "IterableDataset":
         """All other columns."""
-        gone = set(self._check(names))
+        gone = set(self._check(column_names))
         left = [name for name in self.column_names or () if name not in gone]
         return self._per_row(
             lambda row: {k: v for k, v in row.items() if k not in gone}, self._features_of(left)
         )
 
-    def rename_columns(self, names: Mapping[str, str]) -> "IterableDataset":
+    def rename_columns(self, column_mapping: Mapping[str, str]) -> "IterableDataset":
         """The same with other names for columns."""
+        names = column_mapping
         self._check(list(names))
         features = self._features and Features(
             {names.get(name, name): feature for name, feature in self._features.items()}
         )
         return self._per_row(lambda row: {names.get(k, k): v for k, v in row.items()}, features)
 
-    def rename_column(self, old: str, new: str) -> "IterableDataset":
+    def rename_column(self, original_column_name: str, new_column_name: str) -> "IterableDataset":
         """The same with another name for a column."""
-        return self.rename_columns({old: new})
+        return self.rename_columns({original_column_name: new_column_name})
 
     def with_format(self, type: str | None = None) -> "IterableDataset":
         """Rows as "numpy" arrays, as "torch" tensors (those of this library) or Python's values."""

@@ -22,12 +22,12 @@ from .arrow import (
     batch_of_rows,
     cached_table,
     collect,
-    column,
     conform,
     map_file,
     pyarrow,
 )
-from .features import ClassLabel, Feature, Features, List, Value, arrow_type
+from .arrow import column as column_of
+from .features import ClassLabel, DatasetInfo, Feature, Features, List, Value, arrow_type
 from .formats import check_kind, format_batch, format_column, format_row
 
 Names = str | Sequence[str]
@@ -90,22 +90,25 @@ class Dataset(_Dataset):
     # ---- making
 
     @classmethod
-    def from_dict(cls, columns: Mapping, features: Features | None = None) -> "Dataset":
+    def from_dict(cls, mapping: Mapping, features: Features | None = None) -> "Dataset":
         """Of lists or arrays by name."""
-        batch = batch_of(columns, features.schema if features else None)
+        batch = batch_of(mapping, features.schema if features else None)
         return cls(pyarrow().Table.from_batches([batch]), features)
 
     @classmethod
-    def from_list(cls, rows: Sequence[Mapping], features: Features | None = None) -> "Dataset":
+    def from_list(cls, mapping: Sequence[Mapping], features: Features | None = None) -> "Dataset":
         """Of dicts; what a dict lacks is None."""
-        batch = batch_of_rows(list(rows), features.schema if features else None)
+        batch = batch_of_rows(list(mapping), features.schema if features else None)
         return cls(pyarrow().Table.from_batches([batch]), features)
 
     @classmethod
-    def from_pandas(cls, frame, features: Features | None = None) -> "Dataset":
-        """Of a data frame, without its index."""
+    def from_pandas(
+        cls, df, features: Features | None = None, preserve_index: bool | None = False
+    ) -> "Dataset":
+        """Of a data frame, without its index, or with it as a column; None keeps one that is not
+        just row numbers."""
         schema = features.schema if features else None
-        table = pyarrow().Table.from_pandas(frame, schema=schema, preserve_index=False)
+        table = pyarrow().Table.from_pandas(df, schema=schema, preserve_index=preserve_index)
         return cls(collect(table.replace_schema_metadata().to_batches()), features)
 
     @classmethod
@@ -127,33 +130,35 @@ class Dataset(_Dataset):
         return made if features is None else made.cast(features)
 
     @classmethod
-    def from_csv(cls, paths, features: Features | None = None, **options) -> "Dataset":
+    def from_csv(cls, path_or_paths, features: Features | None = None, **options) -> "Dataset":
         """Of one CSV file or several; options are those of load_dataset()."""
-        return cls._of_files("csv", paths, features, options)
+        return cls._of_files("csv", path_or_paths, features, options)
 
     @classmethod
-    def from_json(cls, paths, features: Features | None = None, **options) -> "Dataset":
+    def from_json(cls, path_or_paths, features: Features | None = None, **options) -> "Dataset":
         """Of one file of JSON or of a JSON object a line, or of several."""
-        return cls._of_files("json", paths, features, options)
+        return cls._of_files("json", path_or_paths, features, options)
 
     @classmethod
-    def from_parquet(cls, paths, features: Features | None = None, **options) -> "Dataset":
+    def from_parquet(cls, path_or_paths, features: Features | None = None, **options) -> "Dataset":
         """Of one Parquet file or several."""
-        return cls._of_files("parquet", paths, features, options)
+        return cls._of_files("parquet", path_or_paths, features, options)
 
     @classmethod
-    def from_text(cls, paths, features: Features | None = None, **options) -> "Dataset":
+    def from_text(cls, path_or_paths, features: Features | None = None, **options) -> "Dataset":
         """The lines of one file of text or of several, as a column text."""
-        return cls._of_files("text", paths, features, options)
+        return cls._of_files("text", path_or_paths, features, options)
 
     @staticmethod
-    def load_from_disk(path: str | os.PathLike) -> "Dataset":
+    def load_from_disk(dataset_path: str | os.PathLike) -> "Dataset":
         """What save_to_disk() wrote."""
         from .loading import load_from_disk
 
-        made = load_from_disk(path)
+        made = load_from_disk(dataset_path)
         if not isinstance(made, Dataset):
-            raise _core.ValueError(f"Dataset: {path} holds several splits; use load_from_disk()")
+            raise _core.ValueError(
+                f"Dataset: {dataset_path} holds several splits; use load_from_disk()"
+            )
         return made
 
     # ---- looking
@@ -185,6 +190,16 @@ class Dataset(_Dataset):
     def features(self) -> Features:
         """What the columns hold."""
         return Features(self._features)
+
+    @property
+    def info(self) -> "DatasetInfo":
+        """What is known of the rows beside their values."""
+        return DatasetInfo(features=self._features, dataset_size=self._table.nbytes)
+
+    @property
+    def split(self) -> None:
+        """None: rows that verbs made are of no split any more."""
+        return None
 
     @property
     def data(self):
@@ -338,9 +353,10 @@ class Dataset(_Dataset):
             return self._with(table=part, origin=self._derived("slice", begin, count))
         return self._with(chosen=rows) if len(rows) else self._with(table=self._table.slice(0, 0))
 
-    def select(self, rows: Sequence[int]) -> "Dataset":
+    def select(self, indices: Sequence[int]) -> "Dataset":
         """The rows at these positions."""
-        places = np.asarray(rows if hasattr(rows, "__len__") else list(rows), dtype=np.int64)
+        given = indices if hasattr(indices, "__len__") else list(indices)
+        places = np.asarray(given, dtype=np.int64)
         for bad in places[(places < -len(self)) | (places >= len(self))]:
             raise _core.IndexError(f"Dataset: row {bad} of {len(self)}")
         return self._choose(np.where(places < 0, places + len(self), places))
@@ -558,20 +574,21 @@ class Dataset(_Dataset):
             path.unlink(missing_ok=True)
         return len(found)
 
-    def select_columns(self, names: Names) -> "Dataset":
+    def select_columns(self, column_names: Names) -> "Dataset":
         """These columns, in this order."""
-        kept = self._check(names)
+        kept = self._check(column_names)
         features = Features({name: self._features[name] for name in kept})
         table = self._table.select(kept)
         return self._with(table=table, features=features, origin=self._derived("columns", kept))
 
-    def remove_columns(self, names: Names) -> "Dataset":
+    def remove_columns(self, column_names: Names) -> "Dataset":
         """All other columns."""
-        gone = set(self._check(names))
+        gone = set(self._check(column_names))
         return self.select_columns([name for name in self.column_names if name not in gone])
 
-    def rename_columns(self, names: Mapping[str, str]) -> "Dataset":
+    def rename_columns(self, column_mapping: Mapping[str, str]) -> "Dataset":
         """The same with other names for columns."""
+        names = column_mapping
         self._check(list(names))
         renamed = [names.get(name, name) for name in self.column_names]
         if len(set(renamed)) != len(renamed):
@@ -582,21 +599,22 @@ class Dataset(_Dataset):
         origin = self._derived("names", renamed)
         return self._with(shown=shown)._with(table=table, features=features, origin=origin)
 
-    def rename_column(self, old: str, new: str) -> "Dataset":
+    def rename_column(self, original_column_name: str, new_column_name: str) -> "Dataset":
         """The same with another name for a column."""
-        return self.rename_columns({old: new})
+        return self.rename_columns({original_column_name: new_column_name})
 
-    def add_column(self, name: str, values) -> "Dataset":
-        """The same with one more column."""
+    def add_column(self, name: str, column, feature: Feature | None = None) -> "Dataset":
+        """The same with one more column, of what it holds or of a feature."""
         if name in self._features:
             raise _core.ValueError(f"add_column: there is a column '{name}' already")
-        array = column(name, values)
+        array = column_of(name, column)
         if len(array) != len(self):
             raise _core.ValueError(f"add_column: {len(array)} values for {len(self)} rows")
         flat = self.flatten_indices()
         table = flat._table.append_column(name, array)
         features = Features({**self._features, name: Features.from_schema(table.schema)[name]})
-        return flat._with(table=table, features=features)
+        made = flat._with(table=table, features=features)
+        return made if feature is None else made.cast_column(name, feature)
 
     def flatten(self) -> "Dataset":
         """Columns of dicts as a column for each of their keys, named column.key."""
@@ -646,10 +664,10 @@ class Dataset(_Dataset):
         )
         return changed.cast_column(label_column, ClassLabel(names))
 
-    def unique(self, name: str) -> list:
+    def unique(self, column: str) -> list:
         """The values of a column, each once, in the order they come."""
-        self._check(name)
-        return self.table_of(slice(None), [name]).column(name).unique().to_pylist()
+        self._check(column)
+        return self.table_of(slice(None), [column]).column(column).unique().to_pylist()
 
     def cast(self, features: Mapping[str, Feature]) -> "Dataset":
         """Columns as other features: numbers as other numbers, names as classes."""
@@ -681,17 +699,26 @@ class Dataset(_Dataset):
         table = collect((changed(batch) for batch in self._table.to_batches()), schema=schema)
         return self._with(table=table, features=wanted)
 
-    def cast_column(self, name: str, feature: Feature) -> "Dataset":
+    def cast_column(self, column: str, feature: Feature) -> "Dataset":
         """A column as another feature."""
-        return self.cast({name: feature})
+        return self.cast({column: feature})
 
-    def class_encode_column(self, name: str) -> "Dataset":
-        """A column of texts, integers or truths as classes, which are its values in order."""
-        values = self.unique(name)
-        if None in values:
-            raise _core.ValueError(f"class_encode_column: '{name}' has rows without a value")
-        classes = ClassLabel(sorted(map(str, values)))
-        return self.cast({name: Value("string")}).cast({name: classes})
+    def class_encode_column(self, column: str, include_nulls: bool = False) -> "Dataset":
+        """A column of texts, integers or truths as classes, which are its values in order;
+        include_nulls makes rows without a value a class "None", else they stay without one."""
+        self._check(column)
+        if isinstance(self._features[column], ClassLabel):
+            return self
+        values = self.unique(column)
+        texts = self.cast({column: Value("string")})
+        if None in values and include_nulls:
+            texts = texts.map(
+                lambda rows: {column: ["None" if v is None else v for v in rows[column]]},
+                batched=True,
+            )
+            values = [v for v in values if v is not None] + ["None"]
+        classes = ClassLabel(sorted({str(v) for v in values if v is not None}))
+        return texts.cast({column: classes})
 
     # ---- leaving
 
@@ -715,29 +742,46 @@ class Dataset(_Dataset):
         for start in range(0, len(self), 1000):
             yield from self.table_of(slice(start, start + 1000)).combine_chunks().to_batches()
 
-    def to_csv(self, path: str | os.PathLike) -> None:
-        """A CSV file that load_dataset() and others read."""
+    def to_csv(self, path_or_buf: str | os.PathLike, index: bool = False) -> None:
+        """A CSV file that load_dataset() and others read; rows have no index."""
+        if index:
+            raise _core.ValueError("to_csv: rows have no index; add_column() one, or leave it out")
         from .writers import write_csv
 
-        write_csv(self, Path(path))
+        write_csv(self, Path(path_or_buf))
 
-    def to_json(self, path: str | os.PathLike) -> None:
+    def to_json(
+        self, path_or_buf: str | os.PathLike, orient: str = "records", lines: bool = True
+    ) -> None:
         """A JSON object a line."""
+        if orient != "records" or not lines:
+            raise _core.ValueError(
+                "to_json: rows are written as an object a line, orient='records' and lines=True; "
+                "use to_pandas().to_json() for other forms"
+            )
         from .writers import write_json
 
-        write_json(self, Path(path))
+        write_json(self, Path(path_or_buf))
 
-    def to_parquet(self, path: str | os.PathLike) -> None:
+    def to_parquet(self, path_or_buf: str | os.PathLike) -> None:
         """A Parquet file that also holds the features."""
         from .writers import write_parquet
 
-        write_parquet(self, Path(path))
+        write_parquet(self, Path(path_or_buf))
 
-    def save_to_disk(self, path: str | os.PathLike, num_shards: int | None = None) -> None:
-        """A folder that load_from_disk() maps, here and in the package `datasets`."""
+    def save_to_disk(
+        self,
+        dataset_path: str | os.PathLike,
+        max_shard_size: int | str | None = None,
+        num_shards: int | None = None,
+    ) -> None:
+        """A folder that load_from_disk() maps, here and in the package `datasets`, in files of at
+        most max_shard_size ("500MB"), or num_shards of them."""
+        from ..models._files import byte_count
         from .writers import save_table
 
-        save_table(self, Path(path), num_shards)
+        size = None if max_shard_size is None else byte_count(max_shard_size, "save_to_disk")
+        save_table(self, Path(dataset_path), num_shards, size)
 
     def to_iterable_dataset(self):
         """A stream of the rows."""

@@ -99,9 +99,9 @@ def write_parquet(rows, path: Path) -> None:
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
-def save_table(rows, path: Path, num_shards: int | None) -> None:
-    """Arrow streams, and their description for the package `datasets`."""
-    count = num_shards or max(1, -(-rows.data.nbytes // SHARD))
+def save_table(rows, path: Path, num_shards: int | None, size: int | None = None) -> None:
+    """Arrow streams of at most so many bytes, and their description for the package `datasets`."""
+    count = num_shards or max(1, -(-rows.data.nbytes // (size or SHARD)))
     if count < 1:
         raise _core.ValueError(f"save_to_disk: num_shards {count} must be at least 1")
     schema = rows.described()

@@ -67,7 +67,7 @@ from .criteria import (
 )
 from .encoding import BatchEncoding
 from .generation import DynamicCache, GenerationConfig
-from .image_processing import AutoImageProcessor, ImageProcessor
+from .image_processing import PROCESSORS, AutoImageProcessor, ImageProcessor
 from .language import CLASSES
 from .streamers import TextIteratorStreamer, TextStreamer
 from .tokenization import AutoTokenizer, PreTrainedTokenizer
@@ -97,9 +97,27 @@ from .vit import (
 )
 
 _TEXT_CONFIGS = {config.__name__: config for config in (DECODERS | NORMED | BARTS).values()}
+#: Names that tokenizers have in transformers; what one does its files say.
+_TOKENIZERS = dict.fromkeys(
+    (
+        "PreTrainedTokenizerFast",
+        *(
+            f"{family}Tokenizer{kind}"
+            for family in (
+                *("Albert", "Bart", "Bert", "Bloom", "CLIP", "Camembert", "DistilBert", "Electra"),
+                *("GPT2", "GPTNeoX", "Gemma", "Llama", "MPNet", "Qwen2", "Roberta", "T5"),
+                "XLMRoberta",
+            )
+            for kind in ("", "Fast")
+        ),
+    ),
+    PreTrainedTokenizer,
+)
 globals().update(CLASSES)
 globals().update(_TEXT_CONFIGS)
 globals().update(image_bodies.CLASSES)
+globals().update(_TOKENIZERS)
+globals().update(PROCESSORS)
 ResNetBlock = _core._hub.ResNetBlock
 ResNetBlock.__module__ = __name__  # where pickles find it
 
@@ -219,5 +237,7 @@ __all__ = [
     *CLASSES,
     *_TEXT_CONFIGS,
     *image_bodies.CLASSES,
+    *_TOKENIZERS,
+    *PROCESSORS,
     *vision.MODELS,
 ]

@@ -129,19 +129,19 @@ def read_weights(name: str | os.PathLike, **hub) -> dict:
     raise _core.IOError(f"{name} has no weights; expected one of {', '.join(WEIGHTS)}")
 
 
-def _bytes(size: int | str) -> int:
+def byte_count(size: int | str, verb: str = "save_pretrained") -> int:
     if isinstance(size, int):
         return size
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])(i?)B", str(size), re.IGNORECASE)
     if match is None:
-        raise _core.ValueError(f"save_pretrained: max_shard_size {size!r} is unknown; write '5GB'")
+        raise _core.ValueError(f"{verb}: max_shard_size {size!r} is unknown; write '5GB'")
     power = "KMGT".index(match[2].upper()) + 1
     return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
 def write_weights(tensors: dict, folder: Path, max_shard_size: int | str) -> None:
     """model.safetensors, or several and an index when it would be larger than max_shard_size."""
-    limit = _bytes(max_shard_size)
+    limit = byte_count(max_shard_size)
     parts: list[dict] = [{}]
     filled = 0
     for name, tensor in tensors.items():

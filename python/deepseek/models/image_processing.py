@@ -411,3 +411,23 @@ class AutoImageProcessor:
             raise _core.IOError(f"{name} has no preprocessor_config.json")
         config = ImageConfig.from_dict(values, str(name))
         return ImageProcessor(ImagePreparation.of_config(config))
+
+
+class _Named(ImageProcessor):
+    """An image processor of one kind, whose keys have the defaults that they have there."""
+
+    def __init__(self, preparation: ImagePreparation | None = None, **values):
+        super().__init__(preparation, **{"image_processor_type": type(self).__name__, **values})
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, **hub) -> ImageProcessor:
+        """As AutoImageProcessor.from_pretrained()."""
+        return AutoImageProcessor.from_pretrained(name, **hub)
+
+
+#: The classes that transformers has, by name.
+PROCESSORS = {
+    name: type(name, (_Named,), {"__module__": __name__, "__doc__": _Named.__doc__})
+    for name in (f"{kind}ImageProcessor" for kind in _KINDS)
+}
+globals().update(PROCESSORS)

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ds/base/error.h"
+#include "ds/hub/clip_layers.h"
 #include "ds/hub/heads.h"
 #include "ds/hub/vision_parts.h"
 #include "ds/nn/init.h"
@@ -30,42 +31,19 @@ void check(const CLIPEncoderConfig& c, const char* model) {
            " not negative");
 }
 
-/// Layers with CLIP's start: branches shrink with their number.
-void add_layers(nn::Module& root, const CLIPEncoderConfig& c, bool causal) {
-  const BlockOptions options{.hidden_size = c.hidden_size,
-                             .heads = c.num_attention_heads,
-                             .intermediate_size = c.intermediate_size,
-                             .activation = c.hidden_act,
-                             .attention_dropout = c.attention_dropout,
-                             .eps = c.layer_norm_eps,
-                             .pre_norm = true,
-                             .causal = causal};
+/// CLIP's start: branches shrink with the number of layers.
+LayerStart start_of(const CLIPEncoderConfig& c) {
   const double width = 1.0 / std::sqrt(static_cast<double>(c.hidden_size)) * c.initializer_factor;
   const double branch = width / std::sqrt(2.0 * static_cast<double>(c.num_hidden_layers));
-  const auto layers = std::make_shared<nn::ModuleList>();
-  for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
-    const auto block = std::make_shared<TransformerBlock>(kBlock, options);
+  return [width, branch](nn::Module& layer) {
+    const auto weight = [&](const char* name) {
+      return layer.get_submodule(name)->parameter("weight");
+    };
     for (const char* name : {kBlock.query, kBlock.key, kBlock.value, kBlock.down})
-      draw(block->get_submodule(name)->parameter("weight"), branch);
-    draw(block->get_submodule(kBlock.out)->parameter("weight"), width);
-    draw(block->get_submodule(kBlock.up)->parameter("weight"), width / std::sqrt(2.0));
-    layers->append(block);
-  }
-  add_at(root, "encoder.layers", layers);
-}
-
-template <class Input>
-Tensor run_layers(nn::Module& root, Tensor x, const std::optional<Tensor>& mask, const Input& input,
-                  Output& out) {
-  AttentionPlace place;
-  if (input.output_attentions) place.weights = &out.attentions;
-  for (const auto& [name, layer] : root.get_submodule("encoder.layers")->named_children()) {
-    if (input.output_hidden_states) out.hidden_states.push_back(x);
-    auto* block = dynamic_cast<TransformerBlock*>(layer.get());
-    x = block && (mask || place.weights) ? block->forward(x, mask, place) : (*layer)(x);
-  }
-  if (input.output_hidden_states) out.hidden_states.push_back(x);
-  return x;
+      draw(weight(name), branch);
+    draw(weight(kBlock.out), width);
+    draw(weight(kBlock.up), width / std::sqrt(2.0));
+  };
 }
 
 std::shared_ptr<nn::Embedding> table(int64_t rows, int64_t size, double deviation) {
@@ -90,13 +68,45 @@ Output projected(nn::Module& projection, const char* name, Output out) {
   return out;
 }
 
-Tensor unit_length(const Tensor& x) { return x / vector_norm(x, 2, -1, true); }
-
 Tensor contrastive(const Tensor& logits) {
   return cross_entropy(logits, arange(logits.size(0), DType::i64, logits.device()));
 }
 
 }  // namespace
+
+void add_clip_layers(nn::Module& root, const CLIPEncoderConfig& c, bool causal,
+                     const LayerStart& start) {
+  const BlockOptions options{.hidden_size = c.hidden_size,
+                             .heads = c.num_attention_heads,
+                             .intermediate_size = c.intermediate_size,
+                             .activation = c.hidden_act,
+                             .attention_dropout = c.attention_dropout,
+                             .eps = c.layer_norm_eps,
+                             .pre_norm = true,
+                             .causal = causal};
+  const auto layers = std::make_shared<nn::ModuleList>();
+  for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
+    const auto block = std::make_shared<TransformerBlock>(kBlock, options);
+    start(*block);
+    layers->append(block);
+  }
+  add_at(root, "encoder.layers", layers);
+}
+
+Tensor run_clip_layers(nn::Module& root, Tensor x, const std::optional<Tensor>& mask,
+                       const Asked& asked, Output& out) {
+  AttentionPlace place;
+  if (asked.attentions) place.weights = &out.attentions;
+  for (const auto& [name, layer] : root.get_submodule("encoder.layers")->named_children()) {
+    if (asked.hidden_states) out.hidden_states.push_back(x);
+    auto* block = dynamic_cast<TransformerBlock*>(layer.get());
+    x = block && (mask || place.weights) ? block->forward(x, mask, place) : (*layer)(x);
+  }
+  if (asked.hidden_states) out.hidden_states.push_back(x);
+  return x;
+}
+
+Tensor unit_length(const Tensor& x) { return x / vector_norm(x, 2, -1, true); }
 
 CLIPTextModel::CLIPTextModel(const CLIPTextConfig& config) : config_(config) {
   const CLIPTextConfig& c = config_;
@@ -108,7 +118,7 @@ CLIPTextModel::CLIPTextModel(const CLIPTextConfig& config) : config_(config) {
   add_at(*this, "embeddings.token_embedding", table(c.vocab_size, c.hidden_size, deviation));
   add_at(*this, "embeddings.position_embedding",
          table(c.max_position_embeddings, c.hidden_size, deviation));
-  add_layers(*this, c, true);
+  add_clip_layers(*this, c, true, start_of(c));
   add<nn::LayerNorm>("final_layer_norm", Shape{c.hidden_size}, c.layer_norm_eps);
 }
 
@@ -121,7 +131,8 @@ Output CLIPTextModel::forward(const CLIPTextInput& input) {
   const Tensor x = call_at(*this, "embeddings.token_embedding", ids) +
                    call_at(*this, "embeddings.position_embedding", places);
   Output out;
-  const Tensor last = run_layers(*this, x, attention_mask(input.attention_mask), input, out);
+  const Tensor last = run_clip_layers(*this, x, attention_mask(input.attention_mask),
+                                      {input.output_hidden_states, input.output_attentions}, out);
   const Tensor states = (*child("final_layer_norm"))(last);
   // Configs from before the end token was recorded say 2; it has the highest id of its text.
   const Tensor end = config_.eos_token_id == 2
@@ -153,7 +164,7 @@ CLIPVisionModel::CLIPVisionModel(const CLIPVisionConfig& config) : config_(confi
                               table(side * side + 1, c.hidden_size, deviation));
   // The names are transformers', the misspelt one included.
   add<nn::LayerNorm>("pre_layrnorm", Shape{c.hidden_size}, c.layer_norm_eps);
-  add_layers(*this, c, false);
+  add_clip_layers(*this, c, false, start_of(c));
   add<nn::LayerNorm>("post_layernorm", Shape{c.hidden_size}, c.layer_norm_eps);
 }
 
@@ -172,7 +183,8 @@ Output CLIPVisionModel::forward(const CLIPImageInput& input) {
   const Tensor places = arange(patches.size(1) + 1, DType::i64, images.device());
   const Tensor x = cat({first, patches}, 1) + call_at(embeddings, "position_embedding", places);
   Output out;
-  const Tensor last = run_layers(*this, (*child("pre_layrnorm"))(x), {}, input, out);
+  const Tensor last = run_clip_layers(*this, (*child("pre_layrnorm"))(x), {},
+                                      {input.output_hidden_states, input.output_attentions}, out);
   out.values = {{"last_hidden_state", last},
                 {"pooler_output", (*child("post_layernorm"))(select(last, 1, 0))}};
   return out;

@@ -435,9 +435,9 @@ class ZeroShotImageClassificationPipeline(Pipeline):
 
     def __init__(self, model, tokenizer=None, batch_size: int = 8, **options):
         super().__init__(model, tokenizer, batch_size, **options)
-        if not isinstance(model, models.CLIPModel):
+        if not isinstance(model, models.CLIPModel | models.SiglipModel):
             raise _core.ValueError(
-                f"pipeline '{self.task}': {type(model).__name__} is no CLIP model"
+                f"pipeline '{self.task}': {type(model).__name__} is no CLIP model, nor SigLIP"
             )
         self.prepare = ImagePreparation.of_model(model)
 
@@ -447,13 +447,16 @@ class ZeroShotImageClassificationPipeline(Pipeline):
             labels = [label.strip() for label in labels.split(",")]
         if not labels:
             raise _core.ValueError(f"pipeline '{self.task}': give candidate_labels")
-        texts = self._encoded([options["hypothesis_template"].format(label) for label in labels])
-        output = self.model(
-            input_ids=texts["input_ids"],
-            attention_mask=texts["attention_mask"],
-            pixel_values=_stacked(self.model, self.prepare, items),
+        each = isinstance(self.model, models.SiglipModel)  # pairs are judged by themselves
+        length = self.model.config.text_config.max_position_embeddings
+        whole = {"padding": "max_length", "max_length": length, "truncation": True} if each else {}
+        texts = self._encoded(
+            [options["hypothesis_template"].format(label) for label in labels], **whole
         )
-        rows = output.logits_per_image.float().softmax(-1).tolist()
+        given = {k: v for k, v in texts.items() if k in ("input_ids", "attention_mask")}
+        output = self.model(pixel_values=_stacked(self.model, self.prepare, items), **given)
+        logits = output.logits_per_image.float()
+        rows = (logits.sigmoid() if each else logits.softmax(-1)).tolist()
         return [
             [
                 {"score": score, "label": label}

@@ -180,6 +180,7 @@ def test_every_head_is_compared():
         *("vit", "deit", "dinov2", "beit", "resnet", "convnext", "convnextv2", "swin"),
         *("mobilenet_v2", "efficientnet", "segformer"),
         *("clip", "clip_text_model", "clip_vision_model"),
+        *("siglip", "siglip_text_model", "siglip_vision_model"),
     }
 
 

@@ -13,6 +13,7 @@ _CLIP = {
     "layers": ("self_attn", "layer_norm1", "mlp", "layer_norm2"),
     "self_attn": _KEYS_FIRST,
 }
+_SIGLIP = {"layers": ("layer_norm1", "self_attn", "layer_norm2", "mlp"), "self_attn": _KEYS_FIRST}
 _ATTENTION_FIRST = ("attention", "layernorm_before", "layernorm_after", "mlp")
 _TOKENS = (
     "cls_token",
@@ -76,9 +77,8 @@ ORDERS: dict[str, dict[str, tuple[str, ...]]] = {
         "attention": ("q_proj", "k_proj", "v_proj", "o_proj", "relative_position_bias"),
         "downsample": ("reduction", "norm"),
     },
-    "clip": _CLIP,
-    "clip_text_model": _CLIP,
-    "clip_vision_model": _CLIP,
+    **dict.fromkeys(("clip", "clip_text_model", "clip_vision_model"), _CLIP),
+    **dict.fromkeys(("siglip", "siglip_text_model", "siglip_vision_model"), _SIGLIP),
 }
 
 

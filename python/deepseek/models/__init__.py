@@ -69,6 +69,15 @@ from .encoding import BatchEncoding
 from .generation import DynamicCache, GenerationConfig
 from .image_processing import PROCESSORS, AutoImageProcessor, ImageProcessor
 from .language import CLASSES
+from .siglip import (
+    SiglipConfig,
+    SiglipForImageClassification,
+    SiglipModel,
+    SiglipTextConfig,
+    SiglipTextModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 from .streamers import TextIteratorStreamer, TextStreamer
 from .tokenization import AutoTokenizer, PreTrainedTokenizer
 from .vision import (
@@ -219,6 +228,13 @@ __all__ = [
     "ResNet",
     "ResNetBlock",
     "RobertaConfig",
+    "SiglipConfig",
+    "SiglipForImageClassification",
+    "SiglipModel",
+    "SiglipTextConfig",
+    "SiglipTextModel",
+    "SiglipVisionConfig",
+    "SiglipVisionModel",
     "StoppingCriteria",
     "StoppingCriteriaList",
     "SwinTransformer",

@@ -6,7 +6,7 @@ import functools
 from typing import NamedTuple
 
 from .. import _core
-from . import clip, language, vision  # noqa: F401: clip adds its family
+from . import clip, language, siglip, vision  # noqa: F401: the first and third add families
 from ._config import CONFIGS
 from .registry import SOURCES, Source
 
@@ -230,6 +230,12 @@ FAMILIES = (
         "Xie et al., SegFormer: Simple and Efficient Design for Semantic Segmentation with "
         "Transformers, 2021 (arXiv:2105.15203)",
         "AdamW, learning rate 6e-5 that falls linearly, batch 16, 160000 steps (section 4.1)",
+    ),
+    Family(
+        "SigLIP",
+        ("siglip-",),
+        BOTH,
+        "Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023 (arXiv:2303.15343)",
     ),
     Family(
         "CLIP",
@@ -676,6 +682,25 @@ LANGUAGE: dict[str, tuple[str, dict]] = {
             },
             "vision_config": {**_BERT_LARGE, "patch_size": 14},
         },
+    ),
+}
+
+
+def _siglip(size: int, patch: int = 16, **encoder) -> tuple[str, dict]:
+    vision = {**encoder, "image_size": size, "patch_size": patch}
+    return "siglip", {"text_config": encoder, "vision_config": vision}
+
+
+LANGUAGE |= {
+    **{f"siglip-base-patch16-{size}": _siglip(size) for size in (224, 256, 384, 512)},
+    **{f"siglip-large-patch16-{size}": _siglip(size, **_BERT_LARGE) for size in (256, 384)},
+    "siglip-so400m-patch14-384": _siglip(
+        384,
+        14,
+        hidden_size=1152,
+        intermediate_size=4304,
+        num_hidden_layers=27,
+        num_attention_heads=16,
     ),
 }
 #: The classes whose parameters are counted: what the checkpoints hold, without new heads.

@@ -10,23 +10,25 @@ from ._pretrained import PretrainedMixin
 from .language import FAMILIES
 
 
-class _PartConfig(PretrainedConfig):
-    """Of one encoder: of its own config.json, or a part of CLIP's."""
+class PartConfig(PretrainedConfig):
+    """Of one encoder: of its own config.json, or a part of a pair's."""
 
     _part: str
+    #: The model_type of the pair.
+    _pair: str = "clip"
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, **changes):
         """The config.json of a folder or of a model of a hub."""
         hub, changes = split_hub_arguments(changes)
         values = read_config(name, **hub)
-        if values.get("model_type") == "clip":
-            whole = CLIPConfig.from_dict(values)
+        if values.get("model_type") == cls._pair:
+            whole = CONFIGS[cls._pair].from_dict(values)
             return cls.from_dict(getattr(whole, cls._part).to_dict(), **changes)
         return super().from_pretrained(name, **hub, **changes)
 
 
-class CLIPTextConfig(_PartConfig):
+class CLIPTextConfig(PartConfig):
     """CLIP's encoder of texts."""
 
     model_type = "clip_text_model"
@@ -35,7 +37,7 @@ class CLIPTextConfig(_PartConfig):
     _defaults = {"pad_token_id": 1, "bos_token_id": 49406}
 
 
-class CLIPVisionConfig(_PartConfig):
+class CLIPVisionConfig(PartConfig):
     """CLIP's encoder of images."""
 
     model_type = "clip_vision_model"
@@ -43,22 +45,20 @@ class CLIPVisionConfig(_PartConfig):
     _part = "vision_config"
 
 
-class CLIPConfig(PretrainedConfig):
-    """CLIP: text_config and vision_config are configurations or their keys."""
+class PairConfig(PretrainedConfig):
+    """Of an encoder of texts and one of images: text_config and vision_config are configurations or
+    their keys."""
 
-    model_type = "clip"
-    _struct = _core._hub.CLIPConfig
     _made = ("text", "vision")
+    _parts: tuple[type[PartConfig], type[PartConfig]]
 
     def __init__(self, text_config=None, vision_config=None, **values):
         # Files of the first versions repeat the keys that count.
         older = [values.pop(f"{part}_config_dict", None) for part in ("text", "vision")]
         super().__init__(**values)
         parts = []
-        for kind, given, more in (
-            (CLIPTextConfig, text_config, older[0]),
-            (CLIPVisionConfig, vision_config, older[1]),
-        ):
+        given_parts = (text_config, vision_config)
+        for kind, given, more in zip(self._parts, given_parts, older, strict=True):
             if isinstance(given, kind):
                 parts.append(given)
             elif given is None or isinstance(given, dict):
@@ -82,48 +82,58 @@ class CLIPConfig(PretrainedConfig):
         )
 
 
-class _CLIP(PretrainedMixin):
+class CLIPConfig(PairConfig):
+    """CLIP."""
+
+    model_type = "clip"
+    _struct = _core._hub.CLIPConfig
+    _parts = (CLIPTextConfig, CLIPVisionConfig)
+
+
+class PairPreTrainedModel(PretrainedMixin):
+    """Beside a C++ class that is made from a configuration."""
+
     def __init__(self, config):
         super().__init__(config._native())
         self.config = config
 
 
-class CLIPTextModel(_CLIP, _core._hub.CLIPTextModel):
+class CLIPTextModel(PairPreTrainedModel, _core._hub.CLIPTextModel):
     """CLIP's encoder of texts."""
 
     config_class = CLIPTextConfig
     base_model_prefix = "text_model"
 
 
-class CLIPVisionModel(_CLIP, _core._hub.CLIPVisionModel):
+class CLIPVisionModel(PairPreTrainedModel, _core._hub.CLIPVisionModel):
     """CLIP's encoder of images."""
 
     config_class = CLIPVisionConfig
     base_model_prefix = "vision_model"
 
 
-class CLIPTextModelWithProjection(_CLIP, _core._hub.CLIPTextModelWithProjection):
+class CLIPTextModelWithProjection(PairPreTrainedModel, _core._hub.CLIPTextModelWithProjection):
     """CLIP's encoder of texts and its projection into the space of images."""
 
     config_class = CLIPTextConfig
     base_model_prefix = "text_model"
 
 
-class CLIPVisionModelWithProjection(_CLIP, _core._hub.CLIPVisionModelWithProjection):
+class CLIPVisionModelWithProjection(PairPreTrainedModel, _core._hub.CLIPVisionModelWithProjection):
     """CLIP's encoder of images and its projection into the space of texts."""
 
     config_class = CLIPVisionConfig
     base_model_prefix = "vision_model"
 
 
-class CLIPForImageClassification(_CLIP, _core._hub.CLIPForImageClassification):
+class CLIPForImageClassification(PairPreTrainedModel, _core._hub.CLIPForImageClassification):
     """CLIP's encoder of images below a classifier."""
 
     config_class = CLIPConfig
     base_model_prefix = "clip"
 
 
-class CLIPModel(_CLIP, _core._hub.CLIPModel):
+class CLIPModel(PairPreTrainedModel, _core._hub.CLIPModel):
     """Texts and images in one space."""
 
     config_class = CLIPConfig

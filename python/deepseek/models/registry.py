@@ -44,6 +44,18 @@ SOURCES: dict[str, Source] = {
     "clip-vit-base-patch32": Source("openai/clip-vit-base-patch32", None),
     "clip-vit-base-patch16": Source("openai/clip-vit-base-patch16", None),
     "clip-vit-large-patch14": Source("openai/clip-vit-large-patch14", None),
+    **{
+        f"siglip-{size}": Source(f"google/siglip-{size}", "apache-2.0")
+        for size in (
+            "base-patch16-224",
+            "base-patch16-256",
+            "base-patch16-384",
+            "base-patch16-512",
+            "large-patch16-256",
+            "large-patch16-384",
+            "so400m-patch14-384",
+        )
+    },
     "bert-base-uncased": Source("google-bert/bert-base-uncased", "apache-2.0"),
     "bert-base-cased": Source("google-bert/bert-base-cased", "apache-2.0"),
     "bert-base-chinese": Source("google-bert/bert-base-chinese", "apache-2.0"),

@@ -31,6 +31,9 @@ def block(nn, dims, groups, end):
         "hardtanh": lambda: nn.Hardtanh(-0.5, 0.25),
         "hardswish": nn.Hardswish,
         "silu": nn.SiLU,
+        "gelu": nn.GELU,
+        "gelu_tanh": lambda: nn.GELU("tanh"),
+        "sigmoid": nn.Sigmoid,
     }
     if end in ends:
         layers.append(ends[end]())
@@ -64,6 +67,7 @@ def check(mine, theirs, x):
         *itertools.product(
             (2,), (1, 8), ("relu", "relu6", "hardtanh", "bias", "hardswish", "silu", "")
         ),
+        (2, 1, "sigmoid"),
         (1, 1, "relu"),
         (3, 1, "relu6"),
         (2, 4, "relu"),
@@ -221,6 +225,44 @@ def test_weights_are_scaled_once():
             mine(x).numpy()
     made = [step.seconds for step in prof.steps if step.kernel == "cpu:scaled weights"]
     assert made == [0]
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("end", ["ReLU", "SiLU"])
+def test_a_bias_that_is_one_number(end, half):
+    """Such as that of a fresh model: it is in memory once for all channels."""
+    random = np.random.default_rng(5)
+    for value in (0.0, 0.5):
+        conv = ds.nn.Conv2d(24, 160, 1)
+        with ds.no_grad():
+            conv.bias.fill_(value)
+        model = ds.nn.Sequential(conv, getattr(ds.nn, end)()).eval()
+        theirs = torch.nn.Sequential(torch.nn.Conv2d(24, 160, 1), getattr(torch.nn, end)())
+        theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in model.state_dict().items()})
+        with ds.no_grad():
+            conv.bias.fill_(value)
+        x = random.standard_normal((1, 24, 3, 3)).astype(np.float32)
+        with ds.no_grad(), ds.autocast("cpu", dtype=ds.bfloat16, enabled=half):
+            found = model(ds.tensor(x)).float().numpy()
+        with torch.no_grad():
+            wanted = theirs(torch.tensor(x)).numpy()
+        tolerance = 0.03 if half else 1e-4
+        np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flag is that of x86")
+@pytest.mark.parametrize("end", ["silu", "gelu", "gelu_tanh", "sigmoid"])
+def test_a_sweep_does_what_is_left(end):
+    """Scale and shift of a norm are the convolution's where it cannot do the activation."""
+    mine, theirs = pair(2, 1, end)
+    x = np.random.default_rng(6).standard_normal((1, 8, 9, 9)).astype(np.float32)
+    x[0, 2, 4, 4] = np.nan
+    with ds.no_grad(), ds.debug.profile() as prof:
+        mine(ds.tensor(x)).numpy()
+    assert any(f"+mul+add+{end}" in step.kernel for step in prof.steps), [
+        step.kernel for step in prof.steps
+    ]
+    check(mine, theirs, x)
 
 
 def test_gradients_go_through():

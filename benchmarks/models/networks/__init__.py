@@ -10,7 +10,7 @@ fused kernel.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import image, sequence, text
+from . import image, mobile, sequence, text
 
 
 class Network(NamedTuple):
@@ -33,6 +33,10 @@ NETWORKS: dict[str, Network] = {
     "resnet8": Network(image.resnet8, "image", 10),
     "mobilenet_v2": Network(image.mobilenet_v2, "image", 1000),
     "mobilenet_tiny": Network(image.mobilenet_tiny, "image", 10),
+    "efficientnet_b0": Network(mobile.efficientnet_b0, "image", 1000),
+    "efficientnet_tiny": Network(mobile.efficientnet_tiny, "image", 10),
+    "mobilenet_v3_large": Network(mobile.mobilenet_v3_large, "image", 1000),
+    "mobilenet_v3_tiny": Network(mobile.mobilenet_v3_tiny, "image", 10),
     "vit_s16": Network(image.vit_s16, "image", 1000),
     "vit_tiny": Network(image.vit_tiny, "image", 10),
     "group_norms": Network(image.group_norms, "image", 10),

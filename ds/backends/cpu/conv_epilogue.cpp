@@ -16,13 +16,14 @@ namespace {
 
 /// One operation on the running value; `operand` is the other one, where there is one.
 struct Link {
-  enum class Kind { relu, hardswish, add, mul, maximum, minimum };
+  enum class Kind { relu, hardswish, add, mul, maximum, minimum, silu, gelu, gelu_tanh, sigmoid };
   Kind kind;
   const Node* operand;
 };
 
 const char* name_of(Link::Kind kind) {
-  static const char* const kNames[] = {"relu", "hardswish", "add", "mul", "maximum", "minimum"};
+  static const char* const kNames[] = {"relu",    "hardswish", "add",  "mul",       "maximum",
+                                       "minimum", "silu",      "gelu", "gelu_tanh", "sigmoid"};
   return kNames[static_cast<int>(kind)];
 }
 
@@ -63,6 +64,10 @@ std::optional<Link> link(const Node& node, const Node* running, const Shape& dim
   Link::Kind kind;
   switch (node.op()) {
     case Op::relu_: return Link{Link::Kind::relu, nullptr};
+    case Op::silu_: return Link{Link::Kind::silu, nullptr};
+    case Op::gelu_: return Link{Link::Kind::gelu, nullptr};
+    case Op::gelu_tanh_: return Link{Link::Kind::gelu_tanh, nullptr};
+    case Op::sigmoid_: return Link{Link::Kind::sigmoid, nullptr};
     case Op::add_: kind = Link::Kind::add; break;
     case Op::mul_: kind = Link::Kind::mul; break;
     case Op::maximum_: kind = Link::Kind::maximum; break;
@@ -151,6 +156,24 @@ std::vector<Link> find_chain(const Node& fused, size_t input) {
   return readers[running].empty() ? chain : std::vector<Link>{};
 }
 
+/// The function of a link that oneDNN computes no faster than a sweep does.
+std::optional<TileOp> swept_op(const Link& link) {
+  switch (link.kind) {
+    case Link::Kind::silu: return TileOp::silu;
+    case Link::Kind::gelu: return TileOp::gelu;
+    case Link::Kind::gelu_tanh: return TileOp::gelu_tanh;
+    case Link::Kind::sigmoid: return TileOp::sigmoid;
+    default: return std::nullopt;
+  }
+}
+
+/// The links in front of the first that is swept.
+std::span<const Link> head_of(std::span<const Link> chain) {
+  const auto swept = std::find_if(chain.begin(), chain.end(),
+                                  [](const Link& at) { return swept_op(at).has_value(); });
+  return {chain.begin(), swept};
+}
+
 /// A chain as oneDNN's operations, with the operands of add and mul in order.
 struct Epilogue {
   std::vector<PostOp> ops;
@@ -168,7 +191,7 @@ std::optional<PostOp> clip(const Link& first, const Link& second) {
   return PostOp{PostOp::Kind::clip, static_cast<float>(low), static_cast<float>(high), {}};
 }
 
-std::optional<Epilogue> make_epilogue(const std::vector<Link>& chain) {
+std::optional<Epilogue> make_epilogue(std::span<const Link> chain) {
   Epilogue epilogue;
   for (size_t i = 0; i < chain.size(); ++i) {
     const Link& at = chain[i];
@@ -192,14 +215,14 @@ std::optional<Epilogue> make_epilogue(const std::vector<Link>& chain) {
   return epilogue;
 }
 
-std::string name_of(const std::vector<Link>& chain) {
+std::string name_of(std::span<const Link> chain) {
   std::string name;
   for (const Link& at : chain) name += str("+", name_of(at.kind));
   return name;
 }
 
 /// The first operation that can turn NaN into a number; the length of the chain when none can.
-size_t first_losing(const std::vector<Link>& chain) {
+size_t first_losing(std::span<const Link> chain) {
   const auto loses = [](const Link& at) {
     return at.kind == Link::Kind::relu || at.kind == Link::Kind::maximum ||
            at.kind == Link::Kind::minimum;
@@ -265,6 +288,8 @@ Tiles chain_tiles(Lowering& l, const Node& fused, std::span<const Link> chain, c
       const int sum = program.apply(TileOp::add, value, program.constant(3));
       const int product = program.apply(TileOp::mul, value, clip(sum, 0, 6));
       value = program.apply(TileOp::div, product, program.constant(6));
+    } else if (const std::optional<TileOp> function = swept_op(at)) {
+      value = program.apply(*function, value);
     } else {
       const int other =
           at.operand->op() == Op::constant_
@@ -301,14 +326,16 @@ Folded fold(Lowering& l, const Node& conv, const Node& fused, std::vector<Link>&
     const View weights = l.view(is_rounding(*given.node) ? given.node->input(0) : given);
     const View scale = find_operand(l, fused, *chain[0].operand);
     if (weights.dtype == DType::f32 && scale.dtype == DType::f32 && weights.row_major() &&
-        scale.row_major() && l.is_kept(weights) && l.is_kept(scale)) {
+        scale.numel() == dims[1] && scale.row_major() && l.is_kept(weights) && l.is_kept(scale)) {
       folded.weights = weights;
       folded.scale = scale;
       chain.erase(chain.begin());
     }
   }
   if (!chain.empty() && chain[0].kind == Link::Kind::add && per_channel(chain[0])) {
-    folded.bias = l.row_major(conv, find_operand(l, fused, *chain[0].operand));
+    // One number for all channels is repeated: the bias is read without strides.
+    const View bias = find_operand(l, fused, *chain[0].operand);
+    folded.bias = l.row_major(conv, expand_view(bias, chain[0].operand->type().shape));
     chain.erase(chain.begin());
   }
   return folded;
@@ -318,7 +345,8 @@ Folded fold(Lowering& l, const Node& conv, const Node& fused, std::vector<Link>&
 
 bool is_epilogue(const Node& fused, size_t input, bool exact) {
   const std::vector<Link> chain = find_chain(fused, input);
-  if (chain.empty() || !make_epilogue(chain)) return false;
+  const std::span<const Link> head = head_of(chain);
+  if (head.empty() || !make_epilogue(head)) return false;
   const bool hardswish = std::any_of(
       chain.begin(), chain.end(), [](const Link& at) { return at.kind == Link::Kind::hardswish; });
   return !exact || (fused.type().dtype == DType::f32 && !hardswish);
@@ -335,13 +363,14 @@ bool lower_with_epilogue(Lowering& l, const Node& conv, const Node& fused, std::
   std::vector<Link> chain = find_chain(fused, input);
   const std::string name = name_of(chain);
   const Folded folded = fold(l, conv, fused, chain);
+  const std::span<const Link> head = head_of(chain);
   spec.bias = folded.bias.slot >= 0;
   spec.bias_dtype = folded.bias.dtype;
   // What loses NaN comes after `safe`; where there was one, it is done in a sweep instead.
-  const size_t losing = first_losing(chain);
-  const bool careful = losing < chain.size();
-  Epilogue safe = *make_epilogue({chain.begin(), chain.begin() + static_cast<long>(losing)});
-  Epilogue whole = *make_epilogue(chain);
+  const size_t losing = first_losing(head);
+  const bool careful = losing < head.size();
+  Epilogue safe = *make_epilogue(head.first(losing));
+  Epilogue whole = *make_epilogue(head);
   place_operands(l, conv, fused, safe);
   const std::vector<View> operands = place_operands(l, conv, fused, whole);
   spec.post_ops = safe.ops;
@@ -374,13 +403,16 @@ bool lower_with_epilogue(Lowering& l, const Node& conv, const Node& fused, std::
   std::vector<View> reads{in, weights, space};
   if (spec.bias) reads.push_back(folded.bias);
   reads.insert(reads.end(), operands.begin(), operands.end());
-  std::shared_ptr<TileStep> sweep;
-  if (careful) {
-    Tiles tiles = chain_tiles(l, fused, std::span<const Link>(chain).subspan(losing), out);
+  const auto make_sweep = [&](std::span<const Link> links) {
+    Tiles tiles = chain_tiles(l, fused, links, out);
     for (const View& source : tiles.sources)
       if (source.slot != out.slot) reads.push_back(source);
-    sweep = std::make_shared<TileStep>(std::move(tiles));
-  }
+    return std::make_shared<TileStep>(std::move(tiles));
+  };
+  std::shared_ptr<TileStep> again, rest;
+  if (careful) again = make_sweep(head.subspan(losing));
+  if (head.size() < chain.size())
+    rest = make_sweep(std::span<const Link>(chain).subspan(head.size()));
   const size_t safe_operands = safe.operands.size();
   const View bias = folded.bias;
   Step& step =
@@ -393,12 +425,14 @@ bool lower_with_epilogue(Lowering& l, const Node& conv, const Node& fused, std::
         for (const View& operand : operands) at.operands.push_back(frame.at(operand));
         if (careful) lower_invalid_flag();
         plan->execute(at, frame.at(space));
-        if (!careful || !take_invalid_flag(plan->threads())) return;
-        // There may have been a NaN, which ReLU has to keep. (Or the team did something
-        // invalid before.)
-        at.operands.resize(safe_operands);
-        plain->execute(at, frame.at(space));
-        sweep->run(frame);
+        if (careful && take_invalid_flag(plan->threads())) {
+          // There may have been a NaN, which ReLU has to keep. (Or the team did something
+          // invalid before.)
+          at.operands.resize(safe_operands);
+          plain->execute(at, frame.at(space));
+          again->run(frame);
+        }
+        if (rest) rest->run(frame);
       });
   step.info.flops = forward_flops(conv);
   l.define(fused, 0, out);

@@ -26,6 +26,16 @@ std::vector<float> special(size_t n, size_t step) {
   return out;
 }
 
+/// From -100 to 100, dense around 0.
+std::vector<float> spread(size_t n) {
+  std::vector<float> out(n);
+  for (size_t i = 0; i < n; ++i) {
+    const float x = 2 * static_cast<float>(i) / static_cast<float>(n) - 1;
+    out[i] = 100 * x * x * x;
+  }
+  return out;
+}
+
 /// NaN is NaN, all else bit by bit.
 void check_same(const std::vector<float>& got, const std::vector<float>& expected) {
   for (size_t i = 0; i < got.size(); ++i) {
@@ -64,6 +74,21 @@ TEST_CASE("each op's machine code gives its kernel's bits") {
     REQUIRE(bool(code));
     code(pointers.data(), n);
     tile_fn(op)(a.data(), b.data(), c.data(), expected.data(), n, 0);
+    check_same(got, expected);
+  }
+}
+
+TEST_CASE("machine code of SiLU and its slope gives the kernels' bits over the range") {
+  constexpr size_t n = 40011;
+  const std::vector<float> x = spread(n);
+  for (const TileOp op : {TileOp::silu, TileOp::silu_slope}) {
+    if (!jit_has(op)) continue;
+    std::vector<float> got(n), expected(n);
+    const JitFn code = jit_compile({{{DType::f32, false}}, {{op, {0, -1, -1}}}, {{1, DType::f32}}});
+    REQUIRE(bool(code));
+    void* pointers[] = {const_cast<float*>(x.data()), got.data()};
+    code(pointers, n);
+    tile_unary(op, x.data(), expected.data(), n);
     check_same(got, expected);
   }
 }

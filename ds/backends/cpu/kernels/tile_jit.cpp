@@ -7,6 +7,7 @@
 #include <xbyak/xbyak.h>
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,7 +20,7 @@ namespace ds::cpu {
 namespace {
 
 constexpr int kLanes = 16;
-constexpr int kFirstValue = 7, kRegisters = 32;  // below are scratch and constants
+constexpr int kFirstValue = 10, kRegisters = 32;  // below are scratch and constants
 // Predicates of vcmpps, quiet: ordered but for "not equal".
 constexpr uint8_t kEq = 0x00, kUnordered = 0x03, kNe = 0x04, kLt = 0x11, kLe = 0x12, kGt = 0x1e,
                   kGe = 0x1d;
@@ -116,6 +117,10 @@ class Emitter : private Xbyak::CodeGenerator {
     L(done);
     vzeroupper();
     ret();
+    for (auto& [bits, label] : numbers_) {
+      L(label);
+      dd(bits);
+    }
     ready();
     setProtectModeRE();
   }
@@ -128,7 +133,7 @@ class Emitter : private Xbyak::CodeGenerator {
   using Xmm = Xbyak::Xmm;
 
   static size_t code_bytes(const JitProgram& program) {
-    return 1024 + 2 * 128 * (program.ops.size() + program.inputs.size() + program.outputs.size());
+    return 1024 + 2 * 256 * (program.ops.size() + program.inputs.size() + program.outputs.size());
   }
 
   void broadcast(const Zmm& to, uint32_t bits) {
@@ -245,6 +250,64 @@ class Emitter : private Xbyak::CodeGenerator {
     vmovaps(out, kScratch);
   }
 
+  /// The number as an operand, repeated.
+  Xbyak::Address number(float value) {
+    return zword_b[rip + numbers_[std::bit_cast<uint32_t>(value)]];
+  }
+
+  /// kExp: exp(-|a|) by the operations of ExpMinus (math-inl.h). The other scratch registers are
+  /// lost.
+  void exp_minus_magnitude(const Zmm& a) {
+    const Zmm &r = kScratch, &scale = kOther, &q = kTemp, &low = kTemp2, &y = kExp;
+    capped_magnitude(a, r);
+    vbroadcastss(scale, dword[rip + numbers_[std::bit_cast<uint32_t>(12582912.0f + 127)]]);
+    vfnmadd231ps(scale, r, number(1.4426950408889634f));
+    vsubps(q, scale, number(12582912.0f + 127));
+    vpslld(scale, scale, 23);
+    vfnmsub231ps(r, q, number(0.693145751953125f));
+    vfnmadd231ps(r, q, number(1.428606765330187e-06f));
+    const Zmm& square = q;
+    vmulps(square, r, r);
+    vbroadcastss(low, dword[rip + numbers_[std::bit_cast<uint32_t>(0.1666652039884683f)]]);
+    vfmadd213ps(low, r, number(0.4999999343209907f));
+    vbroadcastss(y, dword[rip + numbers_[std::bit_cast<uint32_t>(0.008368745127098055f)]]);
+    vfmadd213ps(y, r, number(0.04166839078967244f));
+    vfmadd231ps(y, square, number(0.0013814539878973533f));
+    vfmadd213ps(y, square, low);
+    vfmadd213ps(y, square, r);
+    vfmadd213ps(y, scale, scale);
+  }
+  void capped_magnitude(const Zmm& a, const Zmm& out) {
+    magnitude(a, out);
+    vminps(out, out, number(88.1f));
+  }
+  /// out: `negative` where the sign of a is set, else `other`.
+  void choose_by_sign(const Zmm& a, const Zmm& negative, const Zmm& other, const Zmm& out) {
+    vpmovd2m(k2, a);
+    vblendmps(out | k2, other, negative);
+  }
+  void silu(const Zmm& a, const Zmm& out) {
+    exp_minus_magnitude(a);
+    vaddps(kScratch, kOne, kExp);
+    choose_by_sign(a, kExp, kOne, kTemp);
+    vmulps(kTemp, a, kTemp);
+    vdivps(out, kTemp, kScratch);
+  }
+  void silu_slope(const Zmm& a, const Zmm& out) {
+    exp_minus_magnitude(a);
+    capped_magnitude(a, kOther);
+    vaddps(kScratch, kOne, kExp);
+    vdivps(kScratch, kOne, kScratch);
+    vmulps(kExp, kExp, kScratch);
+    vfnmadd213ps(kOther, kScratch, kOne);
+    vmulps(kExp, kExp, kOther);
+    vsubps(kTemp, kOne, kExp);
+    choose_by_sign(a, kExp, kTemp, kTemp);
+    vmovaps(kScratch, a);
+    vfmadd213ps(kScratch, kZero, kTemp);
+    vmovaps(out, kScratch);
+  }
+
   void emit(TileOp op, const Zmm& a, const Zmm& b, const Zmm& c, const Zmm& out) {
     const auto max = [this](const Zmm& to, const Zmm& x, const Zmm& y) { vmaxps(to, x, y); };
     const auto min = [this](const Zmm& to, const Zmm& x, const Zmm& y) { vminps(to, x, y); };
@@ -260,6 +323,8 @@ class Emitter : private Xbyak::CodeGenerator {
         break;
       case TileOp::reciprocal: vdivps(out, kOne, a); break;
       case TileOp::relu: limit(a, kZero, out, max); break;
+      case TileOp::silu: silu(a, out); break;
+      case TileOp::silu_slope: silu_slope(a, out); break;
       case TileOp::floor: vrndscaleps(out, a, 9); break;
       case TileOp::ceil: vrndscaleps(out, a, 10); break;
       case TileOp::trunc: vrndscaleps(out, a, 11); break;
@@ -325,7 +390,8 @@ class Emitter : private Xbyak::CodeGenerator {
   }
 
   const Zmm kScratch = zmm0, kOther = zmm1, kZero = zmm2, kOne = zmm3, kHalfUlp = zmm4, kBit = zmm5,
-            kQuiet = zmm6;
+            kQuiet = zmm6, kTemp = zmm7, kTemp2 = zmm8, kExp = zmm9;
+  std::map<uint32_t, Xbyak::Label> numbers_;  // behind the code, by their bits
   const JitProgram& program_;
 };
 
@@ -374,6 +440,8 @@ bool jit_has(TileOp op) {
     case TileOp::rsqrt:
     case TileOp::reciprocal:
     case TileOp::relu:
+    case TileOp::silu:
+    case TileOp::silu_slope:
     case TileOp::floor:
     case TileOp::ceil:
     case TileOp::trunc:

@@ -159,10 +159,17 @@ def _refused(error: urllib.error.HTTPError, repo: str, doing: str) -> Exception:
 class _Client:
     """Asks one hub about one repository."""
 
-    def __init__(self, repo: str, token: str | bool | None):
+    def __init__(self, repo: str, token: str | bool | None, repo_type: str = "model"):
+        if repo_type not in ("model", "dataset"):
+            raise _core.ValueError(
+                f"hub: repo_type {repo_type!r} is unknown; use 'model' or 'dataset'"
+            )
         if hub._flag("HF_HUB_OFFLINE"):
             raise _core.IOError("hub: nothing can be pushed, HF_HUB_OFFLINE is set")
         self.repo, self.endpoint, self.token = repo, _endpoint(), hub._token(token)
+        #: Where the repository is for programs, and where for git and readers.
+        self.api = f"api/{repo_type}s/{repo}"
+        self.place = repo if repo_type == "model" else f"datasets/{repo}"
         if self.token is None:
             raise WriteRefusedError(
                 f"hub: a push to {repo} needs a token; set HF_TOKEN or pass token="
@@ -247,14 +254,15 @@ def create_repo(
     private: bool | None = None,
     exist_ok: bool = False,
     token: str | bool | None = None,
+    repo_type: str = "model",
 ) -> str:
-    """Makes a repository for a model and returns its whole name, owner/name; without an owner it
-    is the token's. ValueError when there is one, unless exist_ok. WriteRefusedError when the token
-    may not do that."""
+    """Makes a repository for a model, or with repo_type "dataset" for a data set, and returns its
+    whole name, owner/name; without an owner it is the token's. ValueError when there is one, unless
+    exist_ok. WriteRefusedError when the token may not do that."""
     hub._checked(repo, "config.json", "main")
-    client, doing = _Client(repo, token), f"creating {repo}"
+    client, doing = _Client(repo, token, repo_type), f"creating {repo}"
     owner, _, name = repo.rpartition("/")
-    values = {"name": name, "organization": owner or None, "type": "model"}
+    values = {"name": name, "organization": owner or None, "type": repo_type}
     if private is not None:
         values["visibility"] = "private" if private else "public"
     try:
@@ -279,7 +287,7 @@ def _user(client: _Client) -> str:
 
 def _exists(client: _Client) -> bool:
     try:
-        client.json("GET", f"api/models/{client.repo}", "looking for the repository")
+        client.json("GET", client.api, "looking for the repository")
     except _core.IOError:
         return False
     return True
@@ -297,7 +305,7 @@ def _ask_modes(client: _Client, files: list[_File], revision: str, query: str) -
             described.append({"path": file.name, "sample": sample, "size": file.size})
         answer = client.json(
             "POST",
-            f"api/models/{client.repo}/preupload/{revision}{query}",
+            f"{client.api}/preupload/{revision}{query}",
             doing,
             json_body={"files": described},
         )
@@ -324,7 +332,7 @@ def _send_large(client: _Client, files: list[_File], revision: str) -> None:
         part = {file.sha256: file for file in files[start : start + _BATCH]}
         answer = client.json(
             "POST",
-            f"{client.repo}.git/info/lfs/objects/batch",
+            f"{client.place}.git/info/lfs/objects/batch",
             doing,
             headers={"Accept": kind, "Content-Type": kind},
             json_body={
@@ -408,7 +416,7 @@ def _commit(
     data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
     made = client.json(
         "POST",
-        f"api/models/{client.repo}/commit/{revision}{query}",
+        f"{client.api}/commit/{revision}{query}",
         doing,
         part=(lambda: io.BytesIO(data), len(data)),
         headers={"Content-Type": "application/x-ndjson"},
@@ -444,6 +452,7 @@ def upload_folder(
     create_pr: bool = False,
     ignore_patterns: Sequence[str] = (),
     token: str | bool | None = None,
+    repo_type: str = "model",
 ) -> CommitInfo:
     """Sends the files of a folder to a repository in one commit; those that are there already are
     not sent again, and when none is new there is no commit. With create_pr the commit is a pull
@@ -453,16 +462,16 @@ def upload_folder(
     token may not write to it, IOError when the network or a file fails; nothing is visible in the
     repository then, and the next call goes on with what is lacking."""
     hub._checked(repo, "config.json", revision)
-    client, files = _Client(repo, token), []
+    client, files = _Client(repo, token, repo_type), []
     revision, query = urllib.parse.quote(revision, safe=""), "?create_pr=1" if create_pr else ""
     try:
         files = _files_of(Path(folder), (*_LEFT_OUT, *ignore_patterns))
         left = _ask_modes(client, files, revision, query)
         if not left:
             doing = f"asking for the last commit of {repo}"
-            info = client.json("GET", f"api/models/{repo}/revision/{revision}", doing)
+            info = client.json("GET", f"{client.api}/revision/{revision}", doing)
             commit = _need(info, "sha", str, doing)
-            return CommitInfo(commit, f"{client.endpoint}/{repo}/commit/{commit}")
+            return CommitInfo(commit, f"{client.endpoint}/{client.place}/commit/{commit}")
         _send_large(client, [file for file in left if file.large], revision)
         return _commit(client, left, revision, query, commit_message, commit_description)
     except OSError as error:

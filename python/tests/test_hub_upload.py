@@ -14,7 +14,7 @@ import urllib.parse
 
 import deepseek as ds
 import pytest
-from deepseek import hub, models
+from deepseek import datasets, hub, models
 from deepseek.peft import LoraConfig, PeftModel, get_peft_model
 from test_hub import serving
 
@@ -117,9 +117,8 @@ class Hub(Answering):
             found = json.loads(data)
             known = self.state().blobs.get(found["oid"], b"")
             return self.reply(200 if len(known) == found["size"] and self.allowed() else 400)
-        name = (
-            "/".join(parts[2:4]) if parts[0] == "api" else "/".join(parts[:2]).removesuffix(".git")
-        )
+        git = parts[1:] if parts[0] == "datasets" else parts
+        name = "/".join(parts[2:4]) if parts[0] == "api" else "/".join(git[:2]).removesuffix(".git")
         if not self.allowed(name):
             return None
         if self.repo(name) is None:
@@ -148,6 +147,7 @@ class Hub(Answering):
             return self.reply(409, {**answer, "url": f"{self.state().url}/{name}"})
         self.state().repos[name] = {}
         self.state().visibility[name] = wanted.get("visibility")
+        self.state().types[name] = wanted.get("type", "model")
         return self.reply(200, {"url": f"{self.state().url}/{name}", "name": name})
 
     def preupload(self, files, wanted):
@@ -231,7 +231,9 @@ class Hub(Answering):
         parts = self.path.strip("/").split("/")
         if parts[:2] == ["api", "whoami-v2"]:
             return self.allowed() and self.reply(200, {"name": "me", "type": "user"})
-        if parts[:2] == ["api", "models"]:
+        if parts[0] == "datasets":
+            parts = parts[1:]
+        if parts[:2] in (["api", "models"], ["api", "datasets"]):
             name = "/".join(parts[2:4])
             if self.repo(name) is None:
                 return self.reply(404, {"error": "Repository not found"})
@@ -262,7 +264,7 @@ class Hub(Answering):
 class State:
     def __init__(self):
         self.repos, self.blobs, self.parts, self.visibility = {}, {}, {}, {}
-        self.puts, self.seen, self.commits = [], [], []
+        self.puts, self.seen, self.commits, self.types = [], [], [], {}
         self.url = self.storage = ""
 
 
@@ -595,3 +597,35 @@ for name in ("config.json", "large.safetensors", "small.safetensors"):
     assert len(world.puts) == 1
     for name, data in FILES.items():
         assert hub.hub_download("me/theirs", name).read_bytes() == data
+
+
+def test_data_sets_are_pushed_and_read_back(world, tmp_path):
+    kinds = {"text": datasets.Value("string"), "label": datasets.ClassLabel(["no", "yes"])}
+    rows = datasets.Dataset.from_dict(
+        {"text": [f"row {i}" for i in range(40)], "label": [i % 2 for i in range(40)]},
+        datasets.Features(kinds),
+    )
+    info = rows.push_to_hub("me/rows", private=True, max_shard_size=400)
+    assert world.types == {"me/rows": "dataset"} and world.visibility == {"me/rows": "private"}
+    assert COMMIT.fullmatch(info.commit) and len(world.commits) == 1
+    files = sorted(world.repos["me/rows"])
+    assert len(files) > 1 and files[0] == f"data/train-00000-of-{len(files):05d}.parquet"
+    again = datasets.load_dataset("me/rows", split="train")
+    assert again.to_list() == rows.to_list() and again.features == rows.features
+    rows.push_to_hub("me/rows", max_shard_size=400)
+    assert len(world.commits) == 1  # nothing is new
+    splits = datasets.DatasetDict(train=rows.take(3), test=rows.skip(3))
+    splits.push_to_hub("me/splits", commit_message="Both")
+    assert world.commits[-1][2] == "Both"
+    again = datasets.load_dataset("me/splits")
+    assert again.num_rows == {"train": 3, "test": 37}
+    assert again["test"].to_list() == splits["test"].to_list()
+    assert all("/api/models/" not in path for path in world.seen)
+    for wrong, text in (
+        (lambda: rows.push_to_hub("me/rows", split="no split"), "'no split' is no name"),
+        (lambda: datasets.DatasetDict().push_to_hub("me/rows"), "there are no splits"),
+        (lambda: datasets.IterableDatasetDict().push_to_hub("me/rows"), "streams are not sent"),
+        (lambda: hub.create_repo("me/rows", repo_type="space"), "repo_type 'space' is unknown"),
+    ):
+        with pytest.raises(ds.ValueError, match=text):
+            wrong()

@@ -87,6 +87,43 @@ class DatasetDict(dict):
                 rows.save_to_disk(folder / split, max_shard_size)
             (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(self)}))
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        data_dir: str = "data",
+        commit_message: str = "Upload dataset",
+        commit_description: str = "",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str = "main",
+        create_pr: bool = False,
+        max_shard_size: int | str | None = None,
+    ):
+        """Dataset.push_to_hub() of all splits in one commit."""
+        from .push import push
+
+        if not self:
+            raise _core.ValueError("push_to_hub: there are no splits to send")
+        return push(
+            self,
+            repo_id,
+            data_dir=data_dir,
+            max_shard_size=max_shard_size,
+            private=private,
+            token=token,
+            commit_message=commit_message,
+            commit_description=commit_description,
+            revision=revision,
+            create_pr=create_pr,
+        )
+
 
 class IterableDatasetDict(DatasetDict):
     """IterableDataset by split."""
+
+    def push_to_hub(self, repo_id: str, **_):
+        """ValueError: streams are not sent."""
+        raise _core.ValueError(
+            "push_to_hub: streams are not sent; load the data without streaming, or write them "
+            "with Dataset.from_generator()"
+        )

@@ -2,7 +2,6 @@
 """Dataset: rows of named columns in Apache Arrow, with the verbs of the package `datasets`."""
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from .arrow import (
 from .arrow import column as column_of
 from .features import ClassLabel, DatasetInfo, Feature, Features, List, Value, arrow_type
 from .formats import check_kind, format_batch, format_column, format_row
+from .leaving import Leaving
 
 Names = str | Sequence[str]
 
@@ -38,7 +38,7 @@ def listed(names: Names | None) -> list[str]:
     return [] if names is None else [names] if isinstance(names, str) else list(names)
 
 
-class Dataset(_Dataset):
+class Dataset(Leaving, _Dataset):
     """Rows of named columns: rows[3] is a dict, rows["text"] a column, rows[:8] a dict of columns.
 
     The columns lie in Arrow tables, those of large files mapped from disk, and every verb returns a
@@ -719,80 +719,6 @@ class Dataset(_Dataset):
             values = [v for v in values if v is not None] + ["None"]
         classes = ClassLabel(sorted({str(v) for v in values if v is not None}))
         return texts.cast({column: classes})
-
-    # ---- leaving
-
-    def to_dict(self) -> dict[str, list]:
-        """Lists by column, as stored."""
-        return self.table_of(slice(None)).to_pydict()
-
-    def to_list(self) -> list[dict]:
-        """Dicts by row, as stored."""
-        return self.table_of(slice(None)).to_pylist()
-
-    def to_pandas(self):
-        """A data frame; needs pandas."""
-        return self.table_of(slice(None)).to_pandas()
-
-    def _parts(self) -> Iterator:
-        """The rows as batches, in order."""
-        if self._chosen is None:
-            yield from self._table.to_batches(max_chunksize=1000)
-            return
-        for start in range(0, len(self), 1000):
-            yield from self.table_of(slice(start, start + 1000)).combine_chunks().to_batches()
-
-    def to_csv(self, path_or_buf: str | os.PathLike, index: bool = False) -> None:
-        """A CSV file that load_dataset() and others read; rows have no index."""
-        if index:
-            raise _core.ValueError("to_csv: rows have no index; add_column() one, or leave it out")
-        from .writers import write_csv
-
-        write_csv(self, Path(path_or_buf))
-
-    def to_json(
-        self, path_or_buf: str | os.PathLike, orient: str = "records", lines: bool = True
-    ) -> None:
-        """A JSON object a line."""
-        if orient != "records" or not lines:
-            raise _core.ValueError(
-                "to_json: rows are written as an object a line, orient='records' and lines=True; "
-                "use to_pandas().to_json() for other forms"
-            )
-        from .writers import write_json
-
-        write_json(self, Path(path_or_buf))
-
-    def to_parquet(self, path_or_buf: str | os.PathLike) -> None:
-        """A Parquet file that also holds the features."""
-        from .writers import write_parquet
-
-        write_parquet(self, Path(path_or_buf))
-
-    def save_to_disk(
-        self,
-        dataset_path: str | os.PathLike,
-        max_shard_size: int | str | None = None,
-        num_shards: int | None = None,
-    ) -> None:
-        """A folder that load_from_disk() maps, here and in the package `datasets`, in files of at
-        most max_shard_size ("500MB"), or num_shards of them."""
-        from ..models._files import byte_count
-        from .writers import save_table
-
-        size = None if max_shard_size is None else byte_count(max_shard_size, "save_to_disk")
-        save_table(self, Path(dataset_path), num_shards, size)
-
-    def to_iterable_dataset(self):
-        """A stream of the rows."""
-        from .stream import IterableDataset
-
-        return IterableDataset(self._parts, self._features)
-
-    def described(self):
-        """The schema that holds the features as the package `datasets` reads them."""
-        info = json.dumps({"info": {"features": self._features.to_json()}})
-        return self._features.schema.with_metadata({"huggingface": info})
 
 
 def _draw(seed: int | None) -> np.random.Generator:

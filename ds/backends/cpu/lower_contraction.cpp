@@ -53,11 +53,10 @@ bool emit_matrix_vector(Lowering& l, const Node& node, const View& lhs, const Vi
   matrix.strides = {lhs.strides[r - 1], lhs.strides[r - 2]};
   const std::shared_ptr<const ThinMatmulPlan> plan = ThinMatmulPlan::make(row, matrix, {1, m});
   if (!plan) return false;
-  const View out = l.temp(DType::f32, dims), space = l.scratch(plan->scratchpad_bytes());
+  const View out = l.temp(lhs.dtype, dims), space = l.scratch(plan->scratchpad_bytes());
   Step& step =
       l.emit(node, "cpu:thin_matmul", {row, matrix, space}, {out}, [=](const Frame& frame) {
-        plan->execute(frame.at<float>(row), frame.at<float>(matrix), frame.at<float>(out),
-                      frame.at(space));
+        plan->execute(frame.at(row), frame.at(matrix), frame.at(out), frame.at(space));
       });
   step.info.flops = 2.0 * static_cast<double>(m * k);
   l.define(node, 0, out);

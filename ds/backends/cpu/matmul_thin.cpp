@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ds/backends/cpu/kernels/thin.h"
+#include "ds/backends/cpu/kernels/tile.h"
 #include "ds/base/parallel.h"
 
 namespace ds::cpu {
@@ -20,16 +21,18 @@ constexpr int64_t kMostRows = 8 * kThinRows;
 std::unique_ptr<ThinMatmulPlan> ThinMatmulPlan::make(const View& lhs, const View& rhs,
                                                      const Shape& dims) {
   const int r = dims.rank();
-  if (lhs.dtype != DType::f32 || rhs.dtype != DType::f32 || !lhs.row_major() ||
+  const DType dtype = lhs.dtype;
+  if ((dtype != DType::f32 && dtype != DType::bf16) || rhs.dtype != dtype || !lhs.row_major() ||
       !repeats_matrix(rhs))
     return nullptr;
   auto plan = std::make_unique<ThinMatmulPlan>();
+  plan->dtype_ = dtype;
   plan->k_ = lhs.dims[r - 1];
   plan->n_ = dims[r - 1];
   plan->m_ = lhs.numel() / std::max<int64_t>(plan->k_, 1);
   plan->by_columns_ = rhs.strides[r - 1] != 1 && rhs.strides[r - 2] == 1;
   if (plan->m_ > (plan->by_columns_ ? kMostRows : kThinRows)) return nullptr;
-  if (!plan->by_columns_ && rhs.strides[r - 1] != 1) return nullptr;
+  if (!plan->by_columns_ && (rhs.strides[r - 1] != 1 || dtype != DType::f32)) return nullptr;
   plan->rhs_stride_ = rhs.strides[plan->by_columns_ ? r - 1 : r - 2];
   // Of rows a thread reads whole ones, in order: threads that share rows reach half the speed.
   if (!plan->by_columns_ && plan->n_ * plan->k_ > 2 * kWork)
@@ -38,15 +41,26 @@ std::unique_ptr<ThinMatmulPlan> ThinMatmulPlan::make(const View& lhs, const View
 }
 
 size_t ThinMatmulPlan::scratchpad_bytes() const {
-  return parts_ == 1 ? 0 : static_cast<size_t>(parts_ * m_ * n_) * sizeof(float);
+  const int64_t floats = dtype_ != DType::f32 ? m_ * (k_ + n_) : parts_ == 1 ? 0 : parts_ * m_ * n_;
+  return static_cast<size_t>(floats) * sizeof(float);
 }
 
-void ThinMatmulPlan::execute(const float* lhs, const float* rhs, float* dst,
-                             void* scratchpad) const {
-  if (parts_ > 1) {
-    add_parts(lhs, rhs, dst, static_cast<float*>(scratchpad));
-    return;
+void ThinMatmulPlan::execute(const void* lhs, const void* rhs, void* dst, void* scratchpad) const {
+  auto* space = static_cast<float*>(scratchpad);
+  if (dtype_ != DType::f32) {
+    float* sums = space + m_ * k_;
+    tile_load(dtype_, lhs, 1, space, static_cast<size_t>(m_ * k_));
+    multiply(space, rhs, sums);
+    tile_store(dtype_, sums, dst, 1, static_cast<size_t>(m_ * n_));
+  } else if (parts_ > 1) {
+    add_parts(static_cast<const float*>(lhs), static_cast<const float*>(rhs),
+              static_cast<float*>(dst), space);
+  } else {
+    multiply(static_cast<const float*>(lhs), rhs, static_cast<float*>(dst));
   }
+}
+
+void ThinMatmulPlan::multiply(const float* lhs, const void* rhs, float* dst) const {
   constexpr int64_t kColumns = 16;  // a cache line of dst
   const int64_t pieces = (n_ + kColumns - 1) / kColumns;
   parallel_for(pieces, std::max<int64_t>(1, kWork / (kColumns * k_)),
@@ -55,7 +69,7 @@ void ThinMatmulPlan::execute(const float* lhs, const float* rhs, float* dst,
                  for (int64_t piece = begin; piece < end; piece += step)
                    for (int64_t row = 0; row < m_; row += kThinRows)
                      thin_product({std::min(kThinRows, m_ - row), n_, k_, lhs + row * k_, k_, rhs,
-                                   rhs_stride_, by_columns_, dst + row * n_},
+                                   dtype_, rhs_stride_, by_columns_, dst + row * n_},
                                   piece * kColumns, std::min(n_, (piece + step) * kColumns));
                });
 }
@@ -65,8 +79,8 @@ void ThinMatmulPlan::add_parts(const float* lhs, const float* rhs, float* dst, f
   parallel_for(parts_, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
       const int64_t row = k_ * part / parts_, rows = k_ * (part + 1) / parts_ - row;
-      thin_product({m_, n_, rows, lhs + row, k_, rhs + row * rhs_stride_, rhs_stride_, false,
-                    sums + part * size},
+      thin_product({m_, n_, rows, lhs + row, k_, rhs + row * rhs_stride_, DType::f32, rhs_stride_,
+                    false, sums + part * size},
                    0, n_);
     }
   });

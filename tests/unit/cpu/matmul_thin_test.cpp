@@ -15,12 +15,15 @@ using ds::cpu::testing::random_floats;
 
 namespace {
 
-View row_major(const Shape& dims) { return {0, DType::f32, dims, contiguous_strides(dims), 0}; }
+View row_major(const Shape& dims, DType dtype = DType::f32) {
+  return {0, dtype, dims, contiguous_strides(dims), 0};
+}
 
 /// rhs [k, n] with rows or columns `stride` floats apart, repeated over the batch of `lhs_dims`.
-View right(const Shape& lhs_dims, int64_t n, int64_t stride, bool by_columns) {
+View right(const Shape& lhs_dims, int64_t n, int64_t stride, bool by_columns,
+           DType dtype = DType::f32) {
   const int r = lhs_dims.rank();
-  View view{1, DType::f32, lhs_dims, Shape::filled(r, 0), 0};
+  View view{1, dtype, lhs_dims, Shape::filled(r, 0), 0};
   view.dims[r - 2] = lhs_dims.back();
   view.dims[r - 1] = n;
   view.strides[r - 2] = by_columns ? 1 : stride;
@@ -28,28 +31,36 @@ View right(const Shape& lhs_dims, int64_t n, int64_t stride, bool by_columns) {
   return view;
 }
 
+/// T is float or bf16.
+template <class T = float>
 void check(const Shape& lhs_dims, int64_t n, int64_t more, bool by_columns, float odd = 0) {
-  const View lhs = row_major(lhs_dims);
+  const View lhs = row_major(lhs_dims, kDTypeOf<T>);
   const int64_t k = lhs_dims.back(), m = lhs.numel() / k, stride = (by_columns ? k : n) + more;
-  const View rhs = right(lhs_dims, n, stride, by_columns);
+  const View rhs = right(lhs_dims, n, stride, by_columns, kDTypeOf<T>);
   Shape dims = lhs_dims;
   dims[dims.rank() - 1] = n;
   const auto plan = ThinMatmulPlan::make(lhs, rhs, dims);
   REQUIRE(plan);
-  const auto a = random_floats(static_cast<size_t>(m * k), 1);
-  auto b = random_floats(static_cast<size_t>((by_columns ? n : k) * stride), 2);
-  if (odd != 0) b[b.size() / 3] = odd;
-  std::vector<float> c(static_cast<size_t>(m * n), 7), space(plan->scratchpad_bytes() / 4 + 1);
+  const auto drawn = [](int64_t count, unsigned seed) {
+    const auto values = random_floats(static_cast<size_t>(count), seed);
+    return std::vector<T>(values.begin(), values.end());
+  };
+  const std::vector<T> a = drawn(m * k, 1);
+  std::vector<T> b = drawn((by_columns ? n : k) * stride, 2);
+  if (odd != 0) b[b.size() / 3] = T(odd);
+  const double tolerance = sizeof(T) == 4 ? 1e-5 : 5e-3;
+  std::vector<T> c(static_cast<size_t>(m * n), T(7.0f));
+  std::vector<float> space(plan->scratchpad_bytes() / 4 + 1);
   plan->execute(a.data(), b.data(), c.data(), space.data());
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) {
       double sum = 0;
       for (int64_t p = 0; p < k; ++p)
-        sum += double(a[static_cast<size_t>(i * k + p)]) *
-               b[static_cast<size_t>(by_columns ? j * stride + p : p * stride + j)];
-      const double got = c[static_cast<size_t>(i * n + j)];
-      const bool same =
-          std::isnan(sum) ? std::isnan(got) : std::abs(got - sum) <= 1e-5 * (1 + std::abs(sum));
+        sum += double(float(a[static_cast<size_t>(i * k + p)])) *
+               float(b[static_cast<size_t>(by_columns ? j * stride + p : p * stride + j)]);
+      const double got = float(c[static_cast<size_t>(i * n + j)]);
+      const bool same = std::isnan(sum) ? std::isnan(got)
+                                        : std::abs(got - sum) <= tolerance * (1 + std::abs(sum));
       if (!same) FAIL(str(lhs_dims, " n ", n, " at ", i, ",", j, ": ", got, " is not ", sum));
     }
 }
@@ -64,6 +75,15 @@ TEST_CASE("thin product: sizes around vectors and blocks, rhs by rows and by col
           for (const bool by_columns : {false, true}) check({m, k}, n, m, by_columns);
     for (const int64_t m : {5, 8, 31, 32})
       for (const int64_t n : {1, 17, 70}) check({m, 37}, n, m, true);
+  });
+}
+
+TEST_CASE("thin product: bfloat16 by columns is summed in f32") {
+  for_each_target([] {
+    for (const int64_t m : {1, 2, 3, 5})
+      for (const int64_t n : {1, 17, 1030})
+        for (const int64_t k : {1, 5, 37, 300}) check<bf16>({m, k}, n, m, true);
+    check<bf16>({1, 300}, 100, 0, true, kNan);
   });
 }
 
@@ -90,6 +110,8 @@ TEST_CASE("thin product: what it does not take") {
   };
   CHECK(!refused(row_major({4, 8}), row_major({8, 6})));
   CHECK(refused(row_major({5, 8}), row_major({8, 6})));  // more rows
+  CHECK(refused(row_major({1, 8}, DType::bf16), row_major({8, 6}, DType::bf16)));
+  CHECK(refused(row_major({1, 8}, DType::bf16), right({1, 8}, 6, 8, true)));
   CHECK(refused(row_major({33, 8}), right({33, 8}, 6, 8, true)));
   CHECK(refused(row_major({2, 2, 8}), row_major({2, 8, 6})));  // different rhs
   View spread = row_major({8, 6});

@@ -45,7 +45,7 @@ HWY_INLINE void AddFourRows(Pack<M...>, const ThinProduct& p, int64_t row, int64
   const DF d;
   constexpr auto kLanes = static_cast<int64_t>(kMaxLanes);
   const int64_t stride = p.rhs_stride;
-  const float* w = p.rhs + row * stride;
+  const float* w = static_cast<const float*>(p.rhs) + row * stride;
   const float* x = p.lhs + row;
   const Factors factors[] = {{hn::Set(d, x[static_cast<int64_t>(M) * p.lhs_stride]),
                               hn::Set(d, x[static_cast<int64_t>(M) * p.lhs_stride + 1]),
@@ -71,6 +71,7 @@ void ByRows(const ThinProduct& p, int64_t begin, int64_t end) {
   for (int64_t from = begin; from < end; from += kBlock) {
     const int64_t to = std::min(end, from + kBlock);
     const std::make_index_sequence<M> rows;
+    const auto* rhs = static_cast<const float*>(p.rhs);
     int64_t row = 0;
     if (p.k >= 4) {
       AddFourRows<true>(rows, p, 0, from, to);
@@ -80,7 +81,7 @@ void ByRows(const ThinProduct& p, int64_t begin, int64_t end) {
     for (; row < p.k; ++row)
       for (int64_t m = 0; m < static_cast<int64_t>(M); ++m)
         for (int64_t c = from; c < to; ++c) {
-          const float term = p.lhs[m * p.lhs_stride + row] * p.rhs[row * p.rhs_stride + c];
+          const float term = p.lhs[m * p.lhs_stride + row] * rhs[row * p.rhs_stride + c];
           float& y = p.dst[m * p.n + c];
           y = row == 0 ? term : y + term;
         }
@@ -93,17 +94,19 @@ HWY_INLINE void AddProducts(Pack<C...>, VF x, const VF* columns, VF* sums) {
 }
 
 /// The sum of the lanes and of the products from `from` on, which fill no vector.
+template <class T>
 HWY_INLINE void PutSum(const ThinProduct& p, int64_t row, int64_t column, int64_t from, VF lanes) {
+  const T* w = static_cast<const T*>(p.rhs) + column * p.rhs_stride;
   float sum = hn::GetLane(hn::SumOfLanes(DF(), lanes));
   for (int64_t i = from; i < p.k; ++i)
-    sum += p.lhs[row * p.lhs_stride + i] * p.rhs[column * p.rhs_stride + i];
+    sum += p.lhs[row * p.lhs_stride + i] * static_cast<float>(w[i]);
   p.dst[row * p.n + column] = sum;
 }
 
-template <size_t... C>
+template <class T, size_t... C>
 HWY_INLINE void PutSums(Pack<C...>, const ThinProduct& p, int64_t row, int64_t column, int64_t from,
                         const VF* sums) {
-  (PutSum(p, row, column + static_cast<int64_t>(C), from, sums[C]), ...);
+  (PutSum<T>(p, row, column + static_cast<int64_t>(C), from, sums[C]), ...);
 }
 
 template <size_t... I>
@@ -112,39 +115,41 @@ HWY_INLINE void Clear(Pack<I...>, VF* sums) {
 }
 
 /// Columns of dst: the products of the rows of lhs with columns of rhs, each contiguous.
-template <size_t... M, size_t... C>
+template <class T, size_t... M, size_t... C>
 HWY_INLINE void Dots(Pack<M...>, Pack<C...> all, const ThinProduct& p, int64_t column) {
   const DF d;
   constexpr auto kLanes = static_cast<int64_t>(kMaxLanes);
   constexpr size_t kColumns = sizeof...(C), kSums = sizeof...(M) * kColumns;
-  const float* w = p.rhs + column * p.rhs_stride;
+  const T* w = static_cast<const T*>(p.rhs) + column * p.rhs_stride;
   VF sums[kSums];
   Clear(std::make_index_sequence<kSums>(), sums);
   int64_t i = 0;
   for (; i + kLanes <= p.k; i += kLanes) {
-    const VF columns[] = {hn::LoadU(d, w + static_cast<int64_t>(C) * p.rhs_stride + i)...};
+    const VF columns[] = {LoadVec(w + static_cast<int64_t>(C) * p.rhs_stride + i)...};
     (AddProducts(all, hn::LoadU(d, p.lhs + static_cast<int64_t>(M) * p.lhs_stride + i), columns,
                  sums + M * kColumns),
      ...);
   }
-  (PutSums(all, p, static_cast<int64_t>(M), column, i, sums + M * kColumns), ...);
+  (PutSums<T>(all, p, static_cast<int64_t>(M), column, i, sums + M * kColumns), ...);
 }
 
-template <size_t M>
+template <size_t M, class T>
 void ByColumns(const ThinProduct& p, int64_t begin, int64_t end) {
   // Eight sums in registers hide the latency of their additions.
   constexpr size_t kColumns = M == 1 ? 8 : M == 2 ? 4 : 2;
   const std::make_index_sequence<M> rows;
   int64_t column = begin;
   for (; column + static_cast<int64_t>(kColumns) <= end; column += kColumns)
-    Dots(rows, std::make_index_sequence<kColumns>(), p, column);
-  for (; column < end; ++column) Dots(rows, Pack<0>(), p, column);
+    Dots<T>(rows, std::make_index_sequence<kColumns>(), p, column);
+  for (; column < end; ++column) Dots<T>(rows, Pack<0>(), p, column);
 }
 
 template <size_t M>
 void Product(const ThinProduct& p, int64_t begin, int64_t end) {
-  if (p.rhs_by_columns)
-    ByColumns<M>(p, begin, end);
+  if (p.rhs_by_columns && p.rhs_dtype == DType::bf16)
+    ByColumns<M, bf16>(p, begin, end);
+  else if (p.rhs_by_columns)
+    ByColumns<M, float>(p, begin, end);
   else
     ByRows<M>(p, begin, end);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Product of a few rows and a large f32 matrix, which is read once, as fast as memory gives it.
+// Product of a few rows and a large matrix, which is read once, as fast as memory gives it.
 #pragma once
 
 #include <cstdint>
+
+#include "ds/ir/dtype.h"
 
 namespace ds::cpu {
 
@@ -15,8 +17,9 @@ struct ThinProduct {
   int64_t m, n, k;
   const float* lhs;
   int64_t lhs_stride;
-  const float* rhs;
-  int64_t rhs_stride;  // floats from row to row, or with rhs_by_columns from column to column
+  const void* rhs;
+  DType rhs_dtype;     // f32; by columns also bf16
+  int64_t rhs_stride;  // elements from row to row, or with rhs_by_columns from column to column
   bool rhs_by_columns;
   float* dst;
 };

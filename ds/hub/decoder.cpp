@@ -5,6 +5,7 @@
 
 #include "ds/base/error.h"
 #include "ds/hub/layer_checkpoint.h"
+#include "ds/hub/layer_drop.h"
 #include "ds/tensor/operators.h"
 #include "ds/tensor/ops.h"
 
@@ -462,6 +463,7 @@ Output NormedDecoderModel::forward(const TextInput& input) {
   const nn::ModulePtr layers = get_submodule(family_.layers);
   for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
     if (input.output_hidden_states) out.hidden_states.push_back(x);
+    if (is_training() && leaves_out_layer(c.layerdrop)) continue;
     auto& layer = layers->child_as<NormedDecoderLayer>(std::to_string(i));
     x = through_layer(x, [&](const Tensor& before) {
       return layer.forward(before, rotation, mask, bias,

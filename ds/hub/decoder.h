@@ -39,6 +39,7 @@ struct DecoderConfig : HeadConfig {
   /// So many tokens back, itself included, a token of layers whose layer_types say local sees.
   std::optional<int64_t> window = {};
   std::optional<std::vector<std::string>> layer_types = {};  // global or local
+  double layerdrop = 0.0;                                    // of layers left out while training
   std::optional<double> clip_qkv = {};                       // a limit of projections
 };
 

@@ -22,6 +22,7 @@ struct Classifier {
   const char *dense = nullptr, *activation = nullptr;  // the configuration's where it is null
   bool drops_below_dense = false, bias = true;
   const char* body = nullptr;  // where it is not the family's
+  const char* norm = nullptr;  // behind the activation
 };
 
 /// What predicts words: dense, activation (the configuration's where it is null), norm, decoder;
@@ -38,12 +39,12 @@ struct Predictor {
 /// The names that a family of models has for its heads.
 struct HeadFamily {
   const char* model_type;
-  const char* prefix;  // of classes
-  const char* body;    // the child below the head
-  bool masked;         // words are predicted from both sides
-  const char* causal;  // the class that predicts the next word
-  Predictor words;
-  Classifier sequence, token, question, choice, pair;
+  const char* prefix;            // of classes
+  const char* body;              // the child below the head
+  bool masked = false;           // words are predicted from both sides
+  const char* causal = nullptr;  // the class that predicts the next word
+  Predictor words = {};
+  Classifier sequence = {}, token = {}, question = {}, choice = {}, pair = {};
   const char* pair_logits = nullptr;  // of pretraining
   bool next_sentence = false;         // pairs have a class of their own, and two classes
   Classifier replaced = {};           // of tokens that were replaced
@@ -59,14 +60,38 @@ constexpr Classifier kTokenScore{"score", Look::every};
 constexpr Classifier kAnswerAbove{
     .out = "qa_outputs", .look = Look::every, .drop = Drop::none, .body = "transformer"};
 constexpr Classifier kDistil{"classifier", Look::first, Drop::classifier, "pre_classifier", "relu"};
+constexpr Classifier kFirst{"classifier", Look::first, Drop::classifier, "pooler.dense", "gelu"};
+/// ModernBERT's, which looks at one token or at every one.
+constexpr Classifier modern(Look look) {
+  return {.out = "classifier", .look = look, .dense = "head.dense", .norm = "head.norm"};
+}
 constexpr Predictor kHead{"lm_head"};
 constexpr Predictor kHeadWithBias{.decoder = "lm_head", .bias = true};
 
 /// Llama and its kin.
 constexpr HeadFamily decoder(const char* model_type, const char* prefix, const Classifier& token,
                              const Classifier& question, const Classifier& sequence = kScore) {
-  return {model_type, prefix,   "model", false, "ForCausalLM", kHead, sequence,
-          token,      question, {},      {}};
+  return {.model_type = model_type,
+          .prefix = prefix,
+          .body = "model",
+          .causal = "ForCausalLM",
+          .words = kHead,
+          .sequence = sequence,
+          .token = token,
+          .question = question};
+}
+
+/// GPT-2's successors, which find answers too.
+constexpr HeadFamily gpt(const char* model_type, const char* prefix, const char* body,
+                         const Classifier& token, const Predictor& words = kHead) {
+  return {.model_type = model_type,
+          .prefix = prefix,
+          .body = body,
+          .causal = "ForCausalLM",
+          .words = words,
+          .sequence = kScore,
+          .token = token,
+          .question = kAnswer};
 }
 
 constexpr HeadFamily roberta(const char* model_type, const char* prefix,
@@ -81,8 +106,7 @@ constexpr HeadFamily roberta(const char* model_type, const char* prefix,
                        "tanh", true},
           .token = kTokens,
           .question = kAnswer,
-          .choice = {"classifier", Look::pooled, Drop::hidden},
-          .pair = {}};
+          .choice = {"classifier", Look::pooled, Drop::hidden}};
 }
 
 constexpr HeadFamily kFamilies[] = {
@@ -116,25 +140,40 @@ constexpr HeadFamily kFamilies[] = {
      .token = kTokens,
      .question = kAnswer,
      .choice = {"classifier", Look::first, Drop::classifier, "sequence_summary.summary", "gelu"},
-     .pair = {},
      .replaced = {"discriminator_predictions.dense_prediction", Look::every, Drop::none,
                   "discriminator_predictions.dense"}},
+    {.model_type = "deberta-v2",
+     .prefix = "DebertaV2",
+     .body = "deberta",
+     .masked = true,
+     .words = {"cls.predictions.decoder", "cls.predictions.transform.dense",
+               "cls.predictions.transform.LayerNorm", "cls.predictions"},
+     .sequence = kFirst,
+     .token = {"classifier", Look::every, Drop::hidden},
+     .question = kAnswer,
+     .choice = kFirst},
+    {.model_type = "modernbert",
+     .prefix = "ModernBert",
+     .body = "model",
+     .masked = true,
+     .words = {"decoder", "head.dense", "head.norm"},
+     .sequence = modern(Look::first),
+     .token = modern(Look::every),
+     .question = modern(Look::every),
+     .choice = modern(Look::first)},
     {.model_type = "distilbert",
      .prefix = "DistilBert",
      .body = "distilbert",
      .masked = true,
-     .causal = nullptr,
      .words = {"vocab_projector", "vocab_transform", "vocab_layer_norm"},
      .sequence = kDistil,
      .token = kTokens,
      .question = {"qa_outputs", Look::every},
-     .choice = kDistil,
-     .pair = {}},
+     .choice = kDistil},
     {.model_type = "albert",
      .prefix = "Albert",
      .body = "albert",
      .masked = true,
-     .causal = nullptr,
      .words = {"predictions.decoder", "predictions.dense", "predictions.LayerNorm", "predictions"},
      .sequence = kPooled,
      .token = kTokens,
@@ -145,14 +184,12 @@ constexpr HeadFamily kFamilies[] = {
     {.model_type = "gpt2",
      .prefix = "GPT2",
      .body = "transformer",
-     .masked = false,
      .causal = "LMHeadModel",
      .words = kHead,
      .sequence = kScore,
      .token = kTokens,
      .question = kAnswer,
-     .choice = {"multiple_choice_head.summary", Look::chosen, Drop::summary},
-     .pair = {}},
+     .choice = {"multiple_choice_head.summary", Look::chosen, Drop::summary}},
     decoder("llama", "Llama", kTokenScore, kAnswerAbove),
     decoder("mistral", "Mistral", kTokenScore, kAnswer),
     decoder("qwen2", "Qwen2", kTokenScore, kAnswerAbove),
@@ -170,67 +207,23 @@ constexpr HeadFamily kFamilies[] = {
     decoder("smollm3", "SmolLM3", kTokenScore, kAnswerAbove),
     decoder("deepseek_v2", "DeepseekV2", {}, {}),
     decoder("deepseek_v3", "DeepseekV3", kTokenScore, {}),
-    {"gpt_neox",
-     "GPTNeoX",
-     "gpt_neox",
-     false,
-     "ForCausalLM",
-     kHead,
-     kScore,
-     kTokens,
-     kAnswer,
-     {},
-     {}},
-    {"gptj",
-     "GPTJ",
-     "transformer",
-     false,
-     "ForCausalLM",
-     kHeadWithBias,
-     kScore,
-     {},
-     kAnswer,
-     {},
-     {}},
-    {"gpt_neo",
-     "GPTNeo",
-     "transformer",
-     false,
-     "ForCausalLM",
-     kHead,
-     kScore,
-     kTokens,
-     kAnswer,
-     {},
-     {}},
-    {"bloom",
-     "Bloom",
-     "transformer",
-     false,
-     "ForCausalLM",
-     kHead,
-     kScore,
-     kTokens,
-     kAnswer,
-     {},
-     {}},
-    {"falcon",
-     "Falcon",
-     "transformer",
-     false,
-     "ForCausalLM",
-     kHead,
-     kScore,
-     kTokens,
-     kAnswer,
-     {},
-     {}},
+    gpt("gpt_neox", "GPTNeoX", "gpt_neox", kTokens),
+    gpt("gptj", "GPTJ", "transformer", {}, kHeadWithBias),
+    gpt("gpt_neo", "GPTNeo", "transformer", kTokens),
+    gpt("bloom", "Bloom", "transformer", kTokens),
+    gpt("falcon", "Falcon", "transformer", kTokens),
     decoder("opt", "OPT", {}, kAnswer),
-    {"phi", "Phi", "model", false, "ForCausalLM", kHeadWithBias, kScore, kTokenScore, {}, {}, {}},
+    {.model_type = "phi",
+     .prefix = "Phi",
+     .body = "model",
+     .causal = "ForCausalLM",
+     .words = kHeadWithBias,
+     .sequence = kScore,
+     .token = kTokenScore},
     decoder("stablelm", "StableLm", kTokenScore, {}),
     decoder("starcoder2", "Starcoder2", kTokenScore, {}),
     decoder("olmo", "Olmo", {}, {}),
-    {"t5", "T5", "transformer", false, nullptr, {}, {}, kTokens, {}, {}, {}},
+    {.model_type = "t5", .prefix = "T5", .body = "transformer", .token = kTokens},
 };
 
 const HeadFamily* find_family(const std::string& model_type) {
@@ -345,6 +338,13 @@ Tensor last_tokens(const HeadSetting& setting, const TextInput& input, const Ten
   return argmax(place * real, -1);
 }
 
+/// The mean of every text's tokens that are no padding, of x [B, T, H].
+Tensor mean_of(const Tensor& x, const TextInput& input) {
+  if (!present(input.attention_mask)) return mean(x, {1});
+  const Tensor real = unsqueeze(to_dtype(*input.attention_mask, x.dtype()), -1);
+  return sum(x * real, {1}) / sum(real, {1});
+}
+
 /// x [B, T, H] at the tokens to keep.
 Tensor kept(const Tensor& x, const LogitsToKeep& keep) {
   if (const Tensor* where = std::get_if<Tensor>(&keep)) {
@@ -423,18 +423,23 @@ TextModelWithHead::TextModelWithHead(const std::shared_ptr<TextModel>& body, Tas
     init_weights(*layer, s.initializer_range);
     return layer;
   };
+  const auto norm = [&](const char* name, int64_t size) {
+    add_at(*this, name, std::make_shared<nn::LayerNorm>(Shape{size}, s.eps, true, s.norm_bias));
+  };
   if (predicts_words(task)) {
     const Predictor& p = family_->words;
     if (p.dense) {
-      dense(p.dense, s.hidden_size, s.embedding_size);
-      add_at(*this, p.norm, std::make_shared<nn::LayerNorm>(Shape{s.embedding_size}, s.eps));
+      dense(p.dense, s.hidden_size, s.embedding_size, s.dense_bias);
+      norm(p.norm, s.embedding_size);
     }
-    const auto decoder = dense(p.decoder, s.embedding_size, s.vocab_size, p.dense || p.bias);
+    const bool bias = (p.dense && s.decoder_bias) || p.bias;
+    const auto decoder = dense(p.decoder, s.embedding_size, s.vocab_size, bias);
     if (p.bias_of) below(*this, p.bias_of)->register_parameter("bias", decoder->parameter("bias"));
     if (s.tied) decoder->set_parameter("weight", below(*body, s.table)->parameter("weight"));
   }
   if (const Classifier* c = classifier_of(*family_, task)) {
-    if (c->dense) dense(c->dense, s.hidden_size, s.hidden_size);
+    if (c->dense) dense(c->dense, s.hidden_size, s.hidden_size, s.dense_bias);
+    if (c->norm) norm(c->norm, s.hidden_size);
     const bool two =
         task == Task::question_answering || (c == &family_->pair && family_->next_sentence);
     const bool one = has_choices(task) || task == Task::replaced_tokens;
@@ -464,7 +469,8 @@ Tensor TextModelWithHead::look(const Output& states, const TextInput& input, con
   const Tensor& hidden = states.values[0].second;
   switch (classifier_of(*family_, task_)->look) {
     case Look::pooled: return states.values[1].second;
-    case Look::first: return select(hidden, 1, 0);
+    case Look::first:
+      return setting_.mean_of_tokens ? mean_of(hidden, input) : select(hidden, 1, 0);
     case Look::last: return at_tokens(hidden, last_tokens(setting_, input, hidden));
     case Look::chosen:
       if (!present(labels.choice_tokens)) return select(hidden, 1, -1);
@@ -483,6 +489,7 @@ Tensor TextModelWithHead::classify(const Output& states, const TextInput& input,
     if (c.drops_below_dense) x = dropout(x, p, is_training());
     x = activate(c.activation ? c.activation : setting_.activation, call_at(*this, c.dense, x));
   }
+  if (c.norm) x = call_at(*this, c.norm, x);
   return call_at(*this, c.out, dropout(x, p, is_training()));
 }
 

@@ -40,7 +40,10 @@ struct HeadSetting {
   std::string table = {};  // name of the embeddings of words
   bool tied = false;       // the head that predicts words is that table
   std::string activation = {};
-  double logits_scaling = 1;              // what predictions of words are divided by
+  /// Of the dense layers below the last ones, of norms, and of what predicts words behind those.
+  bool dense_bias = true, norm_bias = true, decoder_bias = true;
+  bool mean_of_tokens = false;  // classifiers of texts look at all tokens, not at the first
+  double logits_scaling = 1;    // what predictions of words are divided by
   std::optional<double> logits_cap = {};  // and kept below, softly
   double eps = 1e-12, initializer_range = 0.02;
   double dropout = 0, classifier_dropout = 0, summary_dropout = 0;

@@ -9,6 +9,7 @@ void bind_clip(nb::module_& m);
 void bind_vit(nb::module_& m);
 void bind_image_bodies(nb::module_& m);
 void bind_language_models(nb::module_& m);
+void bind_encoders(nb::module_& m);
 void bind_seq2seq(nb::module_& m);
 void bind_generation(nb::module_& m);
 void bind_lora(nb::module_& m);

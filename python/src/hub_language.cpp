@@ -3,12 +3,14 @@
 #include <nanobind/stl/variant.h>
 
 #include "ds/base/error.h"
+#include "ds/hub/deberta.h"
 #include "ds/hub/decoder.h"
 #include "ds/hub/deepseek.h"
 #include "ds/hub/encoder.h"
 #include "ds/hub/gpt2.h"
 #include "ds/hub/heads.h"
 #include "ds/hub/llama.h"
+#include "ds/hub/modernbert.h"
 #include "ds/hub/t5.h"
 #include "hub_config.h"
 
@@ -117,34 +119,12 @@ void bind_decoder_config(nb::module_& m) {
       .key("rope", &D::rope)
       .key("window", &D::window)
       .key("layer_types", &D::layer_types)
+      .key("layerdrop", &D::layerdrop)
       .key("clip_qkv", &D::clip_qkv)
       .head_keys();
 }
 
-void bind_configs(nb::module_& m) {
-  using E = hub::EncoderConfig;
-  ConfigClass<E>(m, "EncoderConfig")
-      .key("model_type", &E::model_type)
-      .key("vocab_size", &E::vocab_size)
-      .key("hidden_size", &E::hidden_size)
-      .key("num_hidden_layers", &E::num_hidden_layers)
-      .key("num_attention_heads", &E::num_attention_heads)
-      .key("intermediate_size", &E::intermediate_size)
-      .key("max_position_embeddings", &E::max_position_embeddings)
-      .key("type_vocab_size", &E::type_vocab_size)
-      .key("hidden_act", &E::hidden_act)
-      .key("hidden_dropout_prob", &E::hidden_dropout_prob)
-      .key("attention_probs_dropout_prob", &E::attention_probs_dropout_prob)
-      .key("layer_norm_eps", &E::layer_norm_eps)
-      .key("initializer_range", &E::initializer_range)
-      .key("pad_token_id", &E::pad_token_id)
-      .key("tie_word_embeddings", &E::tie_word_embeddings)
-      .key("is_decoder", &E::is_decoder)
-      .key("relative_attention_num_buckets", &E::relative_attention_num_buckets)
-      .key("embedding_size", &E::embedding_size)
-      .key("num_hidden_groups", &E::num_hidden_groups)
-      .key("inner_group_num", &E::inner_group_num)
-      .head_keys();
+void bind_gpt2_config(nb::module_& m) {
   using G = hub::GPT2Config;
   ConfigClass<G>(m, "GPT2Config")
       .key("vocab_size", &G::vocab_size)
@@ -244,7 +224,9 @@ std::shared_ptr<hub::TextModel> make_body(nb::handle config, hub::Task task) {
   for (auto* make :
        {body_of<hub::GPT2Model, hub::GPT2Config>, body_of<hub::DeepseekModel, hub::DeepseekConfig>,
         body_of<hub::LlamaModel, hub::LlamaConfig>, body_of<hub::T5EncoderModel, hub::T5Config>,
-        body_of<hub::NormedDecoderModel, hub::DecoderConfig>})
+        body_of<hub::NormedDecoderModel, hub::DecoderConfig>,
+        body_of<hub::DebertaModel, hub::DebertaConfig>,
+        body_of<hub::ModernBertModel, hub::ModernBertConfig>})
     if (auto body = make(config)) return body;
   throw nb::type_error("config: a configuration of a model of text is expected");
 }
@@ -332,23 +314,6 @@ void bind_heads(nb::module_& m) {
 }
 
 void bind_text_models(nb::module_& m) {
-  using E = hub::EncoderModel;
-  const nb::none none;
-  LayerClass<E>(m, "EncoderModel", "An encoder of text without a head.")
-      .init([](const hub::EncoderConfig& config,
-               bool pooling) { return std::make_shared<E>(config, pooling); },
-            "config"_a, "add_pooling_layer"_a = true)
-      .def(
-          "forward",
-          [](E& self, Input ids, Input mask, Input types, Input positions, Input embeds,
-             bool hidden, bool attentions, bool return_dict) {
-            return to_python(
-                self.forward({ids, mask, types, positions, embeds, hidden, attentions}),
-                return_dict);
-          },
-          "input_ids"_a = none, "attention_mask"_a = none, "token_type_ids"_a = none,
-          "position_ids"_a = none, "inputs_embeds"_a = none, "output_hidden_states"_a = false,
-          "output_attentions"_a = false, "return_dict"_a = true);
   bind_decoder<hub::GPT2Model, hub::GPT2Config>(m, "GPT2Model");
   bind_decoder<hub::LlamaModel, hub::LlamaConfig>(m, "LlamaModel");
   bind_decoder<hub::DeepseekModel, hub::DeepseekConfig>(m, "DeepseekModel");
@@ -396,7 +361,8 @@ void bind_language_models(nb::module_& m) {
           },
           "hidden_states"_a, "attention_mask"_a = nb::none());
   bind_rope(m);
-  bind_configs(m);
+  bind_encoders(m);
+  bind_gpt2_config(m);
   bind_llama_configs(m);
   bind_decoder_config(m);
   bind_text_models(m);

@@ -51,6 +51,27 @@ OPT = dict(
     max_position_embeddings=20,
     dropout=0.0,
 )
+DEBERTA = {
+    **SMALL,
+    "relative_attention": True,
+    "position_buckets": 8,
+    "max_relative_positions": 40,
+    "pos_att_type": ["p2c", "c2p"],
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+    "position_biased_input": False,
+    "cls_dropout": 0.0,
+}
+DEBERTA.pop("classifier_dropout")
+MODERN = dict(
+    **SIZES,
+    hidden_size=32,
+    intermediate_size=24,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    max_position_embeddings=20,
+    local_attention=6,
+)
 KIN = {**SMALL, "type_vocab_size": 2, "pad_token_id": 1}
 #: Family -> keys of its configuration.
 FAMILIES = {
@@ -58,6 +79,8 @@ FAMILIES = {
     "Camembert": KIN,
     "MPNet": {k: v for k, v in KIN.items() if k not in ("type_vocab_size", "classifier_dropout")},
     "Electra": {**SMALL, "embedding_size": 20, "summary_last_dropout": 0.0},
+    "DebertaV2": DEBERTA,
+    "ModernBert": MODERN,
     "GPTNeoX": NEOX,
     "GPTJ": dict(**SIZES, n_embd=32, n_layer=2, n_head=4, n_positions=20, rotary_dim=4),
     "GPTNeo": NEO,
@@ -83,6 +106,7 @@ HEADS = {
     "Camembert": [*ENCODERS, "ForCausalLM"],
     "MPNet": ENCODERS,
     "Electra": [*ENCODERS, "ForCausalLM", "ForPreTraining"],
+    **dict.fromkeys(("DebertaV2", "ModernBert"), ENCODERS),
     **dict.fromkeys(
         ("GPTNeoX", "GPTNeo", "Bloom", "Falcon"), ["Model", "ForCausalLM", *CLASSIFIERS]
     ),
@@ -94,6 +118,34 @@ CASES = {family + head: family for family, heads in HEADS.items() for head in he
 #: Further forms of a family.
 FORMS = {
     "an ELECTRA of one size": ("ElectraForMaskedLM", {"embedding_size": 32}),
+    "a DeBERTa with projections of distances": (
+        "DebertaV2ForSequenceClassification",
+        {"share_att_key": False, "pos_att_type": "c2p|p2c", "num_labels": 3},
+    ),
+    "a DeBERTa with a convolution": (
+        "DebertaV2ForMaskedLM",
+        {"conv_kernel_size": 3, "conv_act": "gelu", "embedding_size": 20, "type_vocab_size": 2},
+    ),
+    "a DeBERTa with all distances": (
+        "DebertaV2ForTokenClassification",
+        {"position_buckets": -1, "pos_att_type": ["p2c"], "norm_rel_ebd": "none", "num_labels": 3},
+    ),
+    "a DeBERTa that knows positions": (
+        "DebertaV2ForQuestionAnswering",
+        {"relative_attention": False, "position_biased_input": True, "pos_att_type": []},
+    ),
+    "a ModernBERT that takes means": (
+        "ModernBertForSequenceClassification",
+        {"classifier_pooling": "mean", "num_labels": 3},
+    ),
+    "a ModernBERT with biases": (
+        "ModernBertForMaskedLM",
+        {
+            **dict.fromkeys(("norm_bias", "attention_bias", "mlp_bias", "classifier_bias"), True),
+            "decoder_bias": False,
+            "classifier_activation": "relu",
+        },
+    ),
     "a GPT-NeoX in turn": ("GPTNeoXForCausalLM", {"use_parallel_residual": False}),
     "a GPT-NeoX without biases": ("GPTNeoXForCausalLM", {"attention_bias": False}),
     "a GPT-J that turns whole heads": ("GPTJForCausalLM", {"rotary_dim": 8, "n_inner": 40}),
@@ -222,6 +274,18 @@ def test_transformers_loads_what_is_saved(family, tmp_path):
 
 
 #: Sizes of published checkpoints, from their config.json.
+_V3 = dict(
+    hidden_size=768,
+    num_hidden_layers=12,
+    num_attention_heads=12,
+    intermediate_size=3072,
+    position_biased_input=False,
+    relative_attention=True,
+    position_buckets=256,
+    norm_rel_ebd="layer_norm",
+    share_att_key=True,
+    pos_att_type="p2c|c2p",
+)
 NAMED = {
     "xlm-roberta-base": (
         "XLMRoberta",
@@ -262,6 +326,8 @@ NAMED = {
             do_layer_norm_before=False,
         ),
     ),
+    "deberta-v3-base": ("DebertaV2", _V3),
+    "modernbert-base": ("ModernBert", {}),
     "bloom-560m": ("Bloom", dict(hidden_size=1024, n_layer=24, n_head=16)),
     "falcon-7b": ("Falcon", {}),
     "phi-1_5": ("Phi", {}),
@@ -315,15 +381,49 @@ def test_older_files_are_read(tmp_path):
     assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
 
 
+def test_padding_that_sees_nothing_has_results_of_transformers(tmp_path):
+    theirs = upstream("ModernBertForQuestionAnswering", local_attention=4).eval()
+    theirs.save_pretrained(tmp_path)
+    mine = models.ModernBertForQuestionAnswering.from_pretrained(tmp_path)
+    ids, mask = np.random.default_rng(2).integers(3, 61, (2, 15)), np.ones((2, 15), np.int64)
+    mask[1, 4:] = 0
+    given = {"input_ids": ids, "attention_mask": mask}
+    expected = theirs(**{k: torch.tensor(v) for k, v in given.items()})
+    found = mine(**{k: ds.tensor(v) for k, v in given.items()})
+    close(found.start_logits, expected.start_logits)
+
+
+def test_layers_are_left_out_while_training():
+    """Of two states of OPT, those that a layer leaves that is left out are equal."""
+    model = models.OPTModel(models.OPTConfig(**{**OPT, "num_hidden_layers": 40, "layerdrop": 0.3}))
+    ids = ds.tensor(np.random.default_rng(2).integers(3, 61, (2, 6)))
+    ds.manual_seed(1)
+
+    def left_out():
+        states = [s.detach().numpy() for s in model(ids, output_hidden_states=True).hidden_states]
+        return sum(np.array_equal(a, b) for a, b in zip(states, states[1:], strict=False))
+
+    assert 4 <= left_out() <= 22
+    model.eval()
+    assert left_out() == 0
+    with pytest.raises(ds.ValueError, match="probability 2"):
+        models.OPTModel(models.OPTConfig(**{**OPT, "layerdrop": 2.0}))(ids)
+
+
 @pytest.mark.parametrize(
     "family, changes, error, message",
     [
         ("Electra", {"summary_type": "mean"}, ds.ValueError, "'first', True, 'gelu'"),
         ("GPTNeoX", {"num_attention_heads": 5}, ds.ValueError, "5 attention heads do not divide"),
         ("GPTNeo", {"num_layers": 5}, ds.ValueError, "attention_types make 3 layers of 5"),
-        ("OPT", {"layerdrop": 0.1}, ds.NotImplementedError, "layerdrop is 0.1"),
         ("Falcon", {"alibi": True}, ds.NotImplementedError, "alibi is True"),
         ("StableLm", {"qk_layernorm": True}, ds.NotImplementedError, "qk_layernorm is True"),
+        ("DebertaV2", {"legacy": False}, ds.NotImplementedError, "'legacy': False"),
+        ("DebertaV2", {"position_buckets": 2}, ds.ValueError, "position_buckets 2 must be"),
+        ("DebertaV2", {"pos_att_type": "p2p"}, ds.ValueError, "pos_att_type 'p2p' is unknown"),
+        ("ModernBert", {"sparse_prediction": True}, ds.NotImplementedError, "sparse_prediction"),
+        ("ModernBert", {"layer_types": ["full_attention"]}, ds.ValueError, "1 layers of 4"),
+        ("ModernBert", {"classifier_pooling": "last"}, ds.ValueError, "use cls or mean"),
         ("Phi", {"num_key_value_heads": 3}, ds.ValueError, "3 key and value heads do not divide"),
     ],
 )

@@ -27,9 +27,10 @@ _VIT = {"layers": _ATTENTION_FIRST, "embeddings": _TOKENS}
 #: part of the module's name that is no number. Families that are not here are not known.
 ORDERS: dict[str, dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(
-        "bert distilbert mpnet gpt2 t5 mt5 bart mbart pegasus marian llama mistral qwen2 "
-        "qwen3 gemma gemma2 gemma3_text granite olmo olmo2 smollm3 deepseek_v2 deepseek_v3 "
-        "qwen3_moe beit resnet convnext convnextv2 mobilenet_v2 efficientnet segformer".split(),
+        "bert distilbert deberta-v2 modernbert mpnet gpt2 t5 mt5 bart mbart pegasus marian "
+        "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text granite olmo olmo2 smollm3 "
+        "deepseek_v2 deepseek_v3 qwen3_moe beit resnet convnext convnextv2 mobilenet_v2 "
+        "efficientnet segformer".split(),
         {},
     ),
     "albert": {

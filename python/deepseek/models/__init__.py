@@ -22,6 +22,7 @@ from ._config import (
     XLMRobertaConfig,
 )
 from ._decoder_config import DECODERS
+from ._encoder_config import ENCODERS
 from ._gpt_config import NORMED
 from ._output import ModelOutput
 from ._pretrained import LoadWarning, PreTrainedModel
@@ -105,7 +106,9 @@ from .vit import (
     ViTModel,
 )
 
-_TEXT_CONFIGS = {config.__name__: config for config in (DECODERS | NORMED | BARTS).values()}
+_TEXT_CONFIGS = {
+    config.__name__: config for config in (ENCODERS | DECODERS | NORMED | BARTS).values()
+}
 #: Names that tokenizers have in transformers; what one does its files say.
 _TOKENIZERS = dict.fromkeys(
     (
@@ -113,9 +116,9 @@ _TOKENIZERS = dict.fromkeys(
         *(
             f"{family}Tokenizer{kind}"
             for family in (
-                *("Albert", "Bart", "Bert", "Bloom", "CLIP", "Camembert", "DistilBert", "Electra"),
-                *("GPT2", "GPTNeoX", "Gemma", "Llama", "MPNet", "Qwen2", "Roberta", "T5"),
-                "XLMRoberta",
+                *("Albert", "Bart", "Bert", "Bloom", "CLIP", "Camembert", "DebertaV2"),
+                *("DistilBert", "Electra", "GPT2", "GPTNeoX", "Gemma", "Llama", "MPNet"),
+                *("Pegasus", "Qwen2", "Roberta", "T5", "XLMRoberta"),
             )
             for kind in ("", "Fast")
         ),

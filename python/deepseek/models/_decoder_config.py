@@ -7,6 +7,28 @@ from ._config import CONFIGS, PretrainedConfig
 _hub = _core._hub
 
 
+def native_rope(values: dict, max_position_embeddings: int):
+    """The C++ struct of one kind's rope_parameters."""
+    rope = _hub.RopeConfig()
+    for key, value in values.items():
+        try:
+            if key in rope.fields:
+                setattr(rope, key, value)
+        except TypeError:
+            raise _core.ValueError(f"config: rope_parameters: {key} is {value!r}") from None
+    if rope.rope_type == "longrope" and "factor" not in values:
+        rope.factor = max_position_embeddings / rope.original_max_position_embeddings
+    return rope
+
+
+def native_ropes(config) -> dict:
+    """The C++ structs where rope_parameters are those of each of layer_types."""
+    return {
+        name: native_rope(config.rope_parameters[kind], config.max_position_embeddings)
+        for name, kind in (("rope", "full_attention"), ("sliding_rope", "sliding_attention"))
+    }
+
+
 class LlamaConfig(PretrainedConfig):
     """Llama."""
 
@@ -55,24 +77,13 @@ class LlamaConfig(PretrainedConfig):
         rope["rope_type"] = rope.get("rope_type", rope.pop("type", "default"))
         return rope
 
-    def _native_rope(self, values: dict):
-        rope = _hub.RopeConfig()
-        for key, value in values.items():
-            try:
-                if key in rope.fields:
-                    setattr(rope, key, value)
-            except TypeError:
-                raise _core.ValueError(f"config: rope_parameters: {key} is {value!r}") from None
-        if rope.rope_type == "longrope" and "factor" not in values:
-            rope.factor = self.max_position_embeddings / rope.original_max_position_embeddings
-        return rope
-
     def _native(self, **changes):
         if getattr(self, "use_bidirectional_attention", False):
             raise _core.NotImplementedError(
                 "config: use_bidirectional_attention is True; decoders see earlier tokens only"
             )
-        changes.setdefault("rope", self._native_rope(self.rope_parameters))
+        if "rope" not in changes:
+            changes["rope"] = native_rope(self.rope_parameters, self.max_position_embeddings)
         return super()._native(**changes)
 
 
@@ -289,12 +300,7 @@ class Gemma3TextConfig(Gemma2Config):
         }
 
     def _native(self, **changes):
-        rope = self.rope_parameters
-        return super()._native(
-            rope=self._native_rope(rope["full_attention"]),
-            sliding_rope=self._native_rope(rope["sliding_attention"]),
-            **changes,
-        )
+        return super()._native(**native_ropes(self), **changes)
 
 
 class Phi3Config(LlamaConfig):

@@ -25,6 +25,7 @@ _RARE = (
     "rope",
     "window",
     "layer_types",
+    "layerdrop",
     "clip_qkv",
 )
 
@@ -383,7 +384,7 @@ class OPTConfig(PretrainedConfig):
         "layer_norm_elementwise_affine": "norms_learn",
     }
     _made = (
-        *_without("embedding_size", "attention_bias", "pre_norm", "norms_learn"),
+        *_without("embedding_size", "attention_bias", "pre_norm", "norms_learn", "layerdrop"),
         "layer_norm_eps",
         "classifier_dropout",
     )
@@ -395,7 +396,6 @@ class OPTConfig(PretrainedConfig):
         "ffn_dim": 3072,
         "activation_function": "relu",
         "dropout": 0.1,
-        "layerdrop": 0.0,
         "_remove_final_layer_norm": False,
         "pad_token_id": 1,
         "bos_token_id": 2,
@@ -409,10 +409,6 @@ class OPTConfig(PretrainedConfig):
             self.word_embed_proj_dim = self.hidden_size
 
     def _native(self, **changes):
-        if self.layerdrop:
-            raise _core.NotImplementedError(
-                f"config: layerdrop is {self.layerdrop}; layers are not left out, set it to 0"
-            )
         return super()._native(
             use_parallel_residual=False,
             out_bias=self.enable_bias,

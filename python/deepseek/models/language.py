@@ -18,6 +18,7 @@ from ._config import (
     XLMRobertaConfig,
 )
 from ._decoder_config import DECODERS
+from ._encoder_config import DebertaV2Config, ModernBertConfig
 from ._gpt_config import NORMED
 from ._output import ModelOutput
 from ._pretrained import PretrainedMixin
@@ -289,6 +290,8 @@ FAMILIES: dict[str, dict[str, type]] = {
         for config in (RobertaConfig, XLMRobertaConfig, CamembertConfig, MPNetConfig, ElectraConfig)
     },
     "distilbert": _family("DistilBert", DistilBertConfig, _Encoder, _hub.EncoderModel),
+    "deberta-v2": _family("DebertaV2", DebertaV2Config, _Model, _hub.DebertaModel),
+    "modernbert": _family("ModernBert", ModernBertConfig, _Model, _hub.ModernBertModel),
     "albert": _family("Albert", AlbertConfig, _Encoder, _hub.EncoderModel),
     "gpt2": _family("GPT2", GPT2Config, _Decoder, _hub.GPT2Model),
     **{

@@ -85,6 +85,14 @@ SOURCES: dict[str, Source] = {
     "xlm-roberta-large": Source("FacebookAI/xlm-roberta-large", "mit"),
     "mpnet-base": Source("microsoft/mpnet-base", None),
     "all-mpnet-base-v2": Source("sentence-transformers/all-mpnet-base-v2", "apache-2.0"),
+    **{
+        f"deberta-v3-{size}": Source(f"microsoft/deberta-v3-{size}", "mit")
+        for size in ("xsmall", "small", "base", "large")
+    },
+    **{
+        f"modernbert-{size}": Source(f"answerdotai/ModernBERT-{size}", "apache-2.0")
+        for size in ("base", "large")
+    },
     "camembert-base": Source("almanach/camembert-base", "mit"),
     **{
         f"electra-{size}-{part}": Source(f"google/electra-{size}-{part}", "apache-2.0")

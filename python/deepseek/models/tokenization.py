@@ -9,7 +9,7 @@ from pathlib import Path
 from .. import _core
 from .._whole_file import write_text
 from ..hub import PushToHubMixin
-from . import chat
+from . import _sentence_piece, chat
 from ._files import find_optional, read_json, read_text, split_hub_arguments
 from .encoding import BatchEncoding
 from .special_tokens import FURTHER, SPECIAL, SpecialTokens, text_of, tokens_of
@@ -69,18 +69,23 @@ def _from_vocabulary(files: dict[str, Path], settings: dict):
     return made, _GPT2
 
 
-def _from_files(name, files: dict[str, Path], settings: dict):
+def _from_files(name, files: dict[str, Path], settings: dict, kind: str):
     library = _backend()
     try:
         if "tokenizer.json" in files:
             return library.Tokenizer.from_file(str(files["tokenizer.json"])), {}
         if "vocab.txt" in files or {"vocab.json", "merges.txt"} <= set(files):
             return _from_vocabulary(files, settings)
+        for file in _sentence_piece.FILES:
+            if file in files:
+                return _sentence_piece.read_sentence_piece(library, files[file], kind, settings)
+    except _core.Error:
+        raise
     except Exception as error:  # the package raises bare Exceptions
         raise _core.FileFormatError(f"tokenizer of {name}: {error}") from error
     raise _core.IOError(
-        f"{name} has no tokenizer; expected tokenizer.json, vocab.txt, or "
-        "vocab.json and merges.txt"
+        f"{name} has no tokenizer; expected tokenizer.json, vocab.txt, vocab.json and merges.txt, "
+        f"or one of {', '.join(_sentence_piece.FILES)}"
     )
 
 
@@ -112,10 +117,15 @@ class PreTrainedTokenizer(SpecialTokens, TrainingMixin, chat.ChatMixin, PushToHu
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, **arguments):
-        """The tokenizer of a folder or a model of a hub: tokenizer.json, vocab.txt, or vocab.json
-        and merges.txt. Other arguments replace settings of tokenizer_config.json."""
+        """The tokenizer of a folder or a model of a hub: tokenizer.json, vocab.txt, vocab.json
+        and merges.txt, or a Unigram model of SentencePiece of T5, DeBERTa, XLM-RoBERTa or PEGASUS.
+        Other arguments replace settings of tokenizer_config.json."""
         hub, changes = split_hub_arguments(arguments)
         files = {file: path for file in _FILES if (path := find_optional(name, file, **hub))}
+        if not {"tokenizer.json", "vocab.txt", "vocab.json"} & set(files):
+            for file in _sentence_piece.FILES:
+                if path := find_optional(name, file, **hub):
+                    files[file] = path
         read = {
             file: read_json(path)
             for file, path in files.items()
@@ -126,7 +136,12 @@ class PreTrainedTokenizer(SpecialTokens, TrainingMixin, chat.ChatMixin, PushToHu
             **read.get("tokenizer_config.json", {}),
             **changes,
         }
-        tokenizer, special = _from_files(name, files, settings)
+        kind = (
+            settings.get("tokenizer_class")
+            or read.get("config.json", {}).get("model_type")
+            or ("bert" if "vocab.txt" in files else "")
+        )
+        tokenizer, special = _from_files(name, files, settings, kind)
         special = {
             **special,
             **{key: text_of(settings[key]) for key in SPECIAL if settings.get(key) is not None},
@@ -138,12 +153,7 @@ class PreTrainedTokenizer(SpecialTokens, TrainingMixin, chat.ChatMixin, PushToHu
         limit = settings.get("model_max_length")
         names = settings.get("model_input_names")
         if names is None:
-            kind = (
-                settings.get("tokenizer_class")
-                or read.get("config.json", {}).get("model_type")
-                or ("bert" if "vocab.txt" in files else "")
-            )
-            types = kind.lower().startswith("bert")
+            types = kind.lower().startswith(("bert", "deberta"))
         else:
             types = "token_type_ids" in names
         made = cls(

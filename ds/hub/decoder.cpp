@@ -42,6 +42,53 @@ struct DecoderFamily {
 
 namespace {
 
+/// Llama's names.
+constexpr DecoderFamily of_llama(const char* model_type, const char* class_prefix) {
+  return {.model_type = model_type,
+          .class_prefix = class_prefix,
+          .words = "embed_tokens",
+          .layers = "layers",
+          .last_norm = "norm",
+          .attention_norm = "input_layernorm",
+          .mlp_norm = "post_attention_layernorm",
+          .query = "self_attn.q_proj",
+          .key = "self_attn.k_proj",
+          .value = "self_attn.v_proj",
+          .out = "self_attn.o_proj",
+          .gate = "mlp.gate_proj",
+          .up = "mlp.up_proj",
+          .down = "mlp.down_proj",
+          .pads = true};
+}
+
+constexpr DecoderFamily phi() {
+  DecoderFamily family = of_llama("phi", "Phi");
+  family.last_norm = "final_layernorm";
+  family.mlp_norm = nullptr;
+  family.out = "self_attn.dense";
+  family.gate = nullptr;
+  family.up = "mlp.fc1";
+  family.down = "mlp.fc2";
+  family.query_norm = "self_attn.q_layernorm";
+  family.key_norm = "self_attn.k_layernorm";
+  return family;
+}
+
+constexpr DecoderFamily stablelm() {
+  DecoderFamily family = of_llama("stablelm", "StableLm");
+  family.one_norm = true;
+  family.drops_attention = false;
+  return family;
+}
+
+constexpr DecoderFamily starcoder2() {
+  DecoderFamily family = of_llama("starcoder2", "Starcoder2");
+  family.gate = nullptr;
+  family.up = "mlp.c_fc";
+  family.down = "mlp.c_proj";
+  return family;
+}
+
 constexpr DecoderFamily kFamilies[] = {
     {.model_type = "gpt_neox",
      .class_prefix = "GPTNeoX",
@@ -129,71 +176,10 @@ constexpr DecoderFamily kFamilies[] = {
      .one_norm = true,
      .attention_norm_of_two = "ln_attn",
      .mlp_norm_of_two = "ln_mlp"},
-    {.model_type = "phi",
-     .class_prefix = "Phi",
-     .position = Position::halves,
-     .words = "embed_tokens",
-     .layers = "layers",
-     .last_norm = "final_layernorm",
-     .attention_norm = "input_layernorm",
-     .query = "self_attn.q_proj",
-     .key = "self_attn.k_proj",
-     .value = "self_attn.v_proj",
-     .out = "self_attn.dense",
-     .up = "mlp.fc1",
-     .down = "mlp.fc2",
-     .pads = true,
-     .query_norm = "self_attn.q_layernorm",
-     .key_norm = "self_attn.k_layernorm"},
-    {.model_type = "stablelm",
-     .class_prefix = "StableLm",
-     .position = Position::halves,
-     .words = "embed_tokens",
-     .layers = "layers",
-     .last_norm = "norm",
-     .attention_norm = "input_layernorm",
-     .mlp_norm = "post_attention_layernorm",
-     .query = "self_attn.q_proj",
-     .key = "self_attn.k_proj",
-     .value = "self_attn.v_proj",
-     .out = "self_attn.o_proj",
-     .gate = "mlp.gate_proj",
-     .up = "mlp.up_proj",
-     .down = "mlp.down_proj",
-     .one_norm = true,
-     .drops_attention = false,
-     .pads = true},
-    {.model_type = "starcoder2",
-     .class_prefix = "Starcoder2",
-     .position = Position::halves,
-     .words = "embed_tokens",
-     .layers = "layers",
-     .last_norm = "norm",
-     .attention_norm = "input_layernorm",
-     .mlp_norm = "post_attention_layernorm",
-     .query = "self_attn.q_proj",
-     .key = "self_attn.k_proj",
-     .value = "self_attn.v_proj",
-     .out = "self_attn.o_proj",
-     .up = "mlp.c_fc",
-     .down = "mlp.c_proj",
-     .pads = true},
-    {.model_type = "olmo",
-     .class_prefix = "Olmo",
-     .position = Position::halves,
-     .words = "embed_tokens",
-     .layers = "layers",
-     .last_norm = "norm",
-     .attention_norm = "input_layernorm",
-     .mlp_norm = "post_attention_layernorm",
-     .query = "self_attn.q_proj",
-     .key = "self_attn.k_proj",
-     .value = "self_attn.v_proj",
-     .out = "self_attn.o_proj",
-     .gate = "mlp.gate_proj",
-     .up = "mlp.up_proj",
-     .down = "mlp.down_proj",
-     .pads = true},
+    phi(),
+    stablelm(),
+    starcoder2(),
+    of_llama("olmo", "Olmo"),
 };
 
 const DecoderFamily& family_of(const DecoderConfig& config) {

@@ -32,14 +32,33 @@ _T5 = {
 }
 
 
+_BART = {
+    **_COMMON,
+    "d_model": 16,
+    **{
+        f"{part}_{key}": size
+        for part in ("encoder", "decoder")
+        for key, size in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 16))
+    },
+    "dropout": 0.0,
+    "init_std": 0.5,
+    "pad_token_id": 0,
+    "bos_token_id": 2,
+    "decoder_start_token_id": 2,
+}
+
+
 def make_model(head: str, dropout: bool = False, **changes):
-    """transformers' BertFor..., GPT2... or T5... without dropout, the same at every call."""
+    """transformers' BertFor..., GPT2..., Bart... or T5... without dropout, the same at every
+    call."""
     torch.manual_seed(0)
     if head.startswith("Bert"):
         config = transformers.BertConfig(**{**_BERT, **({} if dropout else _STILL), **changes})
     elif head.startswith("GPT2"):
         still = {} if dropout else {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
         config = transformers.GPT2Config(**{**_GPT2, **still, **changes})
+    elif head.startswith("Bart"):
+        config = transformers.BartConfig(**{**_BART, **changes})
     else:
         config = transformers.T5Config(**{**_T5, **changes})
     return getattr(transformers, head)(config)

@@ -92,18 +92,19 @@ def test_free_labels_equal_transformers(tmp_path, places):
         mine("good", ["a"])
 
 
-def test_texts_that_answer_are_those_of_generate(tmp_path):
+@pytest.mark.parametrize("name", ["T5ForConditionalGeneration", "BartForConditionalGeneration"])
+def test_texts_that_answer_are_those_of_generate(name, tmp_path):
     torch.manual_seed(0)
     small_models.save_model(
         tmp_path,
-        "T5ForConditionalGeneration",
+        name,
         eos_token_id=3,
         task_specific_params={
             "summarization": {"prefix": "the film was ", "max_new_tokens": 3},
             "translation_en_to_no": {"prefix": "very ", "num_beams": 2, "max_new_tokens": 4},
         },
     )
-    theirs = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path).eval()
+    theirs = getattr(transformers, name).from_pretrained(tmp_path).eval()
     tokenizer = transformers.BertTokenizerFast(str(tmp_path / "vocab.txt"))
 
     def expected(texts, **options):

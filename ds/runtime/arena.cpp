@@ -55,8 +55,16 @@ constexpr Weight kWeights[] = {
     },
     [](const Lifetime& life) { return static_cast<double>(life.last - life.first); }};
 
-// A plan this near to the lower bound is not worth more time.
+// A plan this near to the lower bound is not worth more time: by share, or by bytes that no device
+// misses.
 constexpr double kNearEnough = 1.005;
+constexpr size_t kFewBytes = size_t{32} << 10;
+
+bool near_enough(const ArenaPlan& plan) {
+  return plan.bytes <= plan.lower_bound + kFewBytes ||
+         static_cast<double>(plan.bytes) <= kNearEnough * static_cast<double>(plan.lower_bound);
+}
+
 // Limits of what better plans may cost: pairs of blocks looked at, and new orders of few blocks.
 constexpr size_t kMaxWork = 20'000'000;
 constexpr size_t kMaxRounds = 100;
@@ -66,8 +74,7 @@ void improve(const std::vector<Lifetime>& lifetimes, std::vector<size_t> order, 
              size_t rounds) {
   ArenaPlan plan = best;
   for (size_t round = 0; round < rounds; ++round) {
-    if (static_cast<double>(best.bytes) <= kNearEnough * static_cast<double>(best.lower_bound))
-      return;
+    if (near_enough(best)) return;
     const auto top = std::max_element(order.begin(), order.end(), [&](size_t a, size_t b) {
       return plan.offsets[a] + lifetimes[a].bytes < plan.offsets[b] + lifetimes[b].bytes;
     });
@@ -95,9 +102,10 @@ ArenaPlan plan_arena(const std::vector<Lifetime>& lifetimes) {
     ArenaPlan plan = place(lifetimes, order);
     if (!best_order.empty() && plan.bytes >= best.bytes) continue;
     best = std::move(plan);
+    best.lower_bound = lower_bound;
     best_order = std::move(order);
+    if (near_enough(best)) return best;
   }
-  best.lower_bound = lower_bound;
   const size_t rounds = std::min(kMaxRounds, kMaxWork / (count * count));
   improve(lifetimes, std::move(best_order), best, rounds);
   return best;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is computed when a value is needed: the asked tensors and every live tensor that shares
 // pending work with them, in one plan. Tensors without such a tie stay pending, so touching one
-// beside a training step does not change the step's plan.
+// beside a training step does not change the step's plan. What reads a value that the plan writes
+// over is computed with it, unless it has history: a running average of parameters would keep each
+// step's parameters alive, and the new ones could not take their memory.
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -30,15 +32,25 @@ class Components {
  public:
   Components() : epoch_(next_visit_epoch()) {}
 
-  /// Visits from a root as member of `group`; joins the groups it runs into.
-  void visit(const Value& root, uint32_t group) {
-    while (parents_.size() <= group) parents_.push_back(static_cast<uint32_t>(parents_.size()));
+  /// Visits from a root as member of `group`; joins the groups it runs into. With `joins_writers`
+  /// also those that assigned over what it reads.
+  void visit(const Value& root, uint32_t group, bool joins_writers) {
+    grow(group);
+    joins_writers_ = joins_writers;
     enter(root.node.get(), group);
     while (!stack_.empty()) {
       const Node* node = stack_.back();
       stack_.pop_back();
       for (const Value& input : node->inputs()) enter(input.node.get(), group);
     }
+  }
+
+  /// `group` assigned over the computed `leaf`. Before visits.
+  void assigned_over(const Node& leaf, uint32_t group) {
+    grow(group);
+    if (leaf.visit_epoch == epoch_) return join(leaf.visit_index, group);
+    leaf.visit_epoch = epoch_;
+    leaf.visit_index = group;
   }
 
   uint32_t find(uint32_t group) {
@@ -50,19 +62,31 @@ class Components {
   /// not computed now.
   std::vector<const Node*> members() {
     std::vector<const Node*> members;
+    const uint32_t asked = find(0);
     for (const Node* node : visited_)
-      if (find(node->visit_index) == find(0)) members.push_back(node);
+      if (find(node->visit_index) == asked) members.push_back(node);
     return members;
   }
 
+  size_t visited() const { return visited_.size(); }
+
  private:
+  void grow(uint32_t group) {
+    while (parents_.size() <= group) parents_.push_back(static_cast<uint32_t>(parents_.size()));
+  }
+
+  void join(uint32_t a, uint32_t b) {
+    a = find(a), b = find(b);
+    parents_[std::max(a, b)] = std::min(a, b);
+  }
+
   void enter(const Node* node, uint32_t group) {
-    if (!is_pending(*node)) return;
+    const bool pending = is_pending(*node);
     if (node->visit_epoch == epoch_) {
-      const uint32_t a = find(node->visit_index), b = find(group);
-      parents_[std::max(a, b)] = std::min(a, b);
+      if (pending || joins_writers_) join(node->visit_index, group);
       return;
     }
+    if (!pending) return;
     node->visit_epoch = epoch_;
     node->visit_index = group;
     visited_.push_back(node);
@@ -70,6 +94,7 @@ class Components {
   }
 
   uint64_t epoch_;
+  bool joins_writers_ = false;
   std::vector<uint32_t> parents_;
   std::vector<const Node*> stack_;
   std::vector<const Node*> visited_;
@@ -82,59 +107,46 @@ class Outputs {
  public:
   void add(const Value& value, bool whole) {
     const Value plain = strip_markers(value);
-    const Node* node = plain.node.get();
-    if (node->op() == Op::input_ || node->realized(0)) return;
-    const auto [entry, made] = wanted_.try_emplace(node);
-    if (made) {
-      order_.push_back(plain.node);
-      entry->second.resize(static_cast<size_t>(node->outputs()));
-    }
-    if (whole) entry->second.assign(entry->second.size(), true);
-    entry->second[static_cast<size_t>(plain.index)] = true;
+    if (plain.node->op() == Op::input_ || plain.node->realized(0)) return;
+    if (!whole) return list_.push_back(plain);
+    for (int i = 0; i < plain.node->outputs(); ++i) list_.push_back({plain.node, i});
   }
 
   /// In the order of recording, which is about the order that they are computed in: a weight's
   /// gradient comes right after what it reads, so activations go early. Nothing is added
   /// afterwards.
   const Values& list() {
-    if (!list_.empty()) return list_;
-    std::sort(order_.begin(), order_.end(),
-              [](const NodePtr& a, const NodePtr& b) { return a->id() < b->id(); });
-    for (const NodePtr& node : order_) {
-      const std::vector<bool>& wanted = wanted_.at(node.get());
-      for (int i = 0; i < node->outputs(); ++i)
-        if (wanted[static_cast<size_t>(i)]) {
-          positions_[node.get()].emplace_back(i, list_.size());
-          list_.push_back({node, i});
-        }
-    }
+    if (ordered_) return list_;
+    std::sort(list_.begin(), list_.end(), before);
+    list_.erase(std::unique(list_.begin(), list_.end()), list_.end());
+    ordered_ = true;
     return list_;
   }
 
+  /// Its place in the list; the list's size when it is not there.
   size_t index_of(const Value& value) {
-    const size_t none = list().size();
-    const auto found = positions_.find(value.node.get());
-    if (found == positions_.end()) return none;
-    for (const auto& [output, position] : found->second)
-      if (output == value.index) return position;
-    return none;
+    const auto found = std::lower_bound(list().begin(), list().end(), value, before);
+    return static_cast<size_t>((found != list_.end() && *found == value ? found : list_.end()) -
+                               list_.begin());
   }
 
   /// Nodes without all their outputs count as not computed once their tensors are leaves.
   void forget_parts() {
-    for (const NodePtr& node : order_) {
-      const std::vector<bool>& wanted = wanted_.at(node.get());
-      if (std::find(wanted.begin(), wanted.end(), false) == wanted.end()) continue;
-      for (int i = 0; i < node->outputs(); ++i) node->set_realized(i, nullptr);
+    for (size_t first = 0, end = 0; first < list().size(); first = end) {
+      const Node& node = *list_[first].node;
+      while (end < list_.size() && list_[end].node.get() == &node) ++end;
+      if (end - first == static_cast<size_t>(node.outputs())) continue;
+      for (int i = 0; i < node.outputs(); ++i) node.set_realized(i, nullptr);
     }
   }
 
  private:
-  std::unordered_map<const Node*, std::vector<bool>> wanted_;
-  std::vector<NodePtr> order_;
+  static bool before(const Value& a, const Value& b) {
+    return std::pair(a.node->id(), a.index) < std::pair(b.node->id(), b.index);
+  }
+
   Values list_;
-  /// Per node the outputs in the list and their places there.
-  std::unordered_map<const Node*, std::vector<std::pair<int, size_t>>> positions_;
+  bool ordered_ = false;
 };
 
 /// What a later backward will read is computed now with the rest, as an eager framework keeps it.
@@ -178,13 +190,14 @@ void keep_history(const std::vector<TensorImpl*>& roots, Outputs& outputs,
 /// Values that were assigned over: what their tensors keep when the step fails, and, where only the
 /// nodes computed now still read them, memory for the new values (parameters and optimizer state
 /// are updated in place). The roots keep their donors until there is a plan.
-void find_previous(const std::vector<TensorImpl*>& roots, Components& components, Outputs& outputs,
-                   const std::unordered_set<const Node*>& kept, EvaluateRequest& request) {
+void find_previous(const std::vector<TensorImpl*>& roots, const std::vector<const Node*>& members,
+                   Outputs& outputs, const std::unordered_set<const Node*>& kept,
+                   EvaluateRequest& request) {
   std::unordered_map<const Node*, long> reads;
   for (const TensorImpl* root : roots)
     if (root->donor) reads.emplace(root->donor.get(), 0);
   if (reads.empty()) return;
-  for (const Node* node : components.members())
+  for (const Node* node : members)
     for (const Value& input : node->inputs())
       if (const auto found = reads.find(input.node.get()); found != reads.end()) ++found->second;
   for (const TensorImpl* root : roots) {
@@ -230,6 +243,9 @@ Value asked_value(TensorImpl& impl) {
 std::atomic<uint32_t> g_recorded{0};
 // A training step of a large model records some ten thousand nodes.
 constexpr uint32_t kMaxRecorded = 100000;
+// A node that an evaluation leaves pending is visited by each that follows, so it weighs more: a
+// counter that nobody reads grows with every step.
+constexpr size_t kLeftWeight = 16;
 
 }  // namespace
 
@@ -241,18 +257,22 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked, bool awaited) {
   std::vector<TensorImpl*> roots;
   std::unordered_set<TensorImpl*> seen;
   for (TensorImpl* impl : asked) {
-    components.visit(asked_value(*impl), 0);
     TensorImpl& root = impl->root();
-    components.visit(root.value, 0);
     if (seen.insert(&root).second) roots.push_back(&root);
   }
   std::vector<std::pair<TensorImpl*, uint32_t>> others;
-  uint32_t group = 0;
   for_each_live([&](TensorImpl& impl) {
     if (seen.count(&impl) || strip_markers(impl.value).node->realized(0)) return;
-    components.visit(impl.value, ++group);
-    others.emplace_back(&impl, group);
+    others.emplace_back(&impl, static_cast<uint32_t>(others.size()) + 1);
   });
+  for (const TensorImpl* root : roots)
+    if (root->donor) components.assigned_over(*root->donor, 0);
+  for (const auto& [impl, group] : others)
+    if (impl->donor) components.assigned_over(*impl->donor, group);
+  for (TensorImpl* impl : asked) components.visit(asked_value(*impl), 0, false);
+  for (const TensorImpl* root : roots) components.visit(root->value, 0, false);
+  for (const auto& [impl, group] : others)
+    components.visit(impl->value, group, !impl->released && !impl->value.requires_grad());
   for (const auto& [impl, g] : others)
     if (components.find(g) == components.find(0)) roots.push_back(impl);
   Outputs outputs;
@@ -263,9 +283,10 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked, bool awaited) {
     outputs.add(root->value, root->value.requires_grad() && !root->released);
   std::unordered_set<const Node*> kept;
   keep_history(roots, outputs, kept);
+  const std::vector<const Node*> members = components.members();
   if (!outputs.list().empty()) {
     EvaluateRequest request{outputs.list(), roots.front()->device, {}, {}, awaited};
-    find_previous(roots, components, outputs, kept, request);
+    find_previous(roots, members, outputs, kept, request);
     evaluate(request);
     for (TensorImpl* root : roots) root->donor = nullptr;
     renew_rng_leaf();
@@ -273,7 +294,8 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked, bool awaited) {
   for (TensorImpl* root : roots) settle(*root);
   for (size_t i = 0; i < asked.size(); ++i) settle_view(*asked[i], wanted[i]);
   outputs.forget_parts();
-  g_recorded = 0;
+  const size_t left = kLeftWeight * (components.visited() - members.size());
+  g_recorded = static_cast<uint32_t>(std::min<size_t>(left, kMaxRecorded));
 }
 
 void evaluate(const std::vector<Tensor>& tensors) {

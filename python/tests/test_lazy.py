@@ -242,6 +242,45 @@ def test_planning_time_is_reported():
     assert stats["plan_seconds_per_thousand_nodes"] > 0
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+def test_averages_of_parameters_are_computed_with_the_step(in_place):
+    model = ds.nn.Linear(4, 4)
+    optimizer = ds.optim.SGD(model.parameters(), lr=0.1)
+    average = model.weight.detach().clone()
+    reference = average.numpy().astype("float64")
+
+    def step():
+        nonlocal average, reference
+        optimizer.zero_grad()
+        model(ds.ones(2, 4)).sum().backward()
+        optimizer.step()
+        with ds.no_grad():
+            if in_place:
+                average.lerp_(model.weight, 0.5)
+            else:
+                average = average * 0.5 + model.weight * 0.5
+        # A copy: what NumPy shares could not be updated in place.
+        reference = reference * 0.5 + model.weight.detach().clone().numpy() * 0.5
+
+    for _ in range(30):
+        step()
+    before = ds.engine_stats()["planned_nodes"]
+    np.testing.assert_allclose(average.numpy(), reference, rtol=1e-5)
+    # Of the last step: those before it are there already.
+    assert ds.engine_stats()["planned_nodes"] - before < 10
+
+
+def test_a_counter_that_nobody_reads_does_not_grow_without_bound():
+    count = ds.zeros(2)
+    for _ in range(80):
+        for _ in range(100):
+            count.add_(1)
+        (ds.ones(1) + 1).item()
+    before = ds.engine_stats()["planned_nodes"]
+    assert count.tolist() == [8000, 8000]
+    assert ds.engine_stats()["planned_nodes"] - before < 7000
+
+
 def test_hooks_run_when_the_gradient_is_known():
     seen = []
     x = ds.ones(3, requires_grad=True)

@@ -19,6 +19,27 @@
 
 namespace ds::optim {
 
+/// Stands in for an optimizer written in another language, whose groups' numbers are copied to and
+/// fro: schedulers read and write numbers only.
+class GroupNumbers final : public Optimizer {
+ public:
+  GroupNumbers(std::string type_name, std::vector<Hyper> numbers)
+      : Optimizer({}), type_name_(std::move(type_name)) {
+    for (Hyper& hyper : numbers) groups().push_back({{}, std::move(hyper)});
+  }
+  std::string type_name() const override { return type_name_; }
+
+ protected:
+  /// It has no parameters to update.
+  Tensor update(const Tensor& param, const Tensor&, ParamState&, const ParamGroup&,
+                const Tensor&) override {
+    return param;
+  }
+
+ private:
+  std::string type_name_;
+};
+
 /// What changes in a scheduler while it runs; its arguments are not part of it. Nested schedulers
 /// use keys such as "0.last_epoch".
 using SchedulerState = std::map<std::string, std::vector<double>>;

@@ -45,6 +45,8 @@ void bind_base(nb::module_& m) {
       .def_prop_ro("last_epoch", &LRScheduler::last_epoch)
       .def("state_dict", &LRScheduler::state_dict)
       .def("load_state_dict", &LRScheduler::load_state_dict);
+  nb::class_<GroupNumbers, Optimizer>(m, "GroupNumbers")
+      .def(nb::init<std::string, std::vector<Hyper>>(), "type_name"_a, "numbers"_a);
   nb::class_<CustomLR, LRScheduler>(m, "CustomLR")
       .def(nb::init<Optimizer&, std::function<std::vector<double>()>, int64_t>(),
            nb::keep_alive<1, 2>())

@@ -65,7 +65,7 @@ def flat(values):
     return [x for v in values for x in (v if isinstance(v, tuple) else (v,))]
 
 
-@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+@pytest.mark.parametrize("kind", ["SGD", "AdamW", "SparseAdam"])  # the last is written in Python
 @pytest.mark.parametrize("name", CASES)
 def test_rates_equal_torch(name, kind):
     kwargs = {"momentum": 0.9} if kind == "SGD" else {}
@@ -147,10 +147,52 @@ def test_warm_up():
     assert rates == pytest.approx([0.0, 0.2, 0.4, 0.3, 0.2, 0.1, 0.0])
 
 
+def test_lbfgs_under_a_schedule_trains_as_in_torch():
+    values = []
+    for module, schedulers in ((torch, theirs), (ds, ours)):
+        x = module.nn.Parameter(module.tensor([1.5, -0.5]))
+        optimizer = module.optim.LBFGS([x], lr=0.5, max_iter=2)
+        scheduler = schedulers.StepLR(optimizer, 2, gamma=0.5)
+
+        def closure(x=x, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = (x**4).sum() + (x * x).sum()
+            loss.backward()
+            return loss
+
+        rates = []
+        for _ in range(5):
+            optimizer.step(closure)
+            scheduler.step()
+            rates.append(optimizer.param_groups[0]["lr"])
+        assert rates == pytest.approx([0.5, 0.25, 0.25, 0.125, 0.125])
+        assert optimizer.param_groups[0]["initial_lr"] == 0.5
+        values.append(x.tolist())
+    assert values[1] == pytest.approx(values[0], rel=1e-4)
+
+
+def test_schedules_of_ones_own_over_an_optimizer_in_python():
+    class Halving(ours.LRScheduler):
+        def get_lr(self):
+            return [group["initial_lr"] * 0.5**self.last_epoch for group in self.groups]
+
+        @property
+        def groups(self):
+            return self.optimizer.param_groups
+
+    _, optimizer = optimizers("SparseAdam")
+    scheduler = Halving(optimizer)
+    scheduler.step()
+    optimizer.param_groups[0]["betas"] = (0.5, 0.6)  # stays as it is
+    scheduler.step()
+    assert numbers(optimizer) == [0.1, 0.01, (0.5, 0.6), (0.9, 0.999)]
+    rates = ours.linear_with_warmup(optimizer, 2, 6)
+    rates.step()
+    assert numbers(optimizer)[:2] == pytest.approx([0.2, 0.02])
+
+
 def test_wrong_arguments():
-    a, optimizer = optimizers("SGD")
-    with pytest.raises(ds.NotImplementedError):
-        ours.ExponentialLR(a, 0.5)
+    _, optimizer = optimizers("SGD")
     with pytest.raises(TypeError):
         ours.ExponentialLR("sgd", 0.5)
     with pytest.raises(ds.ValueError):

@@ -5,6 +5,7 @@ The rate is an input of the step's plan: changing it at every step costs nothing
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,19 +16,46 @@ _native = _core.optim
 _SCALARS = frozenset(
     {"last_epoch", "_step_count", "T_cur", "T_i", "best", "num_bad_epochs", "cooldown_counter"}
 )
+#: Numbers of a group that schedulers read and write, besides the first of its betas.
+_SCHEDULED = ("lr", "initial_lr", "momentum")
 _WHOLE = frozenset({"last_epoch", "_step_count", "num_bad_epochs", "cooldown_counter"})
 
 
+def _numbers(group: Mapping) -> dict[str, float]:
+    """What schedulers read and write of a group of an optimizer written in Python."""
+    numbers = {name: float(group[name]) for name in _SCHEDULED if name in group}
+    if "betas" in group:
+        numbers["beta1"] = float(group["betas"][0])
+    return numbers
+
+
+@contextlib.contextmanager
 def _of(optimizer):
-    """The C++ optimizer."""
+    """The C++ optimizer, while a scheduler is made or runs. For one written in Python it is a
+    stand-in with the numbers of its groups, which are put back afterwards."""
     native = getattr(optimizer, "_impl", None)
+    if native is not None:
+        yield native
+        return
+    groups = getattr(optimizer, "param_groups", None)
+    if groups is None:
+        raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+    native = vars(optimizer).get("_group_numbers")
     if native is None:
-        if not hasattr(optimizer, "param_groups"):
-            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        raise _core.NotImplementedError(
-            "lr_scheduler: the optimizer's step is written in Python; set group['lr'] yourself"
-        )
-    return native
+        numbers = [_numbers(group) for group in groups]
+        native = _native.GroupNumbers(type(optimizer).__name__, numbers)
+        optimizer._group_numbers = native
+    shared = list(zip(range(native.group_count()), groups, strict=False))
+    for index, group in shared:
+        for name, value in _numbers(group).items():
+            native.set(index, name, value)
+    yield native
+    for index, group in shared:
+        for name, value in native.hyper(index).items():
+            if name == "beta1":
+                group["betas"] = (value, *group["betas"][1:])
+            else:
+                group[name] = value
 
 
 def _list(value) -> list[float]:
@@ -71,8 +99,10 @@ class LRScheduler:
     def __init__(self, optimizer, last_epoch: int = -1):
         self.optimizer = optimizer
         me = weakref.ref(self)
-        self._impl = _native.CustomLR(_of(optimizer), lambda: me().get_lr(), last_epoch)
-        self._impl.begin()
+        with _of(optimizer) as native:
+            self._impl = _native.CustomLR(native, lambda: me().get_lr(), last_epoch)
+        with _of(optimizer):  # get_lr() finds initial_lr in the groups
+            self._impl.begin()
 
     def get_lr(self) -> list[float]:
         raise NotImplementedError(f"{type(self).__name__} defines no get_lr()")
@@ -83,7 +113,8 @@ class LRScheduler:
             raise _core.NotImplementedError(
                 f"{type(self).__name__}.step: an epoch can not be given; call step() without it"
             )
-        self._impl.step()
+        with _of(self.optimizer):
+            self._impl.step()
 
     @property
     def last_epoch(self) -> int:
@@ -115,7 +146,8 @@ class _Native(LRScheduler):
 
     def _begin(self, optimizer, *arguments):
         self.optimizer = optimizer
-        self._impl = getattr(_native, type(self)._class_name())(_of(optimizer), *arguments)
+        with _of(optimizer) as native:
+            self._impl = getattr(_native, type(self)._class_name())(native, *arguments)
 
     @classmethod
     def _class_name(cls) -> str:
@@ -192,7 +224,8 @@ class CosineAnnealingWarmRestarts(_Native):
 
     def step(self, epoch=None):
         """Also to a point inside an epoch: step(epoch + batch / batches)."""
-        self._impl.step() if epoch is None else self._impl.step_to(epoch)
+        with _of(self.optimizer):
+            self._impl.step() if epoch is None else self._impl.step_to(epoch)
 
 
 class LambdaLR(_Native):
@@ -313,8 +346,9 @@ class ChainedScheduler(_Native):
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer=None):
         self._schedulers = list(schedulers)
-        self._impl = _native.ChainedScheduler([s._impl for s in self._schedulers])
         self.optimizer = optimizer or self._schedulers[0].optimizer
+        with _of(self.optimizer):
+            self._impl = _native.ChainedScheduler([s._impl for s in self._schedulers])
 
 
 class ReduceLROnPlateau(_Native):
@@ -352,7 +386,8 @@ class ReduceLROnPlateau(_Native):
 
     def step(self, metrics, epoch=None):
         """Takes the epoch's metric, a number or a tensor of one."""
-        self._impl.step(float(metrics))
+        with _of(self.optimizer):
+            self._impl.step(float(metrics))
 
     @property
     def best(self) -> float:
@@ -364,25 +399,24 @@ class ReduceLROnPlateau(_Native):
 
 
 class _Made(LRScheduler):
-    def __init__(self, optimizer, impl):
+    def __init__(self, make: Callable, optimizer, *arguments):
         self.optimizer = optimizer
-        self._impl = impl
+        with _of(optimizer) as native:
+            self._impl = make(native, *arguments)
 
 
 def constant_with_warmup(optimizer, warmup_steps: int) -> LRScheduler:
     """From 0 to the base rate in warmup_steps, then the base rate."""
-    return _Made(optimizer, _native.constant_with_warmup(_of(optimizer), warmup_steps))
+    return _Made(_native.constant_with_warmup, optimizer, warmup_steps)
 
 
 def linear_with_warmup(optimizer, warmup_steps: int, total_steps: int) -> LRScheduler:
     """From 0 to the base rate in warmup_steps, then on a line to 0 at total_steps."""
-    return _Made(optimizer, _native.linear_with_warmup(_of(optimizer), warmup_steps, total_steps))
+    return _Made(_native.linear_with_warmup, optimizer, warmup_steps, total_steps)
 
 
 def cosine_with_warmup(
     optimizer, warmup_steps: int, total_steps: int, cycles: float = 0.5
 ) -> LRScheduler:
     """From 0 to the base rate in warmup_steps, then `cycles` cosine waves to 0 at total_steps."""
-    return _Made(
-        optimizer, _native.cosine_with_warmup(_of(optimizer), warmup_steps, total_steps, cycles)
-    )
+    return _Made(_native.cosine_with_warmup, optimizer, warmup_steps, total_steps, cycles)

@@ -56,35 +56,45 @@ thread_local std::vector<Seen::Slot> Seen::slots_ = std::vector<Slot>(1024);
 thread_local uint64_t Seen::walk_ = 0;
 thread_local size_t Seen::count_ = 0;
 
-}  // namespace
-
-std::vector<NodePtr> Graph::topological() const {
+/// Memory that the thread's walks share.
+struct Scratch {
   struct Frame {
     const NodePtr* node;  // held by the graph or by a node that reads it
     size_t next = 0;
   };
-  std::vector<NodePtr> order;
+  std::vector<Frame> stack;
+  std::vector<const NodePtr*> order;
+};
+
+}  // namespace
+
+std::vector<NodePtr> Graph::topological() const {
+  static thread_local Scratch scratch;
+  auto& [stack, order] = scratch;
+  order.clear();
   Seen seen;
   for (const NodePtr& input : inputs)
-    if (seen.insert(input.get())) order.push_back(input);
-  std::vector<Frame> stack;
+    if (seen.insert(input.get())) order.push_back(&input);
   const auto push = [&](const NodePtr& node) {
     if (seen.insert(node.get())) stack.push_back({&node});
   };
   for (const Value& output : outputs) {
     push(output.node);
     while (!stack.empty()) {
-      Frame& frame = stack.back();
+      Scratch::Frame& frame = stack.back();
       const Values& operands = (*frame.node)->inputs();
       if (frame.next < operands.size()) {
         push(operands[frame.next++].node);
       } else {
-        order.push_back(*frame.node);
+        order.push_back(frame.node);
         stack.pop_back();
       }
     }
   }
-  return order;
+  std::vector<NodePtr> nodes;
+  nodes.reserve(order.size());
+  for (const NodePtr* node : order) nodes.push_back(*node);
+  return nodes;
 }
 
 }  // namespace ds

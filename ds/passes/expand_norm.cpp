@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ds/passes/expand_norm.h"
 
+#include <algorithm>
+
 #include "ds/base/location.h"
 
 namespace ds {
@@ -103,6 +105,10 @@ bool expands(const Node& node, const TargetInfo& target) {
 
 Graph expand_norm(const Graph& graph, const TargetInfo& target, Interner& interner) {
   if (!target.fuses) return graph;
+  const std::vector<NodePtr> order = graph.topological();
+  if (std::none_of(order.begin(), order.end(),
+                   [&](const NodePtr& node) { return expands(*node, target); }))
+    return graph;
   return rewrite_graph(graph, interner, [&](const Node& node, const Values& inputs) -> Values {
     if (!expands(node, target)) return {};
     const LocationScope place(node.location());

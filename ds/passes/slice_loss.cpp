@@ -45,9 +45,17 @@ struct Region {
   std::vector<std::pair<const Node*, Use>> uses;
 };
 
+bool is_large_loss(const Node& node) {
+  return node.op() == Op::softmax_cross_entropy_backward_ && bytes_of(node.type()) >= kLeastBytes &&
+         node.type().shape[0] >= 2 * kRows;
+}
+
 class Finder {
  public:
   explicit Finder(const Graph& graph) : order_(graph.topological()) {
+    if (std::none_of(order_.begin(), order_.end(),
+                     [](const NodePtr& node) { return is_large_loss(*node); }))
+      return;  // run() reads nothing else
     for (const NodePtr& node : order_)
       for (const Value& input : node->inputs()) readers_[input.node.get()].push_back(node.get());
     for (const Value& output : graph.outputs) outputs_.insert(output.node.get());
@@ -55,10 +63,7 @@ class Finder {
 
   std::optional<Region> run() const {
     for (const NodePtr& node : order_) {
-      const Type& type = node->type();
-      if (node->op() != Op::softmax_cross_entropy_backward_ || bytes_of(type) < kLeastBytes ||
-          type.shape[0] < 2 * kRows)
-        continue;
+      if (!is_large_loss(*node)) continue;
       Region region;
       region.diff = node.get();
       if (!find_uses(*node, false, region) || region.uses.empty()) continue;

@@ -34,13 +34,13 @@ int threads_for(const Node& node) {
 }  // namespace
 
 Lowering::Lowering(const Graph& graph, const CompileOptions& options)
-    : graph_(graph), options_(options) {
+    : graph_(graph), order_(graph.topological()), options_(options) {
   const auto note = [this](const Value& value) {
     auto& read = reads_[value.node.get()];
     read.resize(static_cast<size_t>(value.node->outputs()));
     read[static_cast<size_t>(value.index)] = true;
   };
-  for (const NodePtr& node : graph.topological()) {
+  for (const NodePtr& node : order_) {
     for (const Value& input : node->inputs()) note(input);
     if (node->op() != Op::matmul_ && node->op() != Op::convolution_) continue;
     const Node* weight = node->input(1).node.get();
@@ -54,16 +54,15 @@ Lowering::Lowering(const Graph& graph, const CompileOptions& options)
 
 void Lowering::find_taken_up() {
   std::unordered_map<const Node*, int> readers;
-  const std::vector<NodePtr> order = graph_.topological();
-  for (const NodePtr& node : order)
+  for (const NodePtr& node : order_)
     for (const Value& input : node->inputs()) ++readers[input.node.get()];
   for (const Value& output : graph_.outputs) ++readers[output.node.get()];
   // A convolution that takes up what follows rounds once to 16 bits instead of after every
   // operation. Within a training step it may be computed again, with other readers, and has to give
   // the same.
-  trains_ = std::any_of(order.begin(), order.end(),
+  trains_ = std::any_of(order_.begin(), order_.end(),
                         [](const NodePtr& node) { return in_backward(*node); });
-  for (const NodePtr& node : order) {
+  for (const NodePtr& node : order_) {
     if (node->op() == Op::sum_) {
       const Value& squares = node->input(0);
       if (squares.node->op() == Op::square_ && squares.dtype() == DType::f32 &&
@@ -111,10 +110,9 @@ bool Lowering::is_read(const Node& node, int output) const {
 
 std::unique_ptr<Executable> Lowering::compile() {
   declare_inputs();
-  for (const NodePtr& node : graph_.topological()) {
-    parts_.nodes.push_back(node);
+  for (const NodePtr& node : order_)
     if (node->op() != Op::input_) lower(*node);
-  }
+  parts_.nodes = order_;
   place_outputs();
   const std::vector<int> memory = memory_of_slots();
   parts_.steps = put_first_what_inputs_give(std::move(parts_.steps), parts_.slots, memory);

@@ -94,6 +94,7 @@ class Lowering {
   void write_early(int slot);
 
   const Graph& graph_;
+  const std::vector<NodePtr> order_;  // of the graph's nodes
   const CompileOptions& options_;
   ProgramParts parts_;
   std::unordered_map<const Node*, std::vector<View>> views_;

@@ -8,6 +8,7 @@
 - a cached step: what a step with a value asked for adds to its recording
 - overlap: a loop that asks for the loss in every step against one that asks at the end; the
   difference is recording hidden behind execution and the hand-over
+- new graphs: processor time of training steps whose graph never repeats (dynamic_steps.py)
 - threads: time of a training step with 1..N threads
 
 Results are compared before anything is timed.
@@ -16,6 +17,7 @@ Results are compared before anything is timed.
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -115,6 +117,36 @@ def overlap(rounds: int, steps: int = 10) -> dict:
     return {name: seconds / steps for name, seconds in found.items()}
 
 
+def new_graphs(rounds: int) -> dict:
+    """Median processor seconds of each step of dynamic_steps.py, both on one thread. Both draw the
+    same, so losses are compared step by step, the first ones before anything is timed."""
+    from dynamic_steps import STEPS
+
+    threads = ds.num_threads(), torch.get_num_threads()
+    ds.set_num_threads(1)
+    torch.set_num_threads(1)
+    found = {}
+    for make in STEPS:
+        ours, theirs = make(ds, random.Random(0)), make(torch, random.Random(0))
+        ours[0].load_state_dict(
+            {name: ds.from_numpy(t.numpy().copy()) for name, t in theirs[0].state_dict().items()}
+        )
+        times: dict[str, list[float]] = {"deepseek": [], "torch": []}
+        for turn in range(3 + 5 * rounds):
+            losses = []
+            for name, (_, step) in (("deepseek", ours), ("torch", theirs)):
+                start = time.process_time()
+                losses.append(step())
+                if turn >= 3:
+                    times[name].append(time.process_time() - start)
+            if abs(losses[0] - losses[1]) > 1e-2 * abs(losses[1]) + 1e-4:
+                raise SystemExit(f"overhead.py: losses of {make.__name__} differ: {losses}")
+        found[make.__name__] = {name: statistics.median(taken) for name, taken in times.items()}
+    ds.set_num_threads(threads[0])
+    torch.set_num_threads(threads[1])
+    return found
+
+
 def one_thread_count(rounds: int) -> dict:
     """Seconds of a convolutional training step in this process, by framework."""
     sys.path.insert(0, str(ROOT / "benchmarks" / "models"))
@@ -188,6 +220,14 @@ def say_overlap(o: dict) -> list[str]:
     ]
 
 
+def say_new_graphs(found: dict) -> list[str]:
+    return [
+        f"{name.replace('_', ' ')}: {t['deepseek'] * 1e3:.2f} ms a step, PyTorch "
+        f"{t['torch'] * 1e3:.2f} ({t['torch'] / t['deepseek']:.2f}x)"
+        for name, t in found.items()
+    ]
+
+
 def say_threads(threads: dict) -> list[str]:
     return [
         f"{count} threads: "
@@ -205,6 +245,7 @@ PARTS = {
     "recording": (lambda args: recording(args.rounds), say_recording),
     "cached_step": (lambda args: cached_step(args.rounds), say_cached_step),
     "overlap": (lambda args: overlap(args.rounds), say_overlap),
+    "new_graphs": (lambda args: new_graphs(args.rounds), say_new_graphs),
     "threads": (lambda args: thread_scaling(args.rounds), say_threads),
 }
 

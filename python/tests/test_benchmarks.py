@@ -199,7 +199,7 @@ def test_the_overhead_benchmark_reports_its_parts(tmp_path):
             "--build",
             tmp_path,
             "--parts",
-            "cpp,recording,cached_step",
+            "cpp,recording,cached_step,new_graphs",
         ],
         capture_output=True,
         text=True,
@@ -207,8 +207,10 @@ def test_the_overhead_benchmark_reports_its_parts(tmp_path):
     assert process.returncode == 0, process.stderr
     figures = json.loads(out.read_text())
     assert "build the target bench_record" in process.stdout and figures["cpp"] is None
-    for part in ("recording", "cached_step"):
-        assert figures[part]["deepseek"] > 0 and figures[part]["torch"] > 0
+    steps = list(figures["new_graphs"].values())
+    assert len(steps) == 4
+    for part in (figures["recording"], figures["cached_step"], *steps):
+        assert part["deepseek"] > 0 and part["torch"] > 0
 
 
 def test_tuning_compares_before_it_times(tmp_path):

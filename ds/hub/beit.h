@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ds/hub/vit.h"
 
@@ -24,6 +25,12 @@ struct BeitConfig : HeadConfig {
   double layer_scale_init_value = 0.1;  // 0: what layers add is not scaled
   double drop_path_rate = 0.1;
   bool use_mean_pooling = true;  // of patches; else the class token is taken
+  // Of the head that tells the class of every pixel: hidden states it looks at, counted from 1, the
+  // sizes it pools to, and a second head whose loss helps to train.
+  std::vector<int64_t> out_indices, pool_scales{1, 2, 3, 6};
+  bool use_auxiliary_head = true, auxiliary_concat_input = false;
+  double auxiliary_loss_weight = 0.4;
+  int64_t auxiliary_channels = 256, auxiliary_num_convs = 1, semantic_loss_ignore_index = 255;
 };
 
 /// Bao et al., "BEiT", 2021: last_hidden_state [N, tokens, hidden_size] and, with pooling,
@@ -51,6 +58,19 @@ class BeitForMaskedImageModeling : public nn::Module {
   std::string type_name() const override { return "BeitForMaskedImageModeling"; }
   using nn::Module::forward;
   Output forward(const ImageInput& input, const std::optional<Tensor>& labels = {});
+};
+
+/// Logits [N, num_labels, 4 * rows, 4 * columns] of the patches, and with labels i64 [N, H, W] the
+/// loss (Xiao et al., "Unified Perceptual Parsing for Scene Understanding", 2018).
+class BeitForSemanticSegmentation : public nn::Module {
+ public:
+  explicit BeitForSemanticSegmentation(const BeitConfig& config);
+  std::string type_name() const override { return "BeitForSemanticSegmentation"; }
+  using nn::Module::forward;
+  Output forward(const ImageInput& input, const std::optional<Tensor>& labels = {});
+
+ private:
+  BeitConfig config_;
 };
 
 }  // namespace ds::hub

@@ -72,6 +72,14 @@ void bind_beit(nb::module_& m) {
       .key("layer_scale_init_value", &B::layer_scale_init_value)
       .key("drop_path_rate", &B::drop_path_rate)
       .key("use_mean_pooling", &B::use_mean_pooling)
+      .key("out_indices", &B::out_indices)
+      .key("pool_scales", &B::pool_scales)
+      .key("use_auxiliary_head", &B::use_auxiliary_head)
+      .key("auxiliary_concat_input", &B::auxiliary_concat_input)
+      .key("auxiliary_loss_weight", &B::auxiliary_loss_weight)
+      .key("auxiliary_channels", &B::auxiliary_channels)
+      .key("auxiliary_num_convs", &B::auxiliary_num_convs)
+      .key("semantic_loss_ignore_index", &B::semantic_loss_ignore_index)
       .head_keys();
   using M = hub::BeitModel;
   LayerClass<M> model(m, "BeitModel", "BEiT without a head.");
@@ -79,6 +87,11 @@ void bind_beit(nb::module_& m) {
              "config"_a, "add_pooling_layer"_a = true);
   bind_masked_forward(model);
   bind_classifier<M>(m, "Beit");
+  using S = hub::BeitForSemanticSegmentation;
+  LayerClass<S> pixels(m, "BeitForSemanticSegmentation",
+                       "BEiT that tells the class of every pixel.");
+  pixels.init([](const B& config) { return std::make_shared<S>(config); }, "config"_a);
+  bind_labelled_forward(pixels);
   using W = hub::BeitForMaskedImageModeling;
   LayerClass<W>(m, "BeitForMaskedImageModeling", "BEiT that tells what hidden patches stand for.")
       .init([](const B& config) { return std::make_shared<W>(config); }, "config"_a)

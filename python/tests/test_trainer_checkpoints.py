@@ -115,7 +115,10 @@ OTHERS = {
     "efficientnet": {"hidden_dim": 2560},
     "dinov2": {"use_swiglu_ffn": True, "use_mask_token": True},
     "swin": {"use_absolute_embeddings": True},
-    "beit": {"use_relative_position_bias": True, "use_mask_token": True},
+    "beit": {
+        **{"use_relative_position_bias": True, "use_mask_token": True},
+        **{"num_hidden_layers": 4, "out_indices": [1, 2, 3, 4]},
+    },
 }
 
 

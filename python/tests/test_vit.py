@@ -25,6 +25,8 @@ SMALL = dict(
     patch_size=8,
     initializer_range=0.2,
 )
+#: Of heads that look at hidden states.
+SEGMENTED = {"out_indices": [1, 2, 3, 4], "num_hidden_layers": 4, "auxiliary_channels": 8}
 CASES = [
     ("ViTModel", {"pooler_output_size": 10, "pooler_act": "gelu"}),
     ("ViTForImageClassification", {"qkv_bias": False, "num_channels": 1}),
@@ -48,6 +50,17 @@ CASES = [
         "BeitForMaskedImageModeling",
         {"use_mask_token": True, "use_relative_position_bias": True, "num_channels": 1},
     ),
+    ("BeitForSemanticSegmentation", {**SEGMENTED, "use_relative_position_bias": True}),
+    (
+        "BeitForSemanticSegmentation",
+        {
+            **SEGMENTED,
+            "pool_scales": [1, 2],
+            "auxiliary_concat_input": True,
+            "auxiliary_num_convs": 2,
+        },
+    ),
+    ("BeitForSemanticSegmentation", {**SEGMENTED, "use_auxiliary_head": False}),
     ("Dinov2Model", {"layerscale_value": 0.5}),
     ("Dinov2ForImageClassification", {"use_swiglu_ffn": True, "use_mask_token": False}),
     ("Dinov2ForImageClassification", {"mlp_ratio": 3, "qkv_bias": False, "hidden_act": "relu"}),
@@ -95,6 +108,9 @@ def test_equals_transformers(name, changes, tmp_path):
             given["labels"] = given["labels"].astype(np.float32)
     if name.endswith("MaskedImageModeling") or name in ("Dinov2Model", "BeitModel"):
         given["bool_masked_pos"] = np.random.default_rng(2).integers(0, 2, (3, 16)).astype(bool)
+    if name == "BeitForSemanticSegmentation":
+        told = np.random.default_rng(2).integers(0, 4, (3, 32, 32))
+        given["labels"] = np.where(told == 3, 255, told)
     if name == "BeitForMaskedImageModeling":
         given["labels"] = np.arange(given["bool_masked_pos"].sum()) % 30
     asked = {"output_hidden_states": True, "output_attentions": True}
@@ -138,6 +154,8 @@ def test_positions_are_interpolated(name, tmp_path):
 def test_auto_classes_and_saved_models(name, tmp_path):
     tables = ("relative_position_bias", "shared_relative_position_bias")
     changes = {"Dinov2": {"use_swiglu_ffn": True}, "Beit": {f"use_{t}": True for t in tables}}
+    if name == "BeitForSemanticSegmentation":
+        changes["Beit"] |= SEGMENTED
     family = next((f for f in changes if name.startswith(f)), None)
     theirs = upstream(name, **changes.get(family, {}))
     saved_again(theirs.eval(), images(theirs), tmp_path)
@@ -183,6 +201,26 @@ def test_patches_that_cannot_be_hidden():
         plain(ds.zeros(1, 3, 32, 32), marks)
     with pytest.raises(ds.ShapeError, match=r"must be \[1, 16\], images and patches"):
         models.ViTModel(config, use_mask_token=True)(ds.zeros(1, 3, 32, 32), marks[:, :5])
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"out_indices": [1, 2]}, "out_indices are 2; name four"),
+        ({"out_indices": [1, 2, 3, 5]}, "out_indices has 5, the layers are 4"),
+        ({"num_labels": 1}, "num_labels 1 must be more than one"),
+        ({"pool_scales": [0]}, "pool_scales has 0"),
+    ],
+)
+def test_heads_of_pixels_that_do_not_fit(changes, message):
+    config = models.BeitConfig(**{**SMALL, **SEGMENTED, "num_labels": 3, **changes})
+    with pytest.raises(ds.ValueError, match=message):
+        models.BeitForSemanticSegmentation(config)
+
+
+def test_older_names_of_layers_that_are_looked_at():
+    config = models.BeitConfig.from_dict({"segmentation_indices": [3, 5, 7, 11]})
+    assert config.out_indices == [3, 5, 7, 11] and models.BeitConfig()._native().out_indices == []
 
 
 def test_new_classes_start_at_random(tmp_path):

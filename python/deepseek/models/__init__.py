@@ -47,6 +47,7 @@ from .beit import (
     BeitConfig,
     BeitForImageClassification,
     BeitForMaskedImageModeling,
+    BeitForSemanticSegmentation,
     BeitModel,
 )
 from .clip import (
@@ -188,6 +189,7 @@ __all__ = [
     "BeitConfig",
     "BeitForImageClassification",
     "BeitForMaskedImageModeling",
+    "BeitForSemanticSegmentation",
     "BeitModel",
     "BertConfig",
     "CLIPConfig",

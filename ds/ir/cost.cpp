@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "ds/ir/recurrent.h"
+
 namespace ds {
 namespace {
 
@@ -23,6 +25,13 @@ double attention_flops(const Type& q, const Type& k, const Type& v) {
          static_cast<double>(k.shape[2] * (shape[3] + v.shape[3]));
 }
 
+/// Every gate of every step meets the state; a projection the cell.
+double recurrent_flops(const Node& node, const Type& gates) {
+  const RecurrentForm form = recurrent_form(node);
+  const double products = 2.0 * numel(gates) * static_cast<double>(form.out);
+  return form.projected ? 1.25 * products : products;
+}
+
 double flops(const Node& node) {
   const auto in = [&](int i) -> const Type& { return node.input(i).type(); };
   switch (node.op()) {
@@ -31,10 +40,8 @@ double flops(const Node& node) {
     case Op::conv_diff_src_: return convolution_flops(in(0), in(1));
     case Op::conv_diff_weights_: return convolution_flops(in(1), node.type());
     case Op::attention_: return attention_flops(in(0), in(1), in(2));
-    case Op::lstm_:
-    case Op::lstm_backward_:
-      return 2.0 * numel(node.type()) * static_cast<double>(in(3).shape[1]) *
-             (node.op() == Op::lstm_ ? 4 : 1);
+    case Op::recurrent_: return recurrent_flops(node, in(0));
+    case Op::recurrent_backward_: return recurrent_flops(node, node.type(0));
     case Op::attention_backward_: return 2.5 * attention_flops(in(1), in(2), in(3));
     default: break;
   }

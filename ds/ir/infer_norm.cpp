@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Types of normalisation, attention, recurrent, random and linear algebra ops.
+// Types of normalisation, attention, random and linear algebra ops.
 #include "ds/ir/attention.h"
 #include "ds/ir/infer_checks.h"
 
@@ -157,34 +157,6 @@ std::vector<Type> infer_attention_backward(const InferContext& c) {
   check_shape(c, 5, {q[0], q[1], q[2]}, "logsumexp");
   check_dtype(c, 5, stat_dtype(c.dtype(1)));
   return {c.type(1), c.type(2), c.type(3)};
-}
-
-std::vector<Type> infer_lstm(const InferContext& c) {
-  check_floating(c, 0);
-  check_rank(c, 0, 3, 3, "gates");
-  const Shape& gates = c.shape(0);
-  DS_CHECK(gates[2] % 4 == 0, ShapeError, c.name(), ": gates ", c.type(0),
-           " must be four times as wide as the state");
-  const Shape state{gates[1], gates[2] / 4};
-  for (int i = 1; i < 4; ++i) check_same_dtype(c, 0, i);
-  check_shape(c, 1, state, "h0");
-  check_shape(c, 2, state, "c0");
-  check_shape(c, 3, {gates[2], state[1]}, "weight");
-  const Type sequence{c.dtype(0), {gates[0], state[0], state[1]}};
-  return {sequence, sequence, c.type(0)};
-}
-
-std::vector<Type> infer_lstm_backward(const InferContext& c) {
-  check_floating(c, 0);
-  check_rank(c, 0, 3, 3, "diff_h");
-  const Shape &h = c.shape(0), state{h[1], h[2]};
-  for (size_t i = 1; i < c.inputs.size(); ++i) check_same_dtype(c, 0, static_cast<int>(i));
-  check_shape(c, 1, {h[0], h[1], 4 * h[2]}, "gates");
-  check_shape(c, 2, h, "c");
-  check_shape(c, 3, state, "c0");
-  check_shape(c, 4, {4 * h[2], h[2]}, "weight");
-  if (c.inputs.size() > 5) check_shape(c, 5, h, "diff_c");
-  return {c.type(1), {c.dtype(0), state}, {c.dtype(0), state}};
 }
 
 namespace {

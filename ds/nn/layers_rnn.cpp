@@ -14,10 +14,6 @@
 namespace ds::nn {
 namespace {
 
-int64_t gate_count(CellKind kind) {
-  return kind == CellKind::lstm ? 4 : kind == CellKind::gru ? 3 : 1;
-}
-
 std::string kind_name(CellKind kind) {
   return kind == CellKind::lstm ? "LSTM" : kind == CellKind::gru ? "GRU" : "RNN";
 }
@@ -39,8 +35,8 @@ RecurrentState next_state(CellKind kind, const Tensor& xp, const Tensor& hp,
   return {kind == CellKind::rnn_relu ? relu(sum) : tanh(sum), {}};
 }
 
-/// The next state from the projected input and the projected state (both [N, gates * hidden]). One
-/// node: a sequence records hundreds of them.
+/// The next state, in f64, from the projected input and the projected state (both [N, gates *
+/// hidden]). One node: a sequence records hundreds of them.
 RecurrentState step(CellKind kind, const Tensor& xp, const Tensor& hp, const RecurrentState& s) {
   std::vector<Tensor> inputs{xp, hp, s.h};
   if (s.c.defined()) inputs.push_back(s.c);
@@ -53,15 +49,44 @@ RecurrentState step(CellKind kind, const Tensor& xp, const Tensor& hp, const Rec
   return {next[0], next.size() > 1 ? next[1] : Tensor()};
 }
 
-/// Whether the operation that takes an LSTM through all steps pays. It computes in f32, which only
-/// a large product of 16 bits outruns.
-bool runs_at_once(DType projected, const Tensor& h) {
-  if (projected == DType::f32 && !autocast()) return true;
-  constexpr double kFlops = 5e7;  // of one step
-  const double hidden = static_cast<double>(h.size(1));
-  return (projected == DType::f32 || is_half(projected)) &&
-         8.0 * static_cast<double>(h.size(0)) * hidden * hidden <= kFlops;
+/// What the projected input starts from. Where the gates add up both parts as they are, that is
+/// both biases, once for all steps; the candidate of a GRU takes its second one with the state.
+std::optional<Tensor> input_bias(CellKind kind, const std::optional<Tensor>& ih,
+                                 const std::optional<Tensor>& hh) {
+  if (!ih) return std::nullopt;
+  if (kind != CellKind::gru) return *ih + *hh;
+  const int64_t hidden = hh->size(0) / 3;
+  return *ih + pad(narrow(*hh, 0, 0, 2 * hidden), {0, hidden});
 }
+
+/// Steps that gates [T, N, ...] ([R, ...] for packed sequences) make of a state.
+struct Steps {
+  CellKind kind;
+  Tensor weight;
+  std::optional<Tensor> bias_hh, projection, sizes;
+  bool reverse = false;
+
+  /// h and c (an LSTM's) of every step, in f32, or in f64 for f64.
+  std::pair<Tensor, Tensor> run(const Tensor& gates, const RecurrentState& state) const {
+    const DType inner = gates.dtype() == DType::f64 ? DType::f64 : DType::f32;
+    const auto as_weight = [inner](const Tensor& t) {
+      const DType dtype = autocast() && autocast()->matmul ? autocast()->dtype : t.dtype();
+      return to_dtype(t, dtype == DType::bf16 && inner == DType::f32 ? dtype : inner);
+    };
+    std::vector<Tensor> inputs{to_dtype(gates, inner), to_dtype(state.h, inner), as_weight(weight)};
+    if (kind == CellKind::lstm) inputs.push_back(to_dtype(state.c, inner));
+    if (kind == CellKind::gru) {
+      const int64_t hidden = weight.size(0) / 3;
+      inputs.push_back(bias_hh ? to_dtype(narrow(*bias_hh, 0, 2 * hidden, hidden), inner)
+                               : zeros({hidden}, inner, gates.device()));
+    }
+    if (projection) inputs.push_back(as_weight(*projection));
+    if (sizes) inputs.push_back(*sizes);
+    const std::vector<Tensor> out =
+        record_all(Op::recurrent_, inputs, {cell_kind_name(kind), reverse});
+    return {out[0], kind == CellKind::lstm ? out[1] : Tensor()};
+  }
+};
 
 CellKind rnn_kind(const std::string& nonlinearity) {
   DS_CHECK(nonlinearity == "tanh" || nonlinearity == "relu", ValueError, "RNN: nonlinearity '",
@@ -120,141 +145,142 @@ std::string Recurrent::suffix(int64_t layer, bool reverse) const {
   return str("_l", layer, reverse ? "_reverse" : "");
 }
 
-RecurrentLengths::RecurrentLengths(const Tensor& lengths, int64_t steps) {
-  const int64_t batch = lengths.size(0);
-  const Tensor columns = arange(batch), length = unsqueeze(lengths, 0);
-  const Tensor times = unsqueeze(arange(steps), 1);
-  valid = gt(length, times);
-  last = (lengths - 1) * batch + columns;
-  mirrored = flatten(where(valid, length - 1 - times, times) * batch + columns);
+RecurrentPacking::RecurrentPacking(const std::vector<int64_t>& sizes, Device device)
+    : sizes(tensor(sizes, std::nullopt, std::nullopt, device)) {
+  std::vector<int64_t> rows(static_cast<size_t>(sizes.empty() ? 0 : sizes[0]));
+  int64_t begin = 0;
+  for (const int64_t size : sizes) {
+    for (int64_t n = 0; n < size; ++n) rows[static_cast<size_t>(n)] = begin + n;
+    begin += size;
+  }
+  last = tensor(rows, std::nullopt, std::nullopt, device);
 }
 
-std::pair<Tensor, RecurrentState> Recurrent::run_at_once(const Tensor& projected,
-                                                         const RecurrentState& state,
-                                                         const Tensor& weight, bool reverse,
-                                                         const RecurrentLengths* lengths) {
-  const DType dtype = promote(projected.dtype(), state.h.dtype());
-  const auto f32 = [](const Tensor& t) { return to_dtype(t, DType::f32); };
-  const auto rows_at = [](const Tensor& t, const Tensor& places) {
-    return index_select(flatten(t, 0, 1), 0, places);
-  };
-  // Sequences that end at different times start there when they run backwards.
-  const bool mirrored = reverse && lengths;
-  const auto mirror = [&](const Tensor& t) {
-    return reshape(rows_at(t, lengths->mirrored), t.shape());
-  };
-  const Tensor gates = mirrored ? mirror(f32(projected)) : f32(projected);
-  const std::vector<Tensor> out = record_all(
-      Op::lstm_, {gates, f32(state.h), f32(state.c), f32(weight)}, {reverse && !lengths});
-  Tensor h = to_dtype(out[0], dtype);
-  const Tensor c = to_dtype(out[1], dtype);
-  if (!lengths) {
-    const int64_t last = reverse ? 0 : projected.size(0) - 1;
-    return {h, {select(h, 0, last), select(c, 0, last)}};
-  }
-  const RecurrentState end{rows_at(h, lengths->last), rows_at(c, lengths->last)};
-  if (mirrored) h = mirror(h);
-  return {where(unsqueeze(lengths->valid, 2), h, zeros_like(h)), end};
-}
-
-std::pair<Tensor, RecurrentState> Recurrent::run_direction(const Tensor& x, int64_t layer,
-                                                           bool reverse, RecurrentState state,
-                                                           const RecurrentLengths* lengths) {
-  const std::string end = suffix(layer, reverse);
-  const auto bias = [&](const char* name) {
-    return options_.bias ? optional_parameter(name + end) : std::nullopt;
-  };
-  Tensor projected = linear(x, parameter("weight_ih" + end), bias("bias_ih"));
-  // Where the gates add up both parts as they are, the second bias is added once for all steps.
-  std::optional<Tensor> bias_hh = bias("bias_hh");
-  if (bias_hh && autocast()) bias_hh = to_dtype(*bias_hh, projected.dtype());
-  if (bias_hh && kind_ != CellKind::gru) projected = projected + *std::exchange(bias_hh, {});
-  const Tensor weight = parameter("weight_hh" + end);
-  const bool is_lstm = kind_ == CellKind::lstm && options_.proj_size == 0;
-  // As in PyTorch, whose GRU and packed LSTM keep f32 states.
-  if (autocast() && ((is_lstm && !lengths) || gate_count(kind_) == 1)) {
-    state.h = to_dtype(state.h, projected.dtype());
-    if (is_lstm) state.c = to_dtype(state.c, projected.dtype());
-  }
-  if (is_lstm && runs_at_once(projected.dtype(), state.h))
-    return run_at_once(projected, state, weight, reverse, lengths);
-  const int64_t steps = x.size(0);
-  const Tensor turned = transpose(weight, 0, 1);
+std::pair<Tensor, RecurrentState> Recurrent::run_steps(const Tensor& projected,
+                                                       const Tensor& weight,
+                                                       const std::optional<Tensor>& bias,
+                                                       const std::string& end, bool reverse,
+                                                       RecurrentState state) {
+  const int64_t steps = projected.size(0);
   std::vector<Tensor> outputs(static_cast<size_t>(steps));
   for (int64_t i = 0; i < steps; ++i) {
     const int64_t t = reverse ? steps - 1 - i : i;
-    Tensor recurrent = matmul(state.h, turned);
-    if (bias_hh) recurrent = recurrent + *bias_hh;
-    RecurrentState next = step(kind_, select(projected, 0, t), recurrent, state);
-    if (options_.proj_size > 0) next.h = linear(next.h, parameter("weight_hr" + end));
-    Tensor out = next.h;
-    if (lengths) {
-      const Tensor valid = unsqueeze(select(lengths->valid, 0, t), 1);
-      out = where(valid, next.h, zeros_like(next.h));
-      next.h = where(valid, next.h, state.h);
-      if (next.c.defined()) next.c = where(valid, next.c, state.c);
-    }
-    state = next;
-    outputs[static_cast<size_t>(t)] = out;
+    state = step(kind_, select(projected, 0, t), linear(state.h, weight, bias), state);
+    if (options_.proj_size > 0) state.h = linear(state.h, parameter("weight_hr" + end));
+    outputs[static_cast<size_t>(t)] = state.h;
   }
   return {stack(outputs), state};
 }
 
-std::pair<Tensor, RecurrentState> Recurrent::forward(const Tensor& input,
-                                                     const std::optional<RecurrentState>& initial,
-                                                     const std::optional<Tensor>& lengths) {
+std::pair<Tensor, RecurrentState> Recurrent::run_direction(const Tensor& x, int64_t layer,
+                                                           bool reverse, RecurrentState state,
+                                                           const RecurrentPacking* packing) {
+  const std::string end = suffix(layer, reverse);
+  const auto bias = [&](const char* name) {
+    return options_.bias ? optional_parameter(name + end) : std::nullopt;
+  };
+  const bool lstm = kind_ == CellKind::lstm, narrow_h = options_.proj_size > 0;
+  const std::optional<Tensor> bias_hh = bias("bias_hh");
+  const Tensor weight = parameter("weight_hh" + end), weight_ih = parameter("weight_ih" + end);
+  if (x.dtype() == DType::f64 && !packing)
+    return run_steps(linear(x, weight_ih, bias("bias_ih")), weight, bias_hh, end, reverse, state);
+  const Tensor projected = linear(x, weight_ih, input_bias(kind_, bias("bias_ih"), bias_hh));
+  // The dtypes of PyTorch, whose GRU and packed LSTM keep f32 states under autocast.
+  const DType wide = promote(projected.dtype(), state.h.dtype());
+  const bool casts_states =
+      autocast() && (narrow_h || (lstm && !packing) || gate_count(kind_) == 1);
+  const DType h_dtype = casts_states ? projected.dtype() : wide;
+  const DType c_dtype = narrow_h ? promote(projected.dtype(), state.h.dtype()) : h_dtype;
+  Steps steps{kind_, weight, bias_hh, std::nullopt, std::nullopt, reverse};
+  if (narrow_h) steps.projection = parameter("weight_hr" + end);
+  if (packing) steps.sizes = packing->sizes;
+  const auto [h, c] = steps.run(projected, state);
+  const auto last = [&](const Tensor& t) {
+    if (!packing) return select(t, 0, reverse ? 0 : x.size(0) - 1);
+    return reverse ? narrow(t, 0, 0, state.h.size(0)) : index_select(t, 0, packing->last);
+  };
+  const Tensor out = to_dtype(h, h_dtype);
+  return {out, {last(out), lstm ? to_dtype(last(c), c_dtype) : Tensor()}};
+}
+
+std::pair<Tensor, RecurrentState> Recurrent::run_layers(
+    Tensor x, const std::optional<RecurrentState>& initial, int64_t batch,
+    const RecurrentPacking* packing) {
   const RecurrentOptions& o = options_;
-  DS_CHECK(input.dim() == 2 || input.dim() == 3, ShapeError, type_name(), ": the input is ",
-           input.type(), "; it must have 2 or 3 dimensions");
-  DS_CHECK(input.size(-1) == o.input_size, ShapeError, type_name(), ": the input is ", input.type(),
-           "; its last size must be ", o.input_size);
-  const bool batched = input.dim() == 3;
-  Tensor x = !batched ? unsqueeze(input, 1) : o.batch_first ? transpose(input, 0, 1) : input;
-  DS_CHECK(x.size(0) >= 1, ShapeError, type_name(), ": the input ", input.type(), " has no steps");
-  const int64_t directions = o.bidirectional ? 2 : 1, batch = x.size(1);
+  const int64_t directions = o.bidirectional ? 2 : 1;
   const int64_t out = o.proj_size > 0 ? o.proj_size : o.hidden_size;
-  const auto check_state = [&](const Tensor& state, const char* what, int64_t size) {
-    const Shape wanted = batched ? Shape{directions * o.num_layers, batch, size}
-                                 : Shape{directions * o.num_layers, size};
-    DS_CHECK(state.shape() == wanted, ShapeError, type_name(), ": the initial ", what, " state is ",
-             state.type(), "; it must be ", wanted, " for the input ", input.type());
-  };
-  if (initial) check_state(initial->h, "hidden", out);
-  if (initial && kind_ == CellKind::lstm) check_state(initial->c, "cell", o.hidden_size);
+  const bool lstm = kind_ == CellKind::lstm;
   const auto initial_state = [&](int64_t index) -> RecurrentState {
-    if (!initial)
-      return {zeros({batch, out}, x.dtype(), x.device()),
-              kind_ == CellKind::lstm ? zeros({batch, o.hidden_size}, x.dtype(), x.device())
-                                      : Tensor()};
-    const auto pick = [&](const Tensor& t) {
-      return select(batched ? t : unsqueeze(t, 1), 0, index);
-    };
-    return {pick(initial->h), kind_ == CellKind::lstm ? pick(initial->c) : Tensor()};
+    if (initial)
+      return {select(initial->h, 0, index), lstm ? select(initial->c, 0, index) : Tensor()};
+    return {zeros({batch, out}, x.dtype(), x.device()),
+            lstm ? zeros({batch, o.hidden_size}, x.dtype(), x.device()) : Tensor()};
   };
-  std::optional<RecurrentLengths> packed;
-  if (lengths) packed.emplace(*lengths, x.size(0));
   std::vector<Tensor> last_h, last_c;
   for (int64_t layer = 0; layer < o.num_layers; ++layer) {
     std::vector<Tensor> sides;
     for (int64_t d = 0; d < directions; ++d) {
-      auto [side, state] = run_direction(x, layer, d == 1, initial_state(layer * directions + d),
-                                         packed ? &*packed : nullptr);
+      auto [side, state] =
+          run_direction(x, layer, d == 1, initial_state(layer * directions + d), packing);
       sides.push_back(side);
       last_h.push_back(state.h);
       last_c.push_back(state.c);
     }
-    x = sides.size() == 1 ? sides[0] : cat(sides, 2);
+    x = sides.size() == 1 ? sides[0] : cat(sides, -1);
     if (layer + 1 < o.num_layers && o.dropout > 0 && is_training()) x = dropout(x, o.dropout, true);
   }
-  RecurrentState last{stack(last_h), kind_ == CellKind::lstm ? stack(last_c) : Tensor()};
-  if (!batched) {
-    x = squeeze(x, 1);
-    last.h = squeeze(last.h, 1);
-    if (last.c.defined()) last.c = squeeze(last.c, 1);
-  } else if (o.batch_first) {
-    x = transpose(x, 0, 1);
+  return {x, {stack(last_h), lstm ? stack(last_c) : Tensor()}};
+}
+
+void Recurrent::check_input(const Tensor& input, const std::optional<RecurrentState>& initial,
+                            const Shape& batch) const {
+  const RecurrentOptions& o = options_;
+  DS_CHECK(input.size(-1) == o.input_size, ShapeError, type_name(), ": the input is ", input.type(),
+           "; its last size must be ", o.input_size);
+  const auto check_state = [&](const Tensor& state, const char* what, int64_t size) {
+    Shape wanted{(o.bidirectional ? 2 : 1) * o.num_layers};
+    for (const int64_t rows : batch) wanted.push_back(rows);
+    wanted.push_back(size);
+    DS_CHECK(state.shape() == wanted, ShapeError, type_name(), ": the initial ", what, " state is ",
+             state.type(), "; it must be ", wanted, " for the input ", input.type());
+  };
+  if (!initial) return;
+  check_state(initial->h, "hidden", o.proj_size > 0 ? o.proj_size : o.hidden_size);
+  if (kind_ == CellKind::lstm) check_state(initial->c, "cell", o.hidden_size);
+}
+
+std::pair<Tensor, RecurrentState> Recurrent::forward(const Tensor& input,
+                                                     const std::optional<RecurrentState>& initial) {
+  DS_CHECK(input.dim() == 2 || input.dim() == 3, ShapeError, type_name(), ": the input is ",
+           input.type(), "; it must have 2 or 3 dimensions");
+  const bool batched = input.dim() == 3, turned = batched && options_.batch_first;
+  const Tensor x = !batched ? unsqueeze(input, 1) : turned ? transpose(input, 0, 1) : input;
+  check_input(input, initial, batched ? Shape{x.size(1)} : Shape{});
+  DS_CHECK(x.size(0) >= 1, ShapeError, type_name(), ": the input ", input.type(), " has no steps");
+  const auto in_batch = [](const Tensor& t) { return t.defined() ? unsqueeze(t, 1) : t; };
+  const auto alone = [](const Tensor& t) { return t.defined() ? squeeze(t, 1) : t; };
+  std::optional<RecurrentState> first = initial;
+  if (first && !batched) first = {in_batch(first->h), in_batch(first->c)};
+  auto [out, last] = run_layers(x, first, x.size(1), nullptr);
+  if (!batched) return {alone(out), {alone(last.h), alone(last.c)}};
+  return {turned ? transpose(out, 0, 1) : out, last};
+}
+
+std::pair<Tensor, RecurrentState> Recurrent::forward_packed(
+    const Tensor& x, const std::vector<int64_t>& sizes,
+    const std::optional<RecurrentState>& initial) {
+  int64_t rows = 0;
+  for (size_t t = 0; t < sizes.size(); ++t) {
+    DS_CHECK(sizes[t] >= 1 && (t == 0 || sizes[t] <= sizes[t - 1]), ValueError, type_name(),
+             ": step ", t, " of the packed sequences has ", sizes[t],
+             " rows; there must be at least one, and never more than before");
+    rows += sizes[t];
   }
-  return {x, last};
+  DS_CHECK(!sizes.empty() && x.dim() == 2 && x.size(0) == rows, ShapeError, type_name(),
+           ": the packed input is ", x.type(), "; its steps have ", rows, " rows");
+  check_input(x, initial, {sizes[0]});
+  const RecurrentPacking packing(sizes, x.device());
+  return run_layers(x, initial, sizes[0], &packing);
 }
 
 RecurrentCell::RecurrentCell(CellKind kind, int64_t input_size, int64_t hidden_size, bool bias)
@@ -268,6 +294,20 @@ RecurrentCell::RecurrentCell(CellKind kind, int64_t input_size, int64_t hidden_s
 
 std::string RecurrentCell::type_name() const { return kind_name(kind_) + "Cell"; }
 std::string RecurrentCell::extra_repr() const { return str(input_size, ", ", hidden_size); }
+
+RecurrentState RecurrentCell::next_state(const Tensor& x, const RecurrentState& state) {
+  const Tensor weight = parameter("weight_hh"), weight_ih = parameter("weight_ih");
+  const std::optional<Tensor> ih = optional_parameter("bias_ih"),
+                              hh = optional_parameter("bias_hh");
+  if (x.dtype() == DType::f64)
+    return step(kind_, linear(x, weight_ih, ih), linear(state.h, weight, hh), state);
+  const Tensor projected = linear(x, weight_ih, input_bias(kind_, ih, hh));
+  const auto [h, c] = Steps{kind_, weight, hh, {}, {}}.run(unsqueeze(projected, 0), state);
+  const DType dtype =
+      gate_count(kind_) == 1 ? projected.dtype() : promote(projected.dtype(), state.h.dtype());
+  const auto only = [dtype](const Tensor& t) { return to_dtype(squeeze(t, 0), dtype); };
+  return {only(h), c.defined() ? only(c) : Tensor()};
+}
 
 RecurrentState RecurrentCell::forward(const Tensor& input,
                                       const std::optional<RecurrentState>& given) {
@@ -291,9 +331,7 @@ RecurrentState RecurrentCell::forward(const Tensor& input,
     state.h = zeros({x.size(0), hidden_size}, x.dtype(), x.device());
     state.c = state.h;
   }
-  RecurrentState next =
-      step(kind_, linear(x, parameter("weight_ih"), optional_parameter("bias_ih")),
-           linear(state.h, parameter("weight_hh"), optional_parameter("bias_hh")), state);
+  RecurrentState next = next_state(x, state);
   if (!batched) next = {squeeze(next.h, 0), next.c.defined() ? squeeze(next.c, 0) : Tensor()};
   return next;
 }

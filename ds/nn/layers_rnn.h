@@ -4,12 +4,12 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
+#include "ds/ir/recurrent.h"
 #include "ds/nn/module.h"
 
 namespace ds::nn {
-
-enum class CellKind { rnn_tanh, rnn_relu, lstm, gru };
 
 struct RecurrentOptions {
   int64_t input_size;
@@ -28,12 +28,11 @@ struct RecurrentState {
   Tensor c;
 };
 
-/// Where sequences of different lengths (i64 [N]) stand in [T, N].
-struct RecurrentLengths {
-  RecurrentLengths(const Tensor& lengths, int64_t steps);
-  Tensor valid;     // [T, N] bool
-  Tensor last;      // [N], the place of the last step in [T * N]
-  Tensor mirrored;  // [T * N], the place of the step as far from the end as this from the start
+/// The steps of packed sequences.
+struct RecurrentPacking {
+  RecurrentPacking(const std::vector<int64_t>& sizes, Device device);
+  Tensor sizes;  // [T] i64: the rows of each step
+  Tensor last;   // [N] i64, the row of each sequence's last step
 };
 
 /// RNN, LSTM and GRU: input [T, N, input_size] ([N, T, ...] with batch_first, or without N) ->
@@ -45,23 +44,33 @@ class Recurrent : public Module {
   std::string type_name() const override;
   std::string extra_repr() const override;
   Tensor forward(const Tensor& x) override { return forward(x, std::nullopt).first; }
-  /// `lengths` [N] i64: steps of each sequence; later outputs are zero, the last state is that of
-  /// the last step, and the reverse direction starts there.
   std::pair<Tensor, RecurrentState> forward(const Tensor& x,
-                                            const std::optional<RecurrentState>& initial,
-                                            const std::optional<Tensor>& lengths = {});
+                                            const std::optional<RecurrentState>& initial);
+  /// Sequences of different lengths, longest first: x [R, input_size] holds step 0 of each, then
+  /// step 1, ...; `sizes` says how many of them have each step. Output [R, D * hidden_size]; the
+  /// last state is that of a sequence's last step, and the reverse direction starts there.
+  std::pair<Tensor, RecurrentState> forward_packed(const Tensor& x,
+                                                   const std::vector<int64_t>& sizes,
+                                                   const std::optional<RecurrentState>& initial);
   CellKind kind() const { return kind_; }
   const RecurrentOptions& options() const { return options_; }
   RecurrentOptions& options() { return options_; }
 
  private:
+  void check_input(const Tensor& input, const std::optional<RecurrentState>& initial,
+                   const Shape& batch) const;
+  std::pair<Tensor, RecurrentState> run_layers(Tensor x,
+                                               const std::optional<RecurrentState>& initial,
+                                               int64_t batch, const RecurrentPacking* packing);
+  /// All steps of one layer in one operation.
   std::pair<Tensor, RecurrentState> run_direction(const Tensor& x, int64_t layer, bool reverse,
                                                   RecurrentState state,
-                                                  const RecurrentLengths* lengths);
-  /// All steps of an LSTM in one operation.
-  std::pair<Tensor, RecurrentState> run_at_once(const Tensor& projected,
-                                                const RecurrentState& state, const Tensor& weight,
-                                                bool reverse, const RecurrentLengths* lengths);
+                                                  const RecurrentPacking* packing);
+  /// One by one, in f64.
+  std::pair<Tensor, RecurrentState> run_steps(const Tensor& projected, const Tensor& weight,
+                                              const std::optional<Tensor>& bias,
+                                              const std::string& end, bool reverse,
+                                              RecurrentState state);
   std::string suffix(int64_t layer, bool reverse) const;
 
   CellKind kind_;
@@ -81,6 +90,8 @@ class RecurrentCell : public Module {
   int64_t input_size, hidden_size;
 
  private:
+  RecurrentState next_state(const Tensor& x, const RecurrentState& state);
+
   CellKind kind_;
 };
 

@@ -8,6 +8,7 @@
 namespace {
 
 using namespace ds::nn;
+using ds::CellKind;
 using ds::Tensor;
 
 using Hidden = std::optional<RecurrentState>;
@@ -21,15 +22,17 @@ Hidden state_of(nb::handle given, bool pair, const char* name) {
   return RecurrentState{nb::cast<Tensor>(given[0]), nb::cast<Tensor>(given[1])};
 }
 
+Hidden layer_state(const Recurrent& self, nb::handle given) {
+  return state_of(given, self.kind() == CellKind::lstm, "LSTM");
+}
+
 nb::object state_object(const RecurrentState& state, bool pair) {
   return pair ? nb::object(nb::make_tuple(state.h, state.c)) : nb::cast(state.h);
 }
 
-nb::object run_recurrent(Recurrent& self, const Tensor& x, nb::handle hx,
-                         const std::optional<Tensor>& lengths) {
-  const bool pair = self.kind() == CellKind::lstm;
-  auto [out, state] = self.forward(x, state_of(hx, pair, "LSTM"), lengths);
-  return nb::make_tuple(out, state_object(state, pair));
+/// A layer's output and last state as Python sees them.
+nb::object outputs_object(const Recurrent& self, const std::pair<Tensor, RecurrentState>& outputs) {
+  return nb::make_tuple(outputs.first, state_object(outputs.second, self.kind() == CellKind::lstm));
 }
 
 template <class T>
@@ -55,15 +58,15 @@ void add_recurrent(LayerClass<T>& layer) {
         if (nb::hasattr(input, "batch_sizes"))
           return nb::module_::import_("deepseek.nn.utils.rnn")
               .attr("run_packed")(module_to_python(self.shared_from_this()), input, hx);
-        return run_recurrent(self, nb::cast<Tensor>(input), hx, std::nullopt);
+        return outputs_object(self, self.forward(nb::cast<Tensor>(input), layer_state(self, hx)));
       },
       "input"_a, "hx"_a = nb::none());
   layer.def(
-      "_forward_lengths",
-      [](T& self, const Tensor& x, nb::object hx, const Tensor& lengths) {
-        return run_recurrent(self, x, hx, lengths);
+      "_forward_packed",
+      [](T& self, const Tensor& x, const std::vector<int64_t>& sizes, nb::object hx) {
+        return outputs_object(self, self.forward_packed(x, sizes, layer_state(self, hx)));
       },
-      "input"_a, "hx"_a.none(), "lengths"_a);
+      "input"_a, "sizes"_a, "hx"_a.none());
 }
 
 template <class T>

@@ -347,6 +347,9 @@ RECURRENT = [
     ("LSTM", {"bias": False}),
     ("GRU", {}),
     ("GRU", {"num_layers": 2, "bidirectional": True}),
+    ("GRU", {"bias": False, "batch_first": True}),
+    ("RNN", {"bias": False, "bidirectional": True}),
+    ("LSTM", {"proj_size": 2, "num_layers": 2, "bidirectional": True}),
 ]
 
 
@@ -375,15 +378,86 @@ def test_recurrent_equals_torch(name, kwargs):
     close(other(y)[0], expected)
 
 
+def outputs_and_gradients(lib, layer, data, scale):
+    """Output, last states, then gradients of input and parameters."""
+    x = lib.tensor(data, requires_grad=True)
+    out, state = layer(x)
+    parts = [out, *(state if isinstance(state, tuple) else [state])]
+    sum((part.float() * scale).sum() for part in parts).backward()
+    return [*parts, x.grad, *(p.grad for p in layer.parameters())]
+
+
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("shape", [(1, 1, 4), (3, 0, 4), (9, 53, 4), (5, 4)])
+@pytest.mark.parametrize("hidden", [1, 17, 40])
+def test_recurrent_of_odd_shapes_equals_torch(name, shape, hidden):
+    theirs, ours = pair(name, (4, hidden), {"bidirectional": True})
+    data = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    expected = outputs_and_gradients(torch, theirs, data, 0.1)
+    for a, b in zip(outputs_and_gradients(ds, ours, data, 0.1), expected, strict=True):
+        close(a, b, 2e-4)
+
+
+def test_recurrent_in_f64_equals_torch():
+    for name, kwargs in (("LSTM", {"proj_size": 3}), ("GRU", {"bidirectional": True}), ("RNN", {})):
+        theirs, ours = pair(name, (4, 5), kwargs)
+        theirs.double(), ours.double()
+        data = np.random.default_rng(0).standard_normal((3, 2, 4))
+        expected = outputs_and_gradients(torch, theirs, data, 1.0)
+        for a, b in zip(outputs_and_gradients(ds, ours, data, 1.0), expected, strict=True):
+            close(a, b, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"), [("RNN", {}), ("LSTM", {}), ("LSTM", {"proj_size": 24}), ("GRU", {})]
+)
+def test_recurrent_under_autocast_is_close_to_f32(name, kwargs):
+    theirs, ours = pair(name, (16, 40), {"bidirectional": True, **kwargs})
+    small = {key: 0.2 * value for key, value in theirs.state_dict().items()}
+    theirs.load_state_dict(small), ours.load_state_dict(small)
+    data = np.random.default_rng(0).standard_normal((7, 33, 16)).astype(np.float32)
+    expected = outputs_and_gradients(torch, theirs, data, 0.1)
+    with ds.autocast("cpu", dtype=ds.bfloat16):
+        got = outputs_and_gradients(ds, ours, data, 0.1)
+    for a, b in zip(got, expected, strict=True):
+        b = b.detach().numpy()
+        error = np.abs(a.float().detach().numpy() - b).max()
+        assert error < 0.03 * max(1.0, np.abs(b).max())
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_recurrent_differentiates_twice(name, packed):
+    grads = []
+    for lib, layer in zip((torch, ds), pair(name, (3, 4), {"bidirectional": True}), strict=True):
+        data = np.random.default_rng(0).standard_normal((4, 3, 3)).astype(np.float32)
+        x = lib.tensor(data, requires_grad=True)
+        steps = lib.nn.utils.rnn.pack_padded_sequence(x, [4, 2, 1]) if packed else x
+        out = layer(steps)[0]
+        (first,) = lib.autograd.grad(
+            ((out.data if packed else out) ** 2).sum(), x, create_graph=True
+        )
+        (first**2).sum().backward()
+        grads.append([x.grad, *(p.grad for p in layer.parameters() if p.grad is not None)])
+    for a, b in zip(grads[1], grads[0], strict=True):
+        close(a, b, 1e-3)
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "projected"])
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_packed_sequences_equal_torch(name, batch_first):
     kwargs = {"num_layers": 2, "bidirectional": True, "batch_first": batch_first}
+    if name == "projected":
+        name, kwargs["proj_size"] = "LSTM", 3
     theirs, ours = pair(name, (4, 5), kwargs)
     shape = (3, 6, 4) if batch_first else (6, 3, 4)
     data = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     lengths = [2, 6, 4]
-    start = np.random.default_rng(1).standard_normal((2, 4, 3, 5)).astype(np.float32)
+    widths = (kwargs.get("proj_size", 5), 5)
+    start = [
+        np.random.default_rng(1).standard_normal((4, 3, width)).astype(np.float32)
+        for width in widths
+    ]
     x, y = torch.tensor(data, requires_grad=True), ds.tensor(data, requires_grad=True)
     results = []
     for layer, value, lib in ((theirs, x, torch), (ours, y, ds)):
@@ -392,7 +466,7 @@ def test_packed_sequences_equal_torch(name, batch_first):
         out, state = layer(packed, tuple(begin) if name == "LSTM" else begin[0])
         padded, sizes = rnn.pad_packed_sequence(out, batch_first, total_length=7)
         assert sizes.tolist() == lengths
-        state = lib.cat(state) if name == "LSTM" else state
+        state = lib.cat(state, -1) if name == "LSTM" else state
         (padded.sum() + state.sum()).backward()
         results.append((packed, padded, state))
     (packed, padded, state), (own_packed, own_padded, own_state) = results
@@ -434,6 +508,36 @@ def test_sequences_are_padded_and_packed():
         own.pack_sequence(ours[::-1])
     with pytest.raises(ValueError, match="between 1 and 3"):
         own.pack_padded_sequence(ds.ones(3, 2, 1), [4, 1])
+
+
+@pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_gradients_through_steps_of_a_cell_equal_torch(name, bias):
+    results = []
+    for lib, cell in zip((torch, ds), pair(name, (4, 17), {"bias": bias}), strict=True):
+        data = np.random.default_rng(0).standard_normal((3, 5, 4)).astype(np.float32)
+        x, state, seen = lib.tensor(data, requires_grad=True), None, []
+        for t in range(3):
+            state = cell(x[t], state)
+            seen.append(state[0] if name == "LSTMCell" else state)
+        (lib.stack(seen) ** 2).sum().backward()
+        results.append([*seen, x.grad, *(p.grad for p in cell.parameters())])
+    for a, b in zip(results[1], results[0], strict=True):
+        close(a, b, 1e-4)
+
+
+@pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
+@pytest.mark.parametrize("given", [False, True])
+def test_dtypes_of_cells_under_autocast_are_torchs(name, given):
+    dtypes = []
+    for lib, cell in zip((torch, ds), pair(name, (4, 5), {}), strict=True):
+        zero = lib.zeros(3, 5)
+        state = ((zero, zero) if name == "LSTMCell" else zero) if given else None
+        with lib.autocast("cpu", dtype=lib.bfloat16):
+            out = cell(lib.ones(3, 4), state)
+        parts = out if isinstance(out, tuple) else [out]
+        dtypes.append([str(part.dtype).split(".")[-1] for part in parts])
+    assert dtypes[0] == dtypes[1]
 
 
 @pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])

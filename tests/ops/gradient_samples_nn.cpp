@@ -92,21 +92,46 @@ void add_softmax_samples(Samples& samples) {
 }
 
 void add_recurrent_samples(Samples& samples) {
-  const Shape gates{3, 2, 8}, states{3, 2, 2}, state{2, 2}, weight{8, 2};
-  for (const bool reverse : {false, true}) {
-    samples.push_back({Op::lstm_, {{gates}, {state}, {state}, {weight}}, {reverse}});
-    for (const bool with_cell : {false, true}) {
-      std::vector<Operand> operands{{states}, {gates}, {state}, {state}, {weight}};
-      if (with_cell) operands.push_back({states});
-      const auto prelude = [reverse, with_cell](const Values& x) -> Values {
-        const NodePtr forward = make_node(Op::lstm_, {x[1], x[2], x[3], x[4]}, {reverse});
-        Values inputs{x[0], output(forward, 2), output(forward, 1), x[3], x[4]};
-        if (with_cell) inputs.push_back(x[5]);
-        return inputs;
-      };
-      samples.push_back({Op::lstm_backward_, operands, {reverse}, prelude});
-    }
-  }
+  struct Case {
+    const char* kind;
+    int64_t gates, out;
+  };
+  const int64_t hidden = 2;
+  for (const Case& at :
+       {Case{"lstm", 4, 2}, Case{"lstm", 4, 1}, Case{"gru", 3, 2}, Case{"rnn_tanh", 1, 2}})
+    for (const bool reverse : {false, true})
+      for (const bool packed : {false, true}) {
+        const bool lstm = at.gates == 4, gru = at.gates == 3;
+        const auto wide = [&](int64_t width) {
+          return packed ? Shape{4, width} : Shape{3, 2, width};
+        };
+        const Shape h0{2, at.out}, c0{2, hidden}, weight{at.gates * hidden, at.out};
+        const Attrs attrs{std::string(at.kind), reverse};
+        // What a node takes beside gates, h0 and weight.
+        std::vector<Operand> more;
+        if (lstm) more.push_back({c0});
+        if (gru) more.push_back({{hidden}});
+        if (lstm && at.out != hidden) more.push_back({{at.out, hidden}});
+        if (packed) more.push_back(index_operand({3}, {2, 1, 1}));
+        std::vector<Operand> forward{{wide(at.gates * hidden)}, {h0}, {weight}};
+        forward.insert(forward.end(), more.begin(), more.end());
+        samples.push_back({Op::recurrent_, forward, attrs});
+        for (const bool with_cell : {false, true}) {
+          if (with_cell && !lstm) continue;
+          std::vector<Operand> backward{{wide(at.out)}};
+          backward.insert(backward.end(), forward.begin(), forward.end());
+          if (with_cell) backward.push_back({wide(hidden)});
+          const auto prelude = [=](const Values& x) -> Values {
+            const auto end = x.end() - (with_cell ? 1 : 0);
+            const NodePtr node = make_node(Op::recurrent_, Values(x.begin() + 1, end), attrs);
+            Values inputs{x[0], output(node, 0), x[2], output(node, 2), output(node, 1), x[3]};
+            // A gru's bias is in what the forward op saved.
+            inputs.insert(inputs.end(), x.begin() + (gru ? 5 : 4), x.end());
+            return inputs;
+          };
+          samples.push_back({Op::recurrent_backward_, backward, attrs, prelude});
+        }
+      }
 }
 
 void add_attention_samples(Samples& samples) {

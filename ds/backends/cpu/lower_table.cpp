@@ -43,8 +43,8 @@ LowerFn lower_function(Op op) {
     case Op::max_pool_backward_:
     case Op::avg_pool_backward_:
     case Op::adaptive_avg_pool_backward_: return lower_pool_backward;
-    case Op::lstm_:
-    case Op::lstm_backward_: return lower_recurrent;
+    case Op::recurrent_:
+    case Op::recurrent_backward_: return lower_recurrent;
     case Op::attention_: return lower_attention;
     case Op::attention_backward_: return lower_attention_backward;
     case Op::gather_:

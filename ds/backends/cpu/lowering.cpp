@@ -42,8 +42,9 @@ Lowering::Lowering(const Graph& graph, const CompileOptions& options)
   };
   for (const NodePtr& node : order_) {
     for (const Value& input : node->inputs()) note(input);
-    if (node->op() != Op::matmul_ && node->op() != Op::convolution_) continue;
-    const Node* weight = node->input(1).node.get();
+    if (node->op() != Op::matmul_ && node->op() != Op::convolution_ && node->op() != Op::recurrent_)
+      continue;
+    const Node* weight = node->input(node->op() == Op::recurrent_ ? 2 : 1).node.get();
     while (weight->op() == Op::permute_ || weight->op() == Op::reshape_)
       weight = weight->input(0).node.get();
     if (weight->op() == Op::cast_) weight_casts_.insert(weight);
@@ -279,6 +280,21 @@ View Lowering::packed(const Node& node, const View& view, const PackedLayoutPtr&
   if (keep) make_copies(step, {copy});
   layouts_.push_back(layout);  // the key's pointer stays valid
   return copies_[key] = copy;
+}
+
+View Lowering::packed(const Node& node, const View& view, const LayoutPtr& layout,
+                      std::string kernel, std::function<void(const void* from, void* to)> fill) {
+  const View plain = row_major(node, view);
+  for (const auto& [from, known, copy] : own_copies_)
+    if (from.slot == plain.slot && from.offset == plain.offset && known->equals(*layout))
+      return copy;
+  const bool keep = is_kept(plain) && !is_made(plain);
+  const View copy = keep ? input_copy(inputs_of({plain})[0], layout) : scratch(layout->nbytes());
+  Step& step = emit(maker(plain, node), std::move(kernel), {plain}, {copy},
+                    [=](const Frame& frame) { fill(frame.at(plain), frame.at(copy)); });
+  if (keep) make_copies(step, {copy});
+  own_copies_.emplace_back(plain, layout, copy);
+  return copy;
 }
 
 namespace {

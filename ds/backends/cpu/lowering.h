@@ -43,6 +43,9 @@ class Lowering {
   /// Row-major weights in a packed layout: a copy made once per program, and kept with the weights
   /// where they are an input that the program does not update.
   View packed(const Node& node, const View& view, const PackedLayoutPtr& layout);
+  /// The same in a layout that only the caller's kernel knows: fill(from, to) makes the copy.
+  View packed(const Node& node, const View& view, const LayoutPtr& layout, std::string kernel,
+              std::function<void(const void* from, void* to)> fill);
   /// The view is an input of the program or a copy that is kept with one, all of it, and the input
   /// is still there after the run.
   bool is_kept(const View& view) const;
@@ -110,6 +113,8 @@ class Lowering {
                              std::vector<int64_t>, DType, const void*>;
   std::map<CopyKey, View> copies_;
   std::vector<PackedLayoutPtr> layouts_;
+  /// Copies in a kernel's own layout, by what was copied.
+  std::vector<std::tuple<View, LayoutPtr, View>> own_copies_;
 };
 
 /// Lowers a node; false with the reason in `why` when this backend has no kernel for it.

@@ -52,12 +52,6 @@ HWY_INLINE Rows RowsOf(DType dtype, const void* base, int64_t offset, int64_t st
   return {buffer, cols};
 }
 
-/// A lane whose halves are bf16 that follow each other along a contraction.
-HWY_INLINE VF PairVec(hn::Vec<DU16> first, hn::Vec<DU16> second) {
-  const VU high = hn::ShiftLeft<16>(hn::PromoteTo(DU(), second));
-  return hn::BitCast(DF(), hn::Or(hn::PromoteTo(DU(), first), high));
-}
-
 /// dst [(rows + 1) / 2][width] = pairs of the elements of rows 2r and 2r + 1, 0 beyond the last
 /// row.
 HWY_INLINE void PairRows(const bf16* src, int64_t stride, size_t rows, size_t cols, float* dst,
@@ -75,16 +69,6 @@ HWY_INLINE void PairRows(const bf16* src, int64_t stride, size_t rows, size_t co
       std::memcpy(dst + c, pair, sizeof(pair));
     }
   }
-}
-
-/// rows [keys][kStrip] of f32 as pairs of keys [(keys + 1) / 2][kStrip] in dst, which may be rows.
-template <class Dot>
-HWY_INLINE void PairKeys(const float* rows, size_t keys, float* dst) {
-  for (size_t j = 0; j < keys; j += 2, rows += 2 * kStrip, dst += kStrip)
-    for (size_t h = 0; h < kStrip; h += kMaxLanes) {
-      const VF second = j + 1 < keys ? LoadVec(rows + kStrip + h) : hn::Zero(DF());
-      StoreVec(PairVec(Dot::ToBf16(LoadVec(rows + h)), Dot::ToBf16(second)), dst + h);
-    }
 }
 
 /// rows [keys][kStrip] of f32 as pairs of queries [keys][kStrip / 2], in place.

@@ -136,7 +136,7 @@ void ForwardBlock(const AttentionShape& s, const AttentionInputs& in, int64_t ba
       RunningSoftmax(p.keys, key == 0, x.scores, x.largest + i, x.sum + i, x.out + i * v_dim,
                      v_dim);
       if (in.stream) DropWeights(s, *in.stream, p, x.scores, x.mask);
-      if constexpr (Dot::kPacked == 2) PairKeys<Dot>(x.scores, p.keys, x.scores);
+      if constexpr (Dot::kPacked == 2) PairStrip<Dot>(x.scores, p.keys, x.scores);
       Product<true, Dot>(v_dim, (p.keys + Dot::kPacked - 1) / Dot::kPacked, {v.at, v.stride},
                          {x.scores, kStrip}, x.out + i * v_dim, kStrip, key > 0);
     }

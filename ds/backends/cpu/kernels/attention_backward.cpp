@@ -177,7 +177,7 @@ void BackwardTile(const AttentionShape& s, const AttentionInputs& in, const Back
                          diff);
       const float* right = diff;
       if constexpr (Dot::kPacked == 2) {
-        PairKeys<Dot>(diff, seen, x.mask);
+        PairStrip<Dot>(diff, seen, x.mask);
         right = x.mask;
         PairQueries<Dot>(weights, seen);
         PairQueries<Dot>(diff, seen);

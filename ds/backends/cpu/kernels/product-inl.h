@@ -142,6 +142,39 @@ void Product(size_t m, size_t k, Left a, Right b, float* c, size_t c_stride, boo
   }
 }
 
+// --- pairs of bf16 -------------------------------------------------------------------------------
+
+/// A lane whose halves are bf16 that follow each other along a contraction.
+HWY_INLINE VF PairVec(hn::Vec<DU16> first, hn::Vec<DU16> second) {
+  const VU high = hn::ShiftLeft<16>(hn::PromoteTo(DU(), second));
+  return hn::BitCast(DF(), hn::Or(hn::PromoteTo(DU(), first), high));
+}
+
+/// rows [depth][kStrip] of f32 as pairs of rows [(depth + 1) / 2][kStrip] in dst, which may be
+/// rows.
+template <class Dot>
+HWY_INLINE void PairStrip(const float* rows, size_t depth, float* dst) {
+  for (size_t k = 0; k < depth; k += 2, rows += 2 * kStrip, dst += kStrip)
+    for (size_t h = 0; h < kStrip; h += kMaxLanes) {
+      const VF second = k + 1 < depth ? LoadVec(rows + kStrip + h) : hn::Zero(DF());
+      StoreVec(PairVec(Dot::ToBf16(LoadVec(rows + h)), Dot::ToBf16(second)), dst + h);
+    }
+}
+
+/// A row of f32 as pairs of elements that follow each other [(depth + 1) / 2], 0 beyond the last.
+template <class Dot>
+HWY_INLINE void PairAlong(const float* row, size_t depth, float* dst) {
+  auto* pairs = reinterpret_cast<uint16_t*>(dst);
+  const size_t lanes = hn::Lanes(DF());
+  size_t k = 0;
+  for (; k + lanes <= depth; k += lanes)
+    hn::StoreU(Dot::ToBf16(LoadVec(row + k)), DU16(), pairs + k);
+  if (k == depth) return;
+  uint16_t rest[kMaxLanes];
+  hn::StoreU(Dot::ToBf16(LoadPart(row + k, depth - k)), DU16(), rest);  // 0 beyond the last
+  std::memcpy(pairs + k, rest, (depth - k + 1) / 2 * 2 * sizeof(uint16_t));
+}
+
 // --- transposes ----------------------------------------------------------------------------------
 
 #if HWY_TARGET == HWY_SCALAR

@@ -125,8 +125,6 @@ def unpack_sequence(packed_sequences):
 
 def run_packed(layer, packed, hx):
     """A recurrent layer over packed sequences: output packed, states in the user's order."""
-    inner = packed._replace(sorted_indices=None, unsorted_indices=None)
-    padded, lengths = pad_packed_sequence(inner)
 
     def ordered(state, index):
         if state is None or index is None:
@@ -135,8 +133,6 @@ def run_packed(layer, packed, hx):
             return tuple(part.index_select(1, index) for part in state)
         return state.index_select(1, index)
 
-    if layer.batch_first:
-        padded = padded.transpose(0, 1)
-    out, state = layer._forward_lengths(padded, ordered(hx, packed.sorted_indices), lengths)
-    again = pack_padded_sequence(out, lengths, batch_first=layer.batch_first)
-    return packed._replace(data=again.data), ordered(state, packed.unsorted_indices)
+    sizes = packed.batch_sizes.tolist()
+    out, state = layer._forward_packed(packed.data, sizes, ordered(hx, packed.sorted_indices))
+    return packed._replace(data=out), ordered(state, packed.unsorted_indices)

@@ -209,10 +209,14 @@ class Deepseek(Eager):
         return [self.step().item() for _ in range(count)]
 
     def plan(self):
-        """A step's planned peak and its temporaries, in bytes."""
+        """A step's planned peak, its temporaries and the least they could take, in bytes."""
         self.run(2)
         summary = self.lib.memory.summary()
-        return {"peak": summary.peak, "arena": summary.arena}
+        return {
+            "peak": summary.peak,
+            "arena": summary.arena,
+            "lower_bound": summary.lower_bound,
+        }
 
     def release(self):
         self.lib.synchronize()

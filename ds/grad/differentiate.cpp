@@ -111,8 +111,9 @@ class Walk {
     entries_[i].first_edge = static_cast<uint32_t>(edges_.size());
     const Op op = node->op();
     DS_CHECK(op != Op::released_ || target, StateError,
-             "backward: the graph was already used by an earlier backward(); call it with "
-             "retain_graph=True");
+             "backward: this goes backward through the graph a second time, and what an earlier "
+             "backward() used is freed; call that one with retain_graph=True, or detach() what "
+             "was computed before it");
     const bool ends = op == Op::variable_ || op == Op::released_ || op == Op::stop_gradient_ ||
                       (target && options_.stop_at_targets);
     const size_t first_input = op == Op::custom_gradient_ ? 1 : 0;

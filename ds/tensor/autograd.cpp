@@ -75,16 +75,14 @@ DifferentiateOptions make_options(
   return options;
 }
 
-/// Marks the live tensors whose history a backward pass has used up.
+/// Marks the live tensors whose history a backward pass has used up: those it visited, and sums of
+/// such as a program keeps of its losses.
 void release_history(const std::vector<NodePtr>& visited) {
   const std::lock_guard lock(graph_mutex());
   const uint64_t epoch = next_visit_epoch();
   for (const NodePtr& node : visited) node->visit_epoch = epoch;
   for_each_live([&](TensorImpl& impl) {
-    if (impl.released || impl.value.node->visit_epoch != epoch) return;
-    impl.released = true;
-    impl.value = make(Op::released_, {impl.value});
-    impl.hooked = {};
+    if (!impl.released && is_used_up(impl.value, epoch)) impl.release();
   });
 }
 

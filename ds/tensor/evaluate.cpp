@@ -275,6 +275,9 @@ void evaluate_impls(const std::vector<TensorImpl*>& asked, bool awaited) {
     components.visit(impl->value, group, !impl->released && !impl->value.requires_grad());
   for (const auto& [impl, g] : others)
     if (components.find(g) == components.find(0)) roots.push_back(impl);
+  const uint64_t unvisited = next_visit_epoch();
+  for (TensorImpl* root : roots)
+    if (!root->released && is_used_up(root->value, unvisited)) root->release();
   Outputs outputs;
   Values wanted;
   for (TensorImpl* impl : asked) wanted.push_back(asked_value(*impl));

@@ -8,6 +8,8 @@
 #include "ds/engine/engine.h"
 #include "ds/engine/executor.h"
 #include "ds/ir/build.h"
+#include "ds/ir/phase.h"
+#include "ds/tensor/function.h"
 #include "ds/tensor/replay.h"
 #include "ds/tensor/sync.h"
 #include "ds/tensor/tensor_impl.h"
@@ -77,6 +79,17 @@ bool view_strides(TensorImpl& impl, Shape& strides, int64_t& offset) {
   if (!view_strides(*impl.parent, strides, offset)) return false;
   impl.current();
   return strided_step(impl, impl.parent->current().shape(), strides, offset);
+}
+
+/// A forward pass reads a leaf whose gradient is pending: of a micro-batch before it. One plan for
+/// both would hold the activations of both.
+bool begins_micro_batch(const TensorImpl& leaf) {
+  if (!leaf.leaf_requires_grad || !leaf.grad.defined() || !grad_enabled() || recording_function() ||
+      capturing())
+    return false;
+  const std::lock_guard lock(graph_mutex());
+  const TensorImpl& grad = leaf.grad.impl()->root();
+  return grad.live && !grad.value.requires_grad() && in_backward(*grad.value.node);
 }
 
 /// The computed leaf that a root holds is read by something else too: a clone, which shares the
@@ -151,6 +164,7 @@ int64_t Tensor::size(int64_t dim) const {
 Value Tensor::value() const {
   TensorImpl& impl = checked(impl_);
   Capture::note_read(impl);
+  if (begins_micro_batch(impl)) evaluate_impls({impl.grad.impl().get()});
   const std::lock_guard lock(graph_mutex());
   return impl.recorded();
 }

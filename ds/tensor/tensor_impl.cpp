@@ -2,6 +2,7 @@
 #include "ds/tensor/tensor_impl.h"
 
 #include <mutex>
+#include <unordered_set>
 
 #include "ds/base/error.h"
 #include "ds/engine/engine.h"
@@ -141,6 +142,12 @@ void TensorImpl::update_live() {
   }
 }
 
+void TensorImpl::release() {
+  released = true;
+  value = make(Op::released_, {value});
+  hooked = {};
+}
+
 void for_each_live(const std::function<void(TensorImpl&)>& f) {
   for (TensorImpl* impl = g_live; impl;) {
     TensorImpl* next = impl->live_next;
@@ -155,6 +162,22 @@ Value detached(const Value& value) {
       value.node->op() == Op::hook_)
     return detached(value.node->input(0));
   return make(Op::stop_gradient_, {value});
+}
+
+bool is_used_up(const Value& value, uint64_t epoch) {
+  if (!value.requires_grad()) return false;
+  std::unordered_set<const Node*> seen;
+  std::vector<const Node*> stack{value.node.get()};
+  while (!stack.empty()) {
+    const Node* node = stack.back();
+    stack.pop_back();
+    if (node->op() == Op::variable_) return false;
+    if (node->op() == Op::released_ || node->visit_epoch == epoch) continue;
+    for (const Value& input : node->inputs())
+      if (input.requires_grad() && seen.insert(input.node.get()).second)
+        stack.push_back(input.node.get());
+  }
+  return true;
 }
 
 Value leaf_of(const Value& computed) {

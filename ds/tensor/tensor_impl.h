@@ -65,6 +65,8 @@ struct TensorImpl : std::enable_shared_from_this<TensorImpl> {
   Value recorded();
   void assign(const Value& next);
   void update_live();
+  /// Marks the history of `value` as used up.
+  void release();
 };
 
 /// Calls f(impl) for every live root. Under graph_mutex().
@@ -72,6 +74,10 @@ void for_each_live(const std::function<void(TensorImpl&)>& f);
 
 /// `value` without a gradient path.
 Value detached(const Value& value);
+
+/// Every gradient path of `value` ends in a history that is used up, or at a node visited in
+/// `epoch`: a backward pass can only fail, so nothing is to be kept for it.
+bool is_used_up(const Value& value, uint64_t epoch);
 
 /// Computes the tensor and waits: its row-major bytes, converted from a packed layout where needed.
 std::shared_ptr<void> host_bytes(TensorImpl& impl);

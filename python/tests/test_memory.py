@@ -10,6 +10,7 @@ import deepseek as ds
 import numpy as np
 import pytest
 from deepseek import nn
+from deepseek.utils import checkpoint as checkpoints
 from deepseek.utils.checkpoint import checkpoint, checkpoint_sequential
 
 
@@ -244,6 +245,47 @@ def test_checkpoint_without_gradients_is_the_function():
     assert checkpoint(lambda a: a, x) is x
     with pytest.raises(NotImplementedError, match="context_fn"):
         checkpoint(lambda a: a, x, context_fn=lambda: None)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("early", [False, True])
+def test_nested_checkpoints_with_keywords_match_pytorch(autocast, early):
+    torch = pytest.importorskip("torch")
+    reference = pytest.importorskip("torch.utils.checkpoint")
+    rng = np.random.default_rng(0)
+    data = [rng.standard_normal((8, 8)).astype(np.float32) * 0.3 for _ in range(3)]
+
+    def run(lib, module):
+        x, u, v = (lib.tensor(value, requires_grad=True) for value in data)
+
+        def inner(x, *, w, scale=1.0):
+            return (x @ w).tanh() * scale
+
+        def outer(x, pair, flag=None):
+            a = module.checkpoint(inner, x, w=pair[0], scale=2.0, use_reentrant=False)
+            b = module.checkpoint(
+                inner, a, w=pair[1], use_reentrant=False, context_fn=module.noop_context_fn
+            )
+            return {"y": b, "other": (a.detach(), flag, None)}
+
+        with (
+            module.set_checkpoint_early_stop(early),
+            lib.autocast("cpu", dtype=lib.bfloat16, enabled=autocast),
+        ):
+            result = module.checkpoint(outer, x, (u, v), flag=3, use_reentrant=False)
+            loss = result["y"].float().square().mean()
+            loss.backward()
+        assert result["other"][1:] == (3, None)
+        return str(result["y"].dtype), [
+            loss.item(),
+            *(t.grad.float().numpy() for t in (x, u, v)),
+        ]
+
+    dtype, found = run(ds, checkpoints)
+    expected_dtype, expected = run(torch, reference)
+    assert dtype.split(".")[1] == expected_dtype.split(".")[1]
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-3 if autocast else 1e-6)
 
 
 # --- budget ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -172,8 +173,14 @@ step()
 least = ds.memory.frontier(step)[-1].peak
 before, steps = weights(), number()
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+filler = os.path.join({folder!r}, "filler")
 with ds.memory.budget(int(0.65 * least), offload={folder!r}):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    if {real}:
+        room = os.statvfs({folder!r})
+        with open(filler, "wb") as file:
+            file.write(bytes(room.f_bavail * room.f_frsize - 100_000))
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
     try:
         step()
     except OSError as error:
@@ -181,14 +188,37 @@ with ds.memory.budget(int(0.65 * least), offload={folder!r}):
     optimizer.zero_grad()
     assert weights() == before
     assert number() == steps
+    if {real}:
+        os.remove(filler)
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     print("goes on:", two_steps() == undisturbed)
 """
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
+    allowed = os.geteuid() == 0 and shutil.which("mount") is not None
+    if not allowed or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("no right to mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_small_disk_that_is_full_loses_nothing(small_disk):
+    code = FULL.format(tests=os.path.dirname(__file__), folder=str(small_disk), real=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "refused: offload: no room for" in run.stdout, run.stdout + run.stderr
+    assert "goes on: True" in run.stdout, run.stdout + run.stderr
+    room = os.statvfs(small_disk)
+    assert os.listdir(small_disk) == [] and room.f_bavail == room.f_blocks
+
+
 def test_a_full_disk_loses_nothing(tmp_path):
     """A limit on the size of files stands for a disk without room."""
-    code = FULL.format(tests=os.path.dirname(__file__), folder=str(tmp_path))
+    code = FULL.format(tests=os.path.dirname(__file__), folder=str(tmp_path), real=False)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "refused: offload: no room for" in run.stdout, run.stdout + run.stderr
     assert "goes on: True" in run.stdout, run.stdout + run.stderr

@@ -1,12 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """torch.utils.checkpoint: parts of a network that the backward pass computes again."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 from .. import _core
 from .._core import Tensor
 
-__all__ = ["checkpoint", "checkpoint_sequential"]
+__all__ = [
+    "checkpoint",
+    "checkpoint_sequential",
+    "noop_context_fn",
+    "set_checkpoint_early_stop",
+]
+
+
+def noop_context_fn():
+    """Two contexts that do nothing: the default of checkpoint()'s context_fn."""
+    return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def set_checkpoint_early_stop(enable: bool):
+    """PyTorch's switch for recomputing no more than gradients read. That is how it is here either
+    way: the recomputation is part of the plan, and what nothing reads is in no plan."""
+    yield
 
 
 def _tensors(value) -> list[Tensor]:
@@ -37,7 +55,7 @@ def checkpoint(
     *args,
     use_reentrant: bool | None = None,
     preserve_rng_state: bool = True,
-    context_fn: Callable | None = None,
+    context_fn: Callable = noop_context_fn,
     determinism_check: str = "default",
     debug: bool = False,
     **kwargs,
@@ -47,8 +65,8 @@ def checkpoint(
 
     The function runs once; the recomputation is recorded from its graph. use_reentrant,
     preserve_rng_state, determinism_check and debug are PyTorch's and change nothing here.
-    NotImplementedError for a context_fn."""
-    if context_fn is not None:
+    NotImplementedError for a context_fn of your own."""
+    if context_fn is not noop_context_fn:
         raise _core.NotImplementedError(
             "checkpoint: context_fn has no effect on a graph that is recorded once; leave it out"
         )

@@ -132,9 +132,11 @@ TEST_CASE("a released value asks for retain_graph") {
   const Value a = variable(1);
   const Value used = make(Op::released_, {input(5, {3})});
   CHECK_THROWS_AS(differentiate({a * used}, {{}}, {}), StateError);
-  CHECK_THROWS_WITH(differentiate({a * used}, {{}}, {a}),
-                    "backward: the graph was already used by an earlier backward(); call it with "
-                    "retain_graph=True");
+  CHECK_THROWS_WITH(
+      differentiate({a * used}, {{}}, {a}),
+      "backward: this goes backward through the graph a second time, and what an earlier "
+      "backward() used is freed; call that one with retain_graph=True, or detach() "
+      "what was computed before it");
   CHECK(differentiate({a * used}, {{}}, {used}).targets[0]);
 }
 

@@ -295,6 +295,7 @@ void run_job(const Job& job, Arenas& arenas) {
     for (size_t i = 0; i < job.outputs.size(); ++i) {
       if (error && context.lost_outputs[i]) continue;
       write_behind(memory[i].get(), type_bytes(job.outputs[i]->type()));
+      if (i < job.fallbacks.size() && job.fallbacks[i]) job.outputs[i]->follow(*job.fallbacks[i]);
       job.outputs[i]->finish(std::move(memory[i]));
     }
     if (error)

@@ -42,6 +42,12 @@ int busiest_step(const ArenaUse& arena) {
   return busiest;
 }
 
+/// Its op; of a chain that runs as one, what it ends with.
+std::string op_text(const Node& node) {
+  if (node.op() != Op::fused_) return std::string(node.info().name);
+  return str("fused ", op_name(node.body()->outputs[0].node->op()));
+}
+
 /// The step is part of a backward pass. One that also does work of the forward pass runs with that.
 bool runs_in_backward(const Node& node) {
   if (node.op() != Op::fused_) return in_backward(node);
@@ -87,9 +93,8 @@ class Reporter {
     add_outputs();
     MemoryTimeline line;
     for (const StepInfo& step : steps_)
-      line.steps.push_back({std::string(step.node->info().name),
-                            location_text(step.node->location()), runs_in_backward(*step.node),
-                            report_.by_kind});
+      line.steps.push_back({op_text(*step.node), location_text(step.node->location()),
+                            runs_in_backward(*step.node), report_.by_kind});
     for (const Lifetime& life : program_.executable->arena().lifetimes) {
       if (steps_.empty()) break;
       const auto kind = static_cast<size_t>(kind_of(node_of(life.first), node_of(life.last)));
@@ -104,8 +109,8 @@ class Reporter {
     if (bytes == 0) return;
     report_.by_kind[static_cast<size_t>(kind)] += bytes;
     const bool computed = node && node->op() != Op::input_;
-    report_.blocks.push_back({kind, bytes, computed ? std::string(node->info().name) : "",
-                              str(type), computed ? location_text(node->location()) : ""});
+    report_.blocks.push_back({kind, bytes, computed ? op_text(*node) : "", str(type),
+                              computed ? location_text(node->location()) : ""});
   }
 
   void add_inputs() {

@@ -175,9 +175,10 @@ void take_back_failed(const Tensor& param, ParamState& state) {
   if (state.earlier.empty()) return;
   const std::optional<int> steps = failed_steps(param);
   if (!steps) return;
-  // Those before the noted ones have been taken back already.
-  const size_t failed = std::min(static_cast<size_t>(*steps), state.earlier.size());
-  if (failed > 0) state.numbers = *(state.earlier.end() - static_cast<std::ptrdiff_t>(failed));
+  // Numbers depend on how many steps there were, not on which of the noted ones failed.
+  const int failed = std::clamp(*steps - state.failed, 0, static_cast<int>(state.earlier.size()));
+  if (failed > 0) state.numbers = *(state.earlier.end() - failed);
+  state.failed = *steps;
   state.earlier.clear();
 }
 
@@ -338,7 +339,7 @@ OptimizerState Optimizer::state_dict() {
     result.groups.push_back(group.hyper);
     for (const Tensor& param : group.params) {
       const ParamState& own = state(param);
-      ParamState copy{{}, own.numbers, {}};
+      ParamState copy{{}, own.numbers, {}, 0};
       for (const auto& [name, tensor] : own.tensors) copy.tensors[name] = clone(tensor.detach());
       result.params.push_back(std::move(copy));
     }

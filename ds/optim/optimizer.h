@@ -35,6 +35,8 @@ struct ParamState {
   /// What the numbers were before each of the last steps, of which it is not known yet whether
   /// they worked.
   std::vector<std::map<std::string, double>> earlier;
+  /// Failed steps of the parameter that have been taken back.
+  int failed = 0;
 };
 
 /// What state_dict() holds: states by the parameter's position over all groups.

@@ -53,7 +53,9 @@ class Buffer final : public Payload {
   void fail(std::exception_ptr error, uint32_t location);
   /// The step that was to make the value failed: it is still that of `previous`.
   void keep(const Buffer& previous);
-  /// Failed steps in a row that left a finished value as it was.
+  /// The value is assigned over `previous`. Before finish().
+  void follow(const Buffer& previous) { failed_steps_ = previous.failed_steps_; }
+  /// Steps that were to assign to the tensor and failed, up to this finished value.
   int failed_steps() const { return failed_steps_; }
   /// The error of a failed buffer, null otherwise.
   std::exception_ptr error() const { return error_; }
@@ -78,7 +80,7 @@ class Buffer final : public Payload {
   std::vector<std::pair<LayoutPtr, std::shared_ptr<void>>> copies_;
   std::exception_ptr error_;
   uint32_t error_location_ = 0;
-  int failed_steps_ = 0;
+  int failed_steps_ = 0;  // written before the state
   std::atomic<bool> shared_{false};
   std::atomic<int> state_{kPending};
 };

@@ -48,7 +48,7 @@ class Before {
 }  // namespace
 
 size_t rehearse(const std::vector<Tensor>& state,
-                const std::function<std::vector<Tensor>()>& record) {
+                const std::function<std::vector<Tensor>()>& record, Device device) {
   const Before before(state);
   Values outputs;
   for (const Tensor& tensor : record()) {
@@ -63,7 +63,7 @@ size_t rehearse(const std::vector<Tensor>& state,
   std::sort(outputs.begin(), outputs.end(), [](const Value& a, const Value& b) {
     return std::pair(a.node->id(), a.index) < std::pair(b.node->id(), b.index);
   });
-  return outputs.empty() ? 0 : planned_peak({outputs, parse_device("null"), {}, {}});
+  return outputs.empty() ? 0 : planned_peak({outputs, device, {}, {}});
 }
 
 }  // namespace ds

@@ -26,8 +26,9 @@ class Undo {
   std::vector<Held> held_;
 };
 
-/// Steps in a row that were to assign to the tensor, failed while they ran and left it as it was;
-/// nothing while that is not known, as the last is still to run.
+/// Steps so far that were to assign to the tensor, failed while they ran and left it as it was;
+/// nothing while that is not known, as the last is still to run. A tensor that is given another
+/// value in other ways begins again.
 std::optional<int> failed_steps(const Tensor& tensor);
 
 }  // namespace ds

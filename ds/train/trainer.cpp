@@ -202,7 +202,7 @@ StepResult MixedPrecisionTrainer::forward(const std::vector<Tensor>& batch) cons
   return result;
 }
 
-size_t MixedPrecisionTrainer::planned_peak(const std::vector<Tensor>& batch) {
+size_t MixedPrecisionTrainer::planned_peak(const std::vector<Tensor>& batch, bool exact) {
   nn::Module& model = *options_.model;
   const bool training = model.is_training();
   const std::vector<Tensor> params = parameters_of(*options_.optimizer);
@@ -219,7 +219,8 @@ size_t MixedPrecisionTrainer::planned_peak(const std::vector<Tensor>& batch) {
     return outputs;
   };
   try {
-    const size_t peak = rehearse(state, record);
+    const Device device = exact ? params.at(0).device() : parse_device("null");
+    const size_t peak = rehearse(state, record, device);
     model.train(training);
     return peak;
   } catch (...) {

@@ -117,8 +117,9 @@ class MixedPrecisionTrainer {
   NamedValues evaluate(BatchSource& source);
 
   /// Bytes that forward and backward pass over such a batch need at their peak, planned and not run
-  /// (ds/tensor/rehearse.h); the optimizer's state comes on top.
-  size_t planned_peak(const std::vector<Tensor>& batch);
+  /// (ds/tensor/rehearse.h); the optimizer's state comes on top. `exact`: for the device of the
+  /// parameters instead of the null backend.
+  size_t planned_peak(const std::vector<Tensor>& batch, bool exact);
   /// Batches per optimizer step from the next fit() on; ValueError below 1.
   void set_gradient_accumulation(int64_t batches);
 

@@ -59,6 +59,14 @@ def largest(peak: Callable[[int], int], limit: int, at_most: int) -> int:
     return fits
 
 
+def confirmed(peak: Callable[[int], int], limit: int, count: int) -> int:
+    """The count, or a smaller one whose peak by a closer look is within the limit, where the first
+    was a little above."""
+    while count > 1 and (found := peak(count)) > limit:
+        count = min(count - 1, max(1, count * limit // found))
+    return count
+
+
 def largest_divisor(number: int, at_most: int) -> int:
     """The largest divisor that is not larger than at_most."""
     return max(d for d in range(1, min(number, at_most) + 1) if number % d == 0)

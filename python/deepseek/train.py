@@ -367,17 +367,18 @@ class MixedPrecisionTrainer:
         """The largest that fits the limit; `divides`: a number it has to divide."""
         state = _batch_size.state_bytes_of(self.optimizer)
 
-        def peak(count):
+        def peak(count, exact=False):
             found: list = []
             self._current.batch = _tensors(loader.example(count, sample), found)
             try:
-                return self._impl.planned_peak(found) + state
+                return self._impl.planned_peak(found, exact) + state
             finally:
                 self._current.batch = None
 
         effective = loader.effective_batch_size
         most = effective or divides or len(loader.dataset)
         size = _batch_size.largest(peak, limit, most)
+        size = _batch_size.confirmed(functools.partial(peak, exact=True), limit, size)
         if effective is not None or divides is not None:
             size = _batch_size.largest_divisor(most, size)
         if effective is not None:

@@ -188,7 +188,7 @@ void bind_trainer(nb::module_& m) {
       .def("__init__", &make_trainer)
       .def("fit", &fit, "train"_a, "epochs"_a, "validation"_a.none())
       .def("evaluate", &evaluate)
-      .def("planned_peak", &MixedPrecisionTrainer::planned_peak)
+      .def("planned_peak", &MixedPrecisionTrainer::planned_peak, "batch"_a, "exact"_a = false)
       .def("set_gradient_accumulation", &MixedPrecisionTrainer::set_gradient_accumulation)
       .def("stop", &MixedPrecisionTrainer::stop)
       .def("say", &MixedPrecisionTrainer::say)

@@ -239,3 +239,26 @@ def test_the_order_of_buckets_is_that_of_the_epoch():
     for wrong in ({}, {"batch_size": 0}, {"max_tokens": "many"}):
         with pytest.raises(ds.ValueError, match="BucketBatchSampler"):
             BucketBatchSampler([1], **wrong)
+
+
+def test_copies_of_weights_count_where_no_step_changes_them():
+    """Plans of batches that only add up gradients keep weights as the kernels want them."""
+
+    def build():
+        ds.manual_seed(0)
+        layers = [layer for _ in range(6) for layer in (nn.Conv2d(96, 96, 3, padding=1), nn.ReLU())]
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(96 * 64, 4))
+
+    def trainer(**more):
+        model = build()
+        optimizer = ds.optim.SGD(model.parameters(), lr=0.1)
+        return ds.MixedPrecisionTrainer(model, optimizer, progress=False, fp16_layers=[], **more)
+
+    for rows in (2, 8):
+        data = TensorDataset(ds.randn(4 * rows, 96, 8, 8), ds.randint(0, 4, (4 * rows,)))
+        loader = DataLoader(data, batch_size=rows)
+        training = trainer(gradient_accumulation=4)
+        needed = ds.memory.summary(lambda t=training, x=loader: t.fit(x, 1)).peak
+        automatic = DataLoader(data, batch_size="auto", effective_batch_size=4 * rows)
+        assert trainer(memory_budget=int(0.9 * needed)).find_batch_size(automatic) < rows
+        assert trainer(memory_budget=int(1.2 * needed)).find_batch_size(automatic) >= rows

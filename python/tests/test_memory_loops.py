@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What loops keep in memory: micro-batches and sums of losses."""
+"""What loops keep in memory: micro-batches and sums of losses. Steps that fail behind others."""
 
 import gc
 import subprocess
@@ -229,3 +229,41 @@ def test_sums_that_can_still_be_differentiated_are():
     np.testing.assert_allclose(w.grad.numpy(), v.grad.numpy(), rtol=1e-6)
     with pytest.raises(RuntimeError, match="second time"):
         kept.backward()
+
+
+# --- failed steps ---------------------------------------------------------------------------------
+
+
+def test_steps_in_flight_behind_a_failed_one_count_right():
+    ds.manual_seed(0)
+    model = nn.Embedding(16, 8)
+    optimizer = ds.optim.Adam(model.parameters(), lr=0.1)
+    slow = ds.randn(768, 768).evaluate()
+
+    def step(*index):
+        optimizer.zero_grad()
+        model(ds.tensor(index)).square().sum().backward()
+        optimizer.step()
+
+    def number():
+        return optimizer.state_dict()["state"][0]["step"]
+
+    for _ in range(2):
+        step(1, 2)
+    ds.synchronize()
+    assert number() == 2
+    for expected in (3, 5):
+        y = slow
+        for _ in range(30):
+            y = y @ slow * 1e-3
+        y.evaluate()  # the steps below wait behind it
+        step(3, 99)
+        step(4, 5)
+        if expected == 5:
+            step(7, 99)
+            step(8, 9)
+        ds.synchronize()
+        assert number() == expected
+        with pytest.raises(IndexError, match="99"):  # told once, late
+            step(1, 2)
+        assert number() == expected

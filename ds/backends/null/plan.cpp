@@ -36,6 +36,12 @@ size_t reordered_bytes(const Node& node) {
   }
 }
 
+/// The images that a convolution reads, in its forward pass or for the gradient of its weights.
+const Value* images_of(const Node& node) {
+  if (node.op() != Op::convolution_ && node.op() != Op::conv_diff_weights_) return nullptr;
+  return node.type().shape.rank() == 4 ? &node.input(0) : nullptr;
+}
+
 /// A product of the sizes behind the channels.
 int64_t pixels(const Shape& shape) { return shape[2] * shape[3]; }
 
@@ -65,8 +71,8 @@ class Planner {
     find_channels_last();
     find_last_reads();
     place_outputs();
-    std::vector<Lifetime> lifetimes;
-    std::vector<int> takes_over;
+    std::vector<Lifetime> lifetimes = reordered_images();
+    std::vector<int> takes_over(lifetimes.size(), -1);
     for (int step = 0; step < steps_; ++step) {
       const NodePtr& node = plan_.nodes[static_cast<size_t>(step)];
       DS_ASSERT(node->info().op_class != OpClass::marker, op_name(node->op()),
@@ -104,6 +110,23 @@ class Planner {
           (keeps && std::any_of(node->inputs().begin(), node->inputs().end(), same)))
         channels_last_.insert(node.get());
     }
+  }
+
+  /// Images that come from outside, with their channels last: from their first use to the last.
+  std::vector<Lifetime> reordered_images() const {
+    std::vector<Lifetime> lifetimes;
+    std::map<Key, size_t> places;
+    for (int step = 0; step < steps_; ++step) {
+      const Value* images = images_of(*plan_.nodes[static_cast<size_t>(step)]);
+      if (!images) continue;
+      const Key memory = memory_of(*images);
+      const Shape& shape = images->shape();
+      if (memory.first->op() != Op::input_ || shape[1] == 1 || pixels(shape) == 1) continue;
+      const auto [place, first] = places.try_emplace(memory, lifetimes.size());
+      if (first) lifetimes.push_back({type_bytes(images->type()), step, step});
+      lifetimes[place->second].last = step;
+    }
+    return lifetimes;
   }
 
   /// The node computes nothing. Images become rows by a copy.

@@ -130,22 +130,24 @@ TEST_CASE("a rehearsal foresees a step and leaves everything as it was") {
   std::vector<Tensor> state = network.weights;
   state.push_back(network.x);
   const uint64_t plans = engine_stats().plans;
-  const size_t foreseen = rehearse(state, [&] {
+  const auto record = [&] {
     std::vector<Tensor> all = network.record();
     assign(network.x, network.x + 1.0);  // as running statistics are written
     return all;
-  });
-  CHECK(engine_stats().plans == plans);
-  CHECK(foreseen == doctest::Approx(static_cast<double>(peak)).epsilon(0.05));
+  };
+  for (const Device device : {parse_device("null"), network.x.device()}) {
+    const size_t foreseen = rehearse(state, record, device);
+    CHECK(engine_stats().plans == plans);
+    CHECK(foreseen == doctest::Approx(static_cast<double>(peak)).epsilon(0.05));
+  }
   CHECK(network.weights[0].grad().impl() == grad.impl());
   CHECK(rng_state().to_vector<int64_t>() == random);
   CHECK(network.x.to_vector<float>() == input);
-  CHECK_THROWS_AS(rehearse(state,
-                           [&]() -> std::vector<Tensor> {
-                             network.record();
-                             throw ValueError("stop");
-                           }),
-                  ValueError);
+  const auto fail = [&]() -> std::vector<Tensor> {
+    network.record();
+    throw ValueError("stop");
+  };
+  CHECK_THROWS_AS(rehearse(state, fail, network.x.device()), ValueError);
   CHECK(network.weights[0].grad().impl() == grad.impl());
   CHECK(network.step(1) == expected);
 }
